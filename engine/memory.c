@@ -21,6 +21,7 @@
 #include "engine/addresses.h"
 #include "engine/device.h"
 #include "engine/pool_device.h"
+#include "pool/base/clock.h"
 #include "pool/pool.h"
 
 #define HISTORY     1024u
@@ -54,14 +55,6 @@ struct memory_manager {
     } pressure;
 };
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* Returns the class of a size, and the bytes of every block of that class. */
 static unsigned class_of(size_t bytes, size_t *ret_room)
 {
@@ -89,6 +82,7 @@ static int manager_make(struct cupool_device *device, struct memory_manager **re
     manager->pressure.thresholds = (struct cupool_pressure_thresholds){0.7, 0.9, 0.05};
     if (device->driver && !device->preloaded) {
         struct pool_backend backend = device_pool_backend(device);
+
         manager->streams = calloc(STREAMS, sizeof(*manager->streams));
         pool_config_init(&config);
         error = !manager->streams ? -ENOMEM : pool_create(&config, &backend, &manager->pool);
@@ -122,7 +116,7 @@ static void history_add(struct memory_manager *manager, enum cupool_memory_event
                         uint64_t address, uint64_t bytes)
 {
     manager->history[manager->events++ % HISTORY] = (struct cupool_memory_event){
-        .time_ns = now_ns(),
+        .time_ns = pool_clock_ns(),
         .kind = kind,
         .address = address,
         .bytes = bytes,
@@ -135,6 +129,7 @@ static struct stream_cache *stream_find(struct memory_manager *manager, void *st
 
     for (unsigned at = 0; at < STREAMS && manager->streams; at++) {
         struct stream_cache *cache = &manager->streams[at];
+
         if (cache->used && cache->stream == stream)
             return cache;
         if (!cache->used && !unused)
@@ -150,14 +145,14 @@ static struct stream_cache *stream_find(struct memory_manager *manager, void *st
 
 /* Takes a cached block that this stream freed; NULL if it has none of the class. */
 static struct address_entry *stream_take(struct memory_manager *manager, void *stream,
-                                         unsigned class)
+                                         unsigned size_class)
 {
     struct stream_cache *cache = stream_find(manager, stream, 0);
 
-    if (!cache || cache->first[class] == 0)
+    if (!cache || cache->first[size_class] == 0)
         return NULL;
-    struct address_entry *entry = addresses_find(&manager->addresses, cache->first[class]);
-    cache->first[class] = entry->next;
+    struct address_entry *entry = addresses_find(&manager->addresses, cache->first[size_class]);
+    cache->first[size_class] = entry->next;
     manager->cached_bytes -= entry->room;
     return entry;
 }
@@ -169,9 +164,11 @@ static uint64_t streams_flush(struct memory_manager *manager)
 
     for (unsigned at = 0; at < STREAMS && manager->streams; at++) {
         struct stream_cache *cache = &manager->streams[at];
-        for (unsigned class = 0; class < CLASSES && cache->used; class ++) {
-            for (uint64_t address = cache->first[class], next; address != 0; address = next) {
+
+        for (unsigned size_class = 0; size_class < CLASSES && cache->used; size_class++) {
+            for (uint64_t address = cache->first[size_class], next; address != 0; address = next) {
                 struct address_entry *entry = addresses_find(&manager->addresses, address);
+
                 next = entry->next;
                 flushed += entry->room;
                 pool_free(address, 0, NULL);
@@ -313,12 +310,12 @@ int cupool_memory_allocate(struct cupool_device *device, size_t bytes, cupool_st
         return -ENOMEM;
     if (bytes > SIZE_MAX / 4)
         return allocation_fail(device, manager, -ENOMEM, bytes);
-    unsigned class = class_of(bytes, &room);
+    unsigned size_class = class_of(bytes, &room);
     if (!manager->pool)
         room = bytes;
     pthread_mutex_lock(&manager->lock);
     if (stream != CUPOOL_STREAM_NONE)
-        entry = stream_take(manager, stream, class);
+        entry = stream_take(manager, stream, size_class);
     if (entry) {
         allocation_count(manager, entry, bytes, true);
         manager->stats.stream_hits++;
@@ -351,10 +348,10 @@ static bool stream_keep(struct memory_manager *manager, struct address_entry *en
     struct stream_cache *cache = stream_find(manager, stream, 1);
     if (!cache)
         return false;
-    unsigned class = class_of(entry->room, &room);
-    entry->next = cache->first[class];
+    unsigned size_class = class_of(entry->room, &room);
+    entry->next = cache->first[size_class];
     entry->stream = stream;
-    cache->first[class] = entry->address;
+    cache->first[size_class] = entry->address;
     manager->cached_bytes += entry->room;
     return true;
 }
@@ -368,7 +365,7 @@ int cupool_memory_free(struct cupool_device *device, void *memory, cupool_stream
 
     if (!memory)
         return 0;
-    if (!device || (manager = manager_of(device)) == NULL)
+    if (!device || !(manager = manager_of(device)))
         return -EINVAL;
     pthread_mutex_lock(&manager->lock);
     struct address_entry *entry = addresses_find(&manager->addresses, address);
@@ -548,6 +545,7 @@ int cupool_memory_check(struct cupool_device *device, char *why, size_t why_byte
     const struct addresses *table = &manager->addresses;
     for (size_t at = 0; table->entries && at <= table->mask; at++) {
         const struct address_entry *entry = &table->entries[at];
+
         live += entry->address != 0 && entry->live ? entry->bytes : 0;
         cached += entry->address != 0 && !entry->live ? entry->room : 0;
     }

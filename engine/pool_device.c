@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <time.h>
 
+#include "pool/base/clock.h"
 #include "pool/pool.h"
 
 static int segment_allocate(void *state, size_t bytes, uint64_t *ret_address)
@@ -69,10 +70,7 @@ static int fence_query(void *state, pool_fence fence)
 
 static uint64_t clock_ns(void *state)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    return pool_clock_ns();
 }
 
 /* The driver's wait has no timeout; a bounded wait polls. */

@@ -15,6 +15,7 @@
 #include "engine/device.h"
 #include "engine/transfer_device.h"
 #include "kernels/copy/copy.h"
+#include "pool/base/clock.h"
 #include "pool/transfer/queue.h"
 
 #define IDENTITY_BYTES 96
@@ -205,10 +206,7 @@ static void transfer_memory_free(void *state, uint64_t address, size_t bytes)
 
 static uint64_t transfer_clock_ns(void *state)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    return pool_clock_ns();
 }
 
 static void transfer_pause(void *state, uint64_t ns)
@@ -334,6 +332,7 @@ int cupool_transfers_create(struct cupool_device *device,
     int error = kernels_load(transfer);
     if (error == 0) {
         const struct transfer_backend backend = transfer_backend(transfer);
+
         identity_make(transfer);
         error = transfers_create(&backend, config, &transfers);
     }

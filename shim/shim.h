@@ -10,6 +10,7 @@
 #ifndef SHIM_SHIM_H
 #define SHIM_SHIM_H
 
+#include "cupti/base/likely.h"
 #include "shim/options/mode.h"
 
 enum shim_mode shim_start(void);
@@ -18,7 +19,8 @@ enum shim_mode shim_start(void);
 static inline enum shim_mode shim_mode(void)
 {
     enum shim_mode mode = mode_now();
-    return __builtin_expect(mode != SHIM_UNKNOWN, 1) ? mode : shim_start();
+
+    return likely(mode != SHIM_UNKNOWN) ? mode : shim_start();
 }
 
 #endif

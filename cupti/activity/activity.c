@@ -288,13 +288,13 @@ static bool version_is_known(void)
 static void start(activity_look_up *look_up)
 {
     static char path[PATH_MAX]; /* a process starts once */
-    int r = activity_library_open(look_up, &cupti, path, sizeof path), result;
+    int error = activity_library_open(look_up, &cupti, path, sizeof path), result;
 
     library_id = *path ? trace_writer_string(trace, path) : 0;
-    if (r < 0 || !version_is_known()) {
-        state_record(r == -ENOENT  ? TRACE_CUPTI_NO_LIBRARY
-                     : r == -EXDEV ? TRACE_CUPTI_FOREIGN
-                                   : TRACE_CUPTI_VERSION,
+    if (error < 0 || !version_is_known()) {
+        state_record(error == -ENOENT  ? TRACE_CUPTI_NO_LIBRARY
+                     : error == -EXDEV ? TRACE_CUPTI_FOREIGN
+                                       : TRACE_CUPTI_VERSION,
                      0, 0);
         return;
     }

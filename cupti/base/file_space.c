@@ -12,12 +12,12 @@
 int file_space_reserve(int fd, uint64_t from, uint64_t end)
 {
     struct rlimit limit;
-    int r = EINTR;
+    int error = EINTR;
 
     if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
         end > limit.rlim_cur)
         return -EFBIG;
-    for (int tries = 0; r == EINTR && tries < INTERRUPTIONS_MAX; tries++)
-        r = posix_fallocate(fd, (off_t)from, (off_t)(end - from));
-    return -r;
+    for (int tries = 0; error == EINTR && tries < INTERRUPTIONS_MAX; tries++)
+        error = posix_fallocate(fd, (off_t)from, (off_t)(end - from));
+    return -error;
 }

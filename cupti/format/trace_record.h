@@ -7,6 +7,7 @@
 #ifndef CUPTI_FORMAT_TRACE_RECORD_H
 #define CUPTI_FORMAT_TRACE_RECORD_H
 
+#include "cupti/base/likely.h"
 #include "cupti/format/trace_format.h"
 
 #ifdef __cplusplus
@@ -25,7 +26,7 @@ static inline uint32_t trace_latency(uint64_t ns)
 {
     unsigned highest;
 
-    if (__builtin_expect(ns < TRACE_LATENCY_PLAIN, 1))
+    if (likely(ns < TRACE_LATENCY_PLAIN))
         return (uint32_t)ns;
     highest = 63 - (unsigned)__builtin_clzll(ns);
     if (highest > 62)
@@ -61,8 +62,7 @@ static inline void trace_record_date(struct trace_record *record, uint64_t begin
 {
     record->latency = trace_latency(end_ns > begin_ns ? end_ns - begin_ns : 0);
     record->time_ns = end_ns;
-    if (__builtin_expect(record->latency >= TRACE_LATENCY_PLAIN, 0) &&
-        trace_record_is_early(record))
+    if (unlikely(record->latency >= TRACE_LATENCY_PLAIN) && trace_record_is_early(record))
         record->time_ns = begin_ns + trace_latency_ns(record->latency);
 }
 

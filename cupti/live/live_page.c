@@ -104,6 +104,7 @@ void live_page_figure(struct live_page *page, const char *name, bool total, uint
         return;
     if (next_figure == page->figures) {
         struct live_name *row = &page->name[page->figures++];
+
         /* Formats by hand: printf takes 2 KiB of the caller's stack. */
         memcpy(row->text, name, strnlen(name, sizeof row->text - 1));
         row->total = total;
@@ -147,6 +148,7 @@ static int page_check(struct live_page *page)
     page->command[sizeof page->command - 1] = '\0';
     for (unsigned i = 0; i < page->figures; i++) {
         char *text = page->name[i].text;
+
         text[LIVE_NAME_BYTES - 1] = '\0';
         if (!*text || text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_")])
             return -EINVAL;
@@ -180,6 +182,7 @@ int live_page_read(int file, struct live_page *ret_page)
 
     for (int i = 0; i < READ_TRIES && error == 0; i++) {
         uint64_t before = 0, after = 0;
+
         error = sequence_read(file, &before);
         if (error == 0)
             error = page_copy(file, ret_page);

@@ -83,16 +83,16 @@ static int place_open_at(int parent, const char *name, bool create)
 static int place_open(const char *where, unsigned number, bool create)
 {
     struct place place;
-    int r = place_find(where, number, &place), parent;
+    int error = place_find(where, number, &place), parent;
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     parent = open(place.parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (parent < 0)
         return -errno;
-    r = place_open_at(parent, place.name, create);
+    error = place_open_at(parent, place.name, create);
     close(parent);
-    return r;
+    return error;
 }
 
 int living_directory_open(const char *where, bool create)
@@ -100,11 +100,12 @@ int living_directory_open(const char *where, bool create)
     int first = 0;
 
     for (unsigned number = 0; number < PLACES; number++) {
-        int r = place_open(where, number, create);
-        if (r >= 0)
-            return r;
+        int error = place_open(where, number, create);
+
+        if (error >= 0)
+            return error;
         if (number == 0)
-            first = r;
+            first = error;
         /* Further places are for a name that is taken, not for a directory that cannot be
          * created. */
         if (create && first != -EACCES)
@@ -116,9 +117,10 @@ int living_directory_open(const char *where, bool create)
 int living_directory_next(const char *where, unsigned *number)
 {
     while (*number < PLACES) {
-        int r = place_open(where, (*number)++, false);
-        if (r >= 0)
-            return r;
+        int error = place_open(where, (*number)++, false);
+
+        if (error >= 0)
+            return error;
     }
     return -ENOENT;
 }
@@ -144,6 +146,7 @@ static int locked_file_create(int directory, const char *name)
     for (int i = 0; i < CREATE_TRIES; i++) {
         int file = openat(directory, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
                           0600);
+
         if (file < 0)
             return -errno;
         if (flock(file, LOCK_EX | LOCK_NB) == 0 && fstat(file, &status) == 0 && status.st_nlink)
@@ -156,14 +159,15 @@ static int locked_file_create(int directory, const char *name)
 
 static int file_map(int file, size_t bytes, void **ret_map)
 {
-    int r = file_space_reserve(file, 0, bytes);
-    if (r < 0)
-        return r;
+    int error = file_space_reserve(file, 0, bytes);
+
+    if (error < 0)
+        return error;
     void *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     if (map == MAP_FAILED)
         return -errno;
     if (madvise(map, bytes, MADV_DONTFORK) < 0) {
-        int error = -errno;
+        error = -errno;
         munmap(map, bytes);
         return error;
     }
@@ -240,6 +244,7 @@ struct visit {
 static void visit_file(const struct visit *visit, const char *name)
 {
     int file = living_file_open(visit->directory, name);
+
     if (file < 0)
         return;
     if (visit->call)
@@ -260,6 +265,7 @@ static void visit_entries(const struct visit *visit, const char *buffer, long by
 
     for (long at = 0; at < bytes;) {
         const struct entry64 *each = (const struct entry64 *)(buffer + at);
+
         if (strncmp(each->name, visit->prefix, strlen(visit->prefix)) == 0)
             visit->each(visit, each->name);
         at += each->bytes;

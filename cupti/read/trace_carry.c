@@ -129,13 +129,13 @@ static int pieces_list(struct carry_scan *scan, unsigned char *block)
     if (!scan->piece)
         return FAIL(scan, -ENOMEM, 0, "out of memory");
     for (size_t i = 0; i < scan->places; i++) {
-        int r = scan->place[i].carry
-                    ? piece_read(scan, &scan->place[i], block, &scan->piece[scan->pieces])
-                    : 0;
+        int error = scan->place[i].carry
+                        ? piece_read(scan, &scan->place[i], block, &scan->piece[scan->pieces])
+                        : 0;
 
-        if (r < 0)
-            return r;
-        scan->pieces += (size_t)r;
+        if (error < 0)
+            return error;
+        scan->pieces += (size_t)error;
     }
     if (scan->pieces)
         qsort(scan->piece, scan->pieces, sizeof *scan->piece, compare_piece);
@@ -165,7 +165,7 @@ static bool sections_find(struct trace_carry *carry, uint64_t bytes)
 {
     uint64_t at = sizeof *carry->header;
 
-    static_assert(sizeof(struct tally) % 8 == 0 && sizeof(struct ledger_block) % 8 == 0,
+    static_assert(sizeof(struct tally) % 8 == 0 && sizeof(struct replay_block) % 8 == 0,
                   "rows are aligned");
     if (bytes < at)
         return false;
@@ -253,19 +253,19 @@ int trace_carry_scan(struct trace_reader *reader, struct trace_block_place **ret
 {
     struct carry_scan scan = {.reader = reader, .why = ret_why, .why_bytes = why_bytes};
     unsigned char *block = aligned_alloc(64, TRACE_BLOCK_BYTES);
-    int r = block ? places_list(&scan) : FAIL(&scan, -ENOMEM, 0, "out of memory");
+    int error = block ? places_list(&scan) : FAIL(&scan, -ENOMEM, 0, "out of memory");
 
-    if (r == 0)
-        r = pieces_list(&scan, block);
-    if (r == 0)
-        r = carry_find(&scan);
-    if (r == 0 && reader->carry)
-        r = progress_apply(&scan);
+    if (error == 0)
+        error = pieces_list(&scan, block);
+    if (error == 0)
+        error = carry_find(&scan);
+    if (error == 0 && reader->carry)
+        error = progress_apply(&scan);
     free(block);
     free(scan.piece);
-    if (r < 0) {
+    if (error < 0) {
         free(scan.place);
-        return r;
+        return error;
     }
     *ret_places = scan.place;
     *ret_count = scan.places;

@@ -143,7 +143,7 @@ static int cursor_begin(const struct trace_reader *reader, struct trace_merge *m
                         const struct trace_block_entry *entry)
 {
     struct cursor *cursor = malloc(sizeof *cursor);
-    int r;
+    int error;
 
     if (!cursor)
         return -ENOMEM;
@@ -151,14 +151,14 @@ static int cursor_begin(const struct trace_reader *reader, struct trace_merge *m
                               .sequence = entry->sequence,
                               .slot = entry->first_slot,
                               .slots = entry->slots};
-    r = cursor_settle(reader, merge->order, cursor);
-    if (r > 0)
-        r = heap_add(merge, cursor);
+    error = cursor_settle(reader, merge->order, cursor);
+    if (error > 0)
+        error = heap_add(merge, cursor);
     else
-        r = r < 0 ? r : -EIO;
-    if (r < 0)
+        error = error < 0 ? error : -EIO;
+    if (error < 0)
         free(cursor);
-    return r;
+    return error;
 }
 
 static uint64_t entry_key(const struct trace_merge *merge, const struct trace_block_entry *entry)
@@ -172,10 +172,10 @@ static int blocks_take_up(const struct trace_reader *reader, struct trace_merge 
     while (
         merge->next < reader->entries &&
         (!merge->cursors || entry_key(merge, &reader->entry[merge->next]) <= merge->heap[0]->key)) {
-        int r = cursor_begin(reader, merge, &reader->entry[merge->next]);
+        int error = cursor_begin(reader, merge, &reader->entry[merge->next]);
 
-        if (r < 0)
-            return r;
+        if (error < 0)
+            return error;
         merge->next++;
     }
     return 0;
@@ -185,13 +185,13 @@ static int blocks_take_up(const struct trace_reader *reader, struct trace_merge 
 static int first_advance(const struct trace_reader *reader, struct trace_merge *merge)
 {
     struct cursor *cursor = merge->heap[0];
-    int r;
+    int error;
 
     cursor->slot++;
-    r = cursor_settle(reader, merge->order, cursor);
-    if (r < 0)
-        return r;
-    if (r == 0) {
+    error = cursor_settle(reader, merge->order, cursor);
+    if (error < 0)
+        return error;
+    if (error == 0) {
         merge->heap[0] = merge->heap[--merge->cursors];
         free(cursor);
     }
@@ -263,23 +263,23 @@ int trace_reader_next(struct trace_reader *reader, struct trace_record *ret_reco
 {
     struct trace_merge *merge = reader->merge;
     struct trace_record record;
-    int r = merge ? 0 : trace_reader_rewind(reader, TRACE_ORDER_TIME);
+    int error = merge ? 0 : trace_reader_rewind(reader, TRACE_ORDER_TIME);
 
     merge = reader->merge;
-    if (r == 0)
-        r = blocks_take_up(reader, merge);
-    if (r < 0)
-        return changed(r, ret_why, why_bytes);
+    if (error == 0)
+        error = blocks_take_up(reader, merge);
+    if (error < 0)
+        return changed(error, ret_why, why_bytes);
     if (!merge->cursors)
         return 0;
     record = trace_record_adapt(
         reader, &merge->heap[0]->record[merge->heap[0]->slot - merge->heap[0]->window]);
-    r = ids_check(reader, merge->heap[0], &record, ret_why, why_bytes);
-    if (r < 0)
-        return r;
-    r = first_advance(reader, merge);
-    if (r < 0)
-        return changed(r, ret_why, why_bytes);
+    error = ids_check(reader, merge->heap[0], &record, ret_why, why_bytes);
+    if (error < 0)
+        return error;
+    error = first_advance(reader, merge);
+    if (error < 0)
+        return changed(error, ret_why, why_bytes);
     *ret_record = record;
     return 1;
 }

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+#include "cupti/base/likely.h"
 #include "cupti/read/trace_reader.h"
 
 /** One block with events. */
@@ -113,7 +114,7 @@ static inline uint64_t trace_record_order_in(const struct trace_reader *reader,
 {
     struct trace_record adapted;
 
-    if (__builtin_expect(reader->scaled || record->latency < TRACE_LATENCY_PLAIN, 1))
+    if (likely(reader->scaled || record->latency < TRACE_LATENCY_PLAIN))
         return trace_record_order_ns(record);
     adapted = trace_record_adapt(reader, record);
     return trace_record_order_ns(&adapted);

@@ -219,10 +219,10 @@ static int records_scan(struct scan *scan, uint32_t end, bool sealed)
     uint32_t slot = 0, step;
 
     for (; slot < end; slot += step) {
-        int r = record_scan(scan, slot, end, sealed, &listed, &step);
+        int error = record_scan(scan, slot, end, sealed, &listed, &step);
 
-        if (r < 0)
-            return r;
+        if (error < 0)
+            return error;
         if (!step)
             break;
     }
@@ -303,19 +303,19 @@ static int block_read(struct scan *scan, uint32_t position)
 /** All blocks in the order of the file. */
 static int blocks_scan(struct scan *scan)
 {
-    int r = 1;
+    int error = 1;
 
-    for (uint64_t position = 1; r > 0; position++) {
+    for (uint64_t position = 1; error > 0; position++) {
         position = trace_block_next(scan->reader, position);
         if (position > UINT32_MAX)
             return 0;
-        r = block_read(scan, (uint32_t)position);
-        if (r <= 0)
+        error = block_read(scan, (uint32_t)position);
+        if (error <= 0)
             break;
-        r = block_scan(scan);
-        r = r < 0 ? r : 1;
+        error = block_scan(scan);
+        error = error < 0 ? error : 1;
     }
-    return r;
+    return error;
 }
 
 /** Lists the blocks of a file with reused blocks, in the order of their use. */
@@ -323,36 +323,36 @@ static int places_scan(struct scan *scan)
 {
     struct trace_block_place *places = NULL;
     size_t count = 0;
-    int r = trace_carry_scan(scan->reader, &places, &count, scan->why, scan->why_bytes);
+    int error = trace_carry_scan(scan->reader, &places, &count, scan->why, scan->why_bytes);
 
-    for (size_t i = 0; i < count && r == 0; i++) {
+    for (size_t i = 0; i < count && error == 0; i++) {
         if (places[i].carry)
             continue;
-        r = block_read(scan, places[i].position);
-        if (r <= 0)
+        error = block_read(scan, places[i].position);
+        if (error <= 0)
             continue;
         scan->block->folded = places[i].folded;
-        r = block_scan(scan);
+        error = block_scan(scan);
     }
     free(places);
-    return r;
+    return error;
 }
 
 int trace_scan(struct trace_reader *reader, char *ret_why, size_t why_bytes)
 {
     struct scan scan = {reader, malloc(sizeof *scan.block), ret_why, why_bytes};
     struct trace_summary *summary = &reader->summary;
-    int r;
+    int error;
 
     static_assert(offsetof(struct block, slot) - offsetof(struct block, header) == TRACE_SLOT_BYTES,
                   "header and slots are read at once");
     if (!scan.block)
         return FAIL(&scan, -ENOMEM, 0, "out of memory");
-    r = reader->version == TRACE_VERSION_LIMITED ? places_scan(&scan) : blocks_scan(&scan);
+    error = reader->version == TRACE_VERSION_LIMITED ? places_scan(&scan) : blocks_scan(&scan);
     free(scan.block);
     summary->strings = reader->texts;
     summary->sites = reader->places;
     summary->complete = summary->closed && reader->ends && !summary->dropped_records &&
                         !summary->lost_records && !summary->lost_blocks && !summary->stop_errno;
-    return r;
+    return error;
 }

@@ -5,7 +5,7 @@
 
 #include "cupti/base/pages.h"
 
-bool address_gone_add(struct address_gone *gone, const struct ledger_block *block)
+bool address_gone_add(struct address_gone *gone, const struct replay_block *block)
 {
     if (gone->count == gone->room) {
         struct address_gone larger = {.room = gone->room ? 2 * gone->room : 64,
@@ -35,7 +35,7 @@ void address_history_peak(struct address_history *history, uint64_t order)
     history->gone[ADDRESS_AT_PEAK].count = 0;
 }
 
-void address_history_leave(struct address_history *history, const struct ledger_block *block,
+void address_history_leave(struct address_history *history, const struct replay_block *block,
                            bool ended)
 {
     bool fine = true;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Blocks and segments that have left the ledger but existed at a relevant moment: at the peak of
+ * Blocks and segments that have left the table but existed at a relevant moment: at the peak of
  * requested memory, or at the end (those that ended with a context).
  *
  * Threading: not thread-safe.
@@ -12,17 +12,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "cupti/replay/ledger.h"
+#include "cupti/replay/block_table.h"
 
 enum address_moment { ADDRESS_AT_PEAK, ADDRESS_AT_END, ADDRESS_MOMENTS };
 
 struct address_gone {
-    struct ledger_block *block; /* pages */
+    struct replay_block *block; /* pages */
     size_t count, room;
 };
 
 /** False: out of memory. */
-bool address_gone_add(struct address_gone *gone, const struct ledger_block *block);
+bool address_gone_add(struct address_gone *gone, const struct replay_block *block);
 void address_gone_done(struct address_gone *gone);
 
 struct address_history {
@@ -34,8 +34,8 @@ struct address_history {
 /** A new peak, after so many allocations. */
 void address_history_peak(struct address_history *history, uint64_t order);
 
-/** A block is about to leave the ledger; `ended`: because its context ended. */
-void address_history_leave(struct address_history *history, const struct ledger_block *block,
+/** A block is about to leave the table; `ended`: because its context ended. */
+void address_history_leave(struct address_history *history, const struct replay_block *block,
                            bool ended);
 
 void address_history_done(struct address_history *history);

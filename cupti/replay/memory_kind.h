@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 
-#include "cupti/replay/ledger.h"
+#include "cupti/replay/block_table.h"
 
 #define MEMORY_KINDS 16
 
@@ -19,7 +19,7 @@ struct memory_kind {
     bool on_device;    /* counts as requested memory */
     bool takes_device; /* a device's memory is less by it, by its own account */
     bool with_context; /* ends with the context it was made in */
-    enum ledger_space space;
+    enum block_space space;
 };
 
 /** NULL for a kind that does not exist. */

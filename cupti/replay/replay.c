@@ -21,6 +21,7 @@ static void levels_add(struct replay *replay, const struct change *change, int s
                        uint64_t time_ns)
 {
     uint64_t serial = replay->peak_serial, highest = replay->requested.peak;
+
     void (*const add)(struct level *, int64_t, uint64_t) = replay->outside ? level_move : level_add;
 
     /* A free is recorded after the events that it caused, but took effect before them. */
@@ -43,20 +44,20 @@ static void levels_add(struct replay *replay, const struct change *change, int s
 }
 
 /** The driver gave it, and a device has less for it. */
-static bool is_given(const struct ledger_block *block)
+static bool is_given(const struct replay_block *block)
 {
-    return block->space == LEDGER_SEGMENT ||
+    return block->space == BLOCK_SPACE_SEGMENT ||
            (block->passed && memory_kind(block->memory)->takes_device);
 }
 
-void replay_device_add(struct replay *replay, const struct ledger_block *block, int sign)
+void replay_device_add(struct replay *replay, const struct replay_block *block, int sign)
 {
     if (block->device < REPLAY_DEVICES && is_given(block))
         replay->device_bytes[block->device] += (uint64_t)sign * block->allocated_bytes;
 }
 
 /** Rows of a block; those that do not apply are NULL. */
-static int rows_get(struct replay *replay, const struct ledger_block *block,
+static int rows_get(struct replay *replay, const struct replay_block *block,
                     struct tally *ret_rows[REPLAY_ROWS])
 {
     bool on_device = memory_kind(block->memory)->on_device;
@@ -87,7 +88,7 @@ static int rows_get(struct replay *replay, const struct ledger_block *block,
     return 0;
 }
 
-static void row_live(struct tally *row, const struct ledger_block *block, int sign, uint64_t serial,
+static void row_live(struct tally *row, const struct replay_block *block, int sign, uint64_t serial,
                      bool outside)
 {
     void (*const add)(struct level *, int64_t, uint64_t) = outside ? level_move : level_add;
@@ -97,7 +98,7 @@ static void row_live(struct tally *row, const struct ledger_block *block, int si
 }
 
 /** A block becomes (+1) or ends being (-1) live. */
-static int block_live(struct replay *replay, const struct ledger_block *block, int sign,
+static int block_live(struct replay *replay, const struct replay_block *block, int sign,
                       uint64_t time_ns)
 {
     uint64_t serial = replay->peak_serial;
@@ -139,17 +140,17 @@ static void call_count(struct replay *replay, const struct trace_record *record)
     histogram_add(&replay->latency, trace_latency_ns(record->latency));
 }
 
-/** Removes a block from the ledger; `ended`: with its context. */
-static void block_leave(struct replay *replay, struct ledger_block *block, bool ended)
+/** Removes a block from the table; `ended`: with its context. */
+static void block_leave(struct replay *replay, struct replay_block *block, bool ended)
 {
     address_history_leave(&replay->addresses, block, ended);
     if (replay->watch.leave)
         replay->watch.leave(replay->watch.context, block);
-    ledger_remove(&replay->ledger, block);
+    block_table_remove(&replay->block_table, block);
 }
 
 /** Accounts for a freed block: its lifetime, and whether it was temporary. */
-static void block_lived(struct replay *replay, const struct ledger_block *block,
+static void block_lived(struct replay *replay, const struct replay_block *block,
                         struct tally *const rows[REPLAY_ROWS], uint64_t time_ns)
 {
     uint64_t lived_ns = time_ns > block->time_ns ? time_ns - block->time_ns : 0;
@@ -205,7 +206,7 @@ static int thread_note(struct replay *replay, uint32_t thread)
 
 /** Counts the call of an allocation, whether or not there is a block. */
 static int allocation_count(struct replay *replay, const struct trace_record *record,
-                            const struct ledger_block *block)
+                            const struct replay_block *block)
 {
     struct tally *rows[REPLAY_ROWS];
     int error = rows_get(replay, block, rows);
@@ -227,8 +228,8 @@ static int allocation_count(struct replay *replay, const struct trace_record *re
 static int allocate_add(struct replay *replay, const struct trace_record *record, uint64_t stack)
 {
     const struct memory_kind *kind = memory_kind(record->memory);
-    struct ledger_block *old = ledger_find(&replay->ledger, kind->space, record->address);
-    struct ledger_block block = {.address = record->address,
+    struct replay_block *old = block_table_find(&replay->block_table, kind->space, record->address);
+    struct replay_block block = {.address = record->address,
                                  .requested_bytes = tally_bytes(record->size),
                                  .allocated_bytes = tally_bytes(record->value),
                                  .time_ns = record->time_ns,
@@ -253,7 +254,7 @@ static int allocate_add(struct replay *replay, const struct trace_record *record
     if (error < 0 || record->outcome == TRACE_OUTCOME_FAILED || !record->address)
         return error;
     if (old) {
-        struct ledger_block replaced = *old;
+        struct replay_block replaced = *old;
 
         replay->replaced_blocks++;
         block_leave(replay, old, false);
@@ -261,12 +262,12 @@ static int allocate_add(struct replay *replay, const struct trace_record *record
     }
     if (error == 0)
         error = block_live(replay, &block, 1, record->time_ns);
-    return error < 0 ? error : ledger_add(&replay->ledger, &block);
+    return error < 0 ? error : block_table_add(&replay->block_table, &block);
 }
 
 /** Counts a free under its block's rows, and under the function that was called. */
 static int free_count(struct replay *replay, const struct trace_record *record,
-                      const struct ledger_block *block)
+                      const struct replay_block *block)
 {
     struct tally *rows[REPLAY_ROWS];
     int error = rows_get(replay, block, rows);
@@ -289,9 +290,9 @@ static int free_count(struct replay *replay, const struct trace_record *record,
 
 static int free_add(struct replay *replay, const struct trace_record *record)
 {
-    struct ledger_block *found = ledger_find(&replay->ledger, memory_kind(record->memory)->space,
-                                             record->address);
-    struct ledger_block block;
+    struct replay_block *found = block_table_find(
+        &replay->block_table, memory_kind(record->memory)->space, record->address);
+    struct replay_block block;
     int error;
 
     if (record->outcome == TRACE_OUTCOME_FAILED || !found) {
@@ -324,7 +325,7 @@ static int invalid_free_add(struct replay *replay, const struct trace_record *re
     return 0;
 }
 
-static void segment_live(struct replay *replay, const struct ledger_block *segment, int sign,
+static void segment_live(struct replay *replay, const struct replay_block *segment, int sign,
                          uint64_t time_ns)
 {
     const struct change change = {.reserved_bytes = segment->allocated_bytes,
@@ -336,26 +337,28 @@ static void segment_live(struct replay *replay, const struct ledger_block *segme
 
 static int segment_add(struct replay *replay, const struct trace_record *record)
 {
-    const struct ledger_block segment = {
+    const struct replay_block segment = {
         .address = record->address,
         .allocated_bytes = tally_bytes(record->size),
         .order = replay->order + 1,
         .context = record->context,
         .device = record->device,
         .memory = record->memory == TRACE_MEMORY_MAPPING ? TRACE_MEMORY_MAPPING : TRACE_MEMORY_NONE,
-        .space = LEDGER_SEGMENT};
+        .space = BLOCK_SPACE_SEGMENT};
 
     replay->calls_driver += !replay->outside;
     replay->segment_allocations += !replay->outside;
-    if (record->value || ledger_find(&replay->ledger, LEDGER_SEGMENT, record->address))
+    if (record->value ||
+        block_table_find(&replay->block_table, BLOCK_SPACE_SEGMENT, record->address))
         return 0;
     segment_live(replay, &segment, 1, record->time_ns);
-    return ledger_add(&replay->ledger, &segment);
+    return block_table_add(&replay->block_table, &segment);
 }
 
 static void segment_remove(struct replay *replay, const struct trace_record *record)
 {
-    struct ledger_block *segment = ledger_find(&replay->ledger, LEDGER_SEGMENT, record->address);
+    struct replay_block *segment = block_table_find(&replay->block_table, BLOCK_SPACE_SEGMENT,
+                                                    record->address);
 
     replay->calls_driver += !replay->outside;
     replay->segment_frees += !replay->outside;
@@ -365,7 +368,7 @@ static void segment_remove(struct replay *replay, const struct trace_record *rec
     block_leave(replay, segment, false);
 }
 
-static int leak_add(struct replay *replay, const struct ledger_block *block)
+static int leak_add(struct replay *replay, const struct replay_block *block)
 {
     struct tally *rows[REPLAY_ROWS];
     int error;
@@ -386,15 +389,15 @@ static int leak_add(struct replay *replay, const struct ledger_block *block)
 /** Ends a context: its remaining blocks were never freed by the program, and are gone. */
 static int context_end(struct replay *replay, uint32_t context, uint64_t time_ns)
 {
-    struct ledger_block *block;
+    struct replay_block *block;
     int error = 0;
 
-    while (error == 0 && (block = ledger_context_take(&replay->ledger, context))) {
-        struct ledger_block gone = *block;
+    while (error == 0 && (block = block_table_context_take(&replay->block_table, context))) {
+        struct replay_block gone = *block;
 
-        if (gone.space != LEDGER_SEGMENT && !memory_kind(gone.memory)->with_context)
+        if (gone.space != BLOCK_SPACE_SEGMENT && !memory_kind(gone.memory)->with_context)
             continue; /* outlives it */
-        if (gone.space == LEDGER_SEGMENT) {
+        if (gone.space == BLOCK_SPACE_SEGMENT) {
             segment_live(replay, &gone, -1, time_ns);
         } else {
             error = block_live(replay, &gone, -1, time_ns);
@@ -407,12 +410,12 @@ static int context_end(struct replay *replay, uint32_t context, uint64_t time_ns
 
 int replay_find_leaks(struct replay *replay)
 {
-    struct ledger_block *block;
+    struct replay_block *block;
     size_t position = 0;
     int error = 0;
 
-    while (error == 0 && (block = ledger_next(&replay->ledger, &position)))
-        if (block->space != LEDGER_SEGMENT)
+    while (error == 0 && (block = block_table_next(&replay->block_table, &position)))
+        if (block->space != BLOCK_SPACE_SEGMENT)
             error = leak_add(replay, block);
     return error;
 }
@@ -470,6 +473,6 @@ void replay_done(struct replay *replay)
     for (size_t i = 0; i < REPLAY_BREAKDOWNS; i++)
         tallies_done(replay_tallies(replay, i));
     key_index_done(&replay->site_of_stack);
-    ledger_done(&replay->ledger);
+    block_table_done(&replay->block_table);
     address_history_done(&replay->addresses);
 }

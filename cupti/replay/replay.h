@@ -23,7 +23,7 @@
 #include "cupti/base/key_index.h"
 #include "cupti/format/trace_format.h"
 #include "cupti/replay/address_history.h"
-#include "cupti/replay/ledger.h"
+#include "cupti/replay/block_table.h"
 #include "cupti/replay/lifetimes.h"
 #include "cupti/replay/tally.h"
 
@@ -83,7 +83,7 @@ struct replay_watch {
     void (*levels)(void *context, bool requested, uint64_t time_ns);
     /** A block of device memory became live (+1) or ended (-1) at a site, a row of `sites`.
      * NULL: unwatched; not called while nothing is counted. */
-    int (*block)(void *context, const struct tally *site, const struct ledger_block *block,
+    int (*block)(void *context, const struct tally *site, const struct replay_block *block,
                  int sign, uint64_t time_ns);
     /** The live memory of a row is about to change, or has changed (`done`). NULL: unwatched; so
      * are the callbacks below. */
@@ -93,9 +93,9 @@ struct replay_watch {
                  const struct trace_record *record);
     /** A block was counted as leaked under a row. */
     void (*leak)(void *context, enum replay_row row, const struct tally *tally,
-                 const struct ledger_block *block);
-    /** A block is about to leave the ledger. */
-    void (*leave)(void *context, const struct ledger_block *block);
+                 const struct replay_block *block);
+    /** A block is about to leave the table. */
+    void (*leave)(void *context, const struct replay_block *block);
     void *context;
 };
 
@@ -113,7 +113,7 @@ struct replay {
     struct tallies sites, paths;
     struct tallies stacks, sizes, libraries, apis, kinds;
     struct key_index site_of_stack; /* key of a stack: its site; only with by_site */
-    struct ledger ledger;
+    struct block_table block_table;
     struct address_history addresses;
     uint64_t device_bytes[REPLAY_DEVICES]; /* that the driver gave of each device, now */
     uint64_t levels_ns;                    /* when a level changed last */
@@ -147,7 +147,7 @@ int replay_add(struct replay *replay, const struct trace_record *record, uint64_
 
 /** A device provided a block (+1) or got it back (-1), if it came from the driver: a segment, or
  * a block outside the pool. */
-void replay_device_add(struct replay *replay, const struct ledger_block *block, int sign);
+void replay_device_add(struct replay *replay, const struct replay_block *block, int sign);
 
 /** Counts live blocks as leaked. */
 int replay_find_leaks(struct replay *replay);

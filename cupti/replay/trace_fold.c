@@ -14,7 +14,7 @@
 
 /* Files hold these structures as they are in memory: changing one requires a new version of the
  * trace format. */
-static_assert(sizeof(struct ledger_block) == 64 && offsetof(struct ledger_block, thread) == 60,
+static_assert(sizeof(struct replay_block) == 64 && offsetof(struct replay_block, thread) == 60,
               "the carry's rows of blocks");
 static_assert(sizeof(struct tally) == 200, "the carry's rows of breakdowns");
 static_assert(sizeof(struct replay_figures) == 8664 && sizeof(struct trace_carry_header) == 8816 &&
@@ -196,7 +196,7 @@ size_t trace_fold_rows(const struct trace_fold *fold, enum trace_carry_section s
     case TRACE_CARRY_##NAME: return fold->replay.name.rows;
         REPLAY_TALLIES(TALLIES)
 #undef TALLIES
-    case TRACE_CARRY_LIVE: return fold->replay.ledger.used;
+    case TRACE_CARRY_LIVE: return fold->replay.block_table.used;
     case TRACE_CARRY_GONE_AT_PEAK: return fold->replay.addresses.gone[ADDRESS_AT_PEAK].count;
     case TRACE_CARRY_GONE_AT_END: return fold->replay.addresses.gone[ADDRESS_AT_END].count;
     case TRACE_CARRY_FAILURES: return at_most(fold->replay.total.failures, TRACE_FOLD_FAILURES);
@@ -238,7 +238,7 @@ void trace_fold_write(const struct trace_fold *fold, uint64_t next_sequence,
     uint64_t counts[TRACE_CARRY_SECTION_COUNT] = {[TRACE_CARRY_PROGRESS] = progress_rows};
     const uint64_t marks[] = {fold->replay.addresses.peak_order, fold->folded, fold->forgotten,
                               fold->cut_ns};
-    const struct ledger_block *block;
+    const struct replay_block *block;
     size_t position = 0;
 
     for (int i = 0; i < TRACE_CARRY_SECTION_COUNT; i++)
@@ -251,7 +251,8 @@ void trace_fold_write(const struct trace_fold *fold, uint64_t next_sequence,
     for (int i = TRACE_CARRY_STACKS; i < TRACE_CARRY_SECTION_COUNT; i++) {
         if (i != TRACE_CARRY_LIVE)
             put(context, rows[i], counts[i] * trace_carry_row_bytes(i));
-        while (i == TRACE_CARRY_LIVE && (block = ledger_next(&fold->replay.ledger, &position)))
+        while (i == TRACE_CARRY_LIVE &&
+               (block = block_table_next(&fold->replay.block_table, &position)))
             put(context, block, sizeof *block);
     }
 }

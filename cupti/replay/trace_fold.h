@@ -59,9 +59,9 @@ struct trace_fold_progress {
     SECTION(LIBRARIES, struct tally)                                                               \
     SECTION(APIS, struct tally)                                                                    \
     SECTION(KINDS, struct tally)                                                                   \
-    SECTION(LIVE, struct ledger_block)                                                             \
-    SECTION(GONE_AT_PEAK, struct ledger_block)                                                     \
-    SECTION(GONE_AT_END, struct ledger_block)                                                      \
+    SECTION(LIVE, struct replay_block)                                                             \
+    SECTION(GONE_AT_PEAK, struct replay_block)                                                     \
+    SECTION(GONE_AT_END, struct replay_block)                                                      \
     SECTION(FAILURES, struct trace_fold_failure)                                                   \
     SECTION(RECORDS, struct trace_record)                                                          \
     SECTION(INVALID_FREES, struct trace_record)                                                    \

@@ -55,6 +55,7 @@ static bool tables_read(uintptr_t base, const ElfW(Dyn) * entry, struct tables *
     for (; entry && entry->d_tag != DT_NULL; entry++) {
         /* glibc has added the load address to the values in the file; other loaders have not. */
         uintptr_t address = entry->d_un.d_ptr < base ? entry->d_un.d_ptr + base : entry->d_un.d_ptr;
+
         switch (entry->d_tag) {
         case DT_HASH: tables.old = (const void *)address; break;
         case DT_GNU_HASH: tables.hash = (const void *)address; break;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cupti/base/likely.h"
 #include "cupti/stack/module_symbol.h"
 #include "cupti/stack/python_layout.h"
 #include "cupti/stack/unwind_rules.h"
@@ -140,7 +141,8 @@ unsigned python_frames(const struct python *python, struct python_frames *frames
             uintptr_t instruction = frame_instruction(&layout, frame);
             const struct trace_python_frame *known = python_known_find(&frames->known, &layout,
                                                                        code, instruction, callee);
-            if (__builtin_expect(!known, 0))
+
+            if (unlikely(!known))
                 known = frame_add(python, frames, &own, code, instruction);
             if (known)
                 frames->frame[count++] = callee = known;

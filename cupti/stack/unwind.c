@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <ucontext.h>
 
+#include "cupti/base/likely.h"
 #include "cupti/stack/stack_bounds.h"
 #include "cupti/stack/unwind_rules.h"
 
@@ -143,7 +144,7 @@ __attribute__((no_sanitize_address)) FAST bool word_get(const struct registers *
 {
     if (address < registers->sp)
         return false;
-    if (__builtin_expect(address < readable->begin || address > readable->last, 0)) {
+    if (unlikely(address < readable->begin || address > readable->last)) {
         uintptr_t word;
         bool found = word_get_far(readable, address, &word);
 
@@ -296,13 +297,13 @@ __attribute__((noinline)) void unwind_walk(struct unwind *unwind)
     unwind->count = 0;
     unwind->stopped = false;
     readable.most = stack_bounds_end(registers.sp);
-    if (__builtin_expect(!readable.most && stack_bounds_wanted(), 0)) {
+    if (unlikely(!readable.most && stack_bounds_wanted())) {
         copy = registers;
         readable = readable_here(registers.sp);
         bounds_learn(&copy, &readable);
         readable.most = stack_bounds_end(registers.sp);
     }
-    if (__builtin_expect(readable.most != 0, 1)) {
+    if (likely(readable.most != 0)) {
         readable.begin = registers.sp;
         readable.last = readable.most - sizeof(uintptr_t);
     } else {

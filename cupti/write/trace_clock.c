@@ -14,20 +14,14 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <x86intrin.h>
+
+#include "cupti/base/clock.h"
 #endif
 
 #define RATE_SHIFT         32
 #define FIRST_BASELINE_NS  UINT64_C(200000)
 #define LONGEST_HORIZON_NS UINT64_C(1000000000)
 #define READ_ATTEMPTS      64
-
-static uint64_t monotonic_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
 
 #if defined(__x86_64__)
 static uint64_t counter_read(void)

@@ -56,7 +56,7 @@ static int output_host(struct path_output *output)
 static int output_program(struct path_output *output)
 {
     char *path = pages_map(PATH_MAX), *name, *deleted;
-    int r;
+    int error;
 
     if (!path)
         return -ENOMEM;
@@ -66,9 +66,9 @@ static int output_program(struct path_output *output)
     deleted = strstr(name, " (deleted)");
     if (deleted)
         *deleted = '\0';
-    r = output_add(output, name, strlen(name), true);
+    error = output_add(output, name, strlen(name), true);
     pages_unmap(path, PATH_MAX);
-    return r;
+    return error;
 }
 
 /** `text` points behind "%q"; moves it behind "{NAME}". An unset variable adds nothing. */
@@ -102,17 +102,17 @@ static int placeholder_expand(struct path_output *output, const char **text)
 
 static int pattern_expand(struct path_output *output, const char *pattern)
 {
-    int r = 0;
+    int error = 0;
 
-    while (*pattern && r == 0) {
+    while (*pattern && error == 0) {
         if (*pattern == '%') {
             pattern++;
-            r = placeholder_expand(output, &pattern);
+            error = placeholder_expand(output, &pattern);
         } else {
-            r = output_add(output, pattern++, 1, false);
+            error = output_add(output, pattern++, 1, false);
         }
     }
-    return r;
+    return error;
 }
 
 int trace_path_expand(const char *pattern, char *ret_path, size_t ret_path_bytes)
@@ -121,16 +121,16 @@ int trace_path_expand(const char *pattern, char *ret_path, size_t ret_path_bytes
         .text = pages_map(PATH_MAX),
         .bytes = ret_path_bytes < PATH_MAX ? ret_path_bytes : PATH_MAX,
     };
-    int r = *pattern ? 0 : -EINVAL;
+    int error = *pattern ? 0 : -EINVAL;
 
     if (!output.text)
         return -ENOMEM;
-    if (r == 0)
-        r = pattern_expand(&output, pattern);
-    if (r == 0) {
+    if (error == 0)
+        error = pattern_expand(&output, pattern);
+    if (error == 0) {
         memcpy(ret_path, output.text, output.used);
         ret_path[output.used] = '\0';
     }
     pages_unmap(output.text, PATH_MAX);
-    return r;
+    return error;
 }

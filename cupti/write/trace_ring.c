@@ -180,13 +180,13 @@ static void cursors_begin(struct trace_ring *ring, uint64_t until_ns)
 /** Folds all events that take effect up to a moment. */
 static int events_fold(struct trace_ring *ring, uint64_t until_ns)
 {
-    int r = 0;
+    int error = 0;
 
     cursors_begin(ring, until_ns);
-    while (ring->cursors && r == 0) {
+    while (ring->cursors && error == 0) {
         struct ring_cursor *first = &ring->cursor[0];
 
-        r = trace_fold_add(&ring->fold, first->record);
+        error = trace_fold_add(&ring->fold, first->record);
         first->place->folded = ++first->slot;
         first->place->key = first->key;
         if (!cursor_settle(first) || first->key > until_ns)
@@ -194,7 +194,7 @@ static int events_fold(struct trace_ring *ring, uint64_t until_ns)
         if (ring->cursors)
             heap_sink(ring);
     }
-    return r;
+    return error;
 }
 
 /** A carry on its way into blocks. */
@@ -301,16 +301,16 @@ static void blocks_return(struct trace_ring *ring)
 static int rotate_locked(struct trace_ring *ring)
 {
     uint64_t until_ns;
-    int r;
+    int error;
 
     if (!batch_choose(ring, &until_ns))
         return -EAGAIN;
-    r = events_fold(ring, until_ns);
-    if (r == 0)
-        r = carry_write(ring);
-    if (r == 0)
+    error = events_fold(ring, until_ns);
+    if (error == 0)
+        error = carry_write(ring);
+    if (error == 0)
         blocks_return(ring);
-    return r;
+    return error;
 }
 
 /**
@@ -329,19 +329,19 @@ static uint64_t reserve_blocks(const struct trace_ring *ring)
 int trace_ring_block(struct trace_ring *ring, void **ret_block, uint32_t *ret_sequence)
 {
     struct trace_store *store = ring->store;
-    int r;
+    int error;
 
     pthread_mutex_lock(&store->lock);
-    r = atomic_load_explicit(&store->error, memory_order_relaxed);
-    while (r == 0 && trace_store_left_locked(store) <= reserve_blocks(ring))
-        r = rotate_locked(ring);
+    error = atomic_load_explicit(&store->error, memory_order_relaxed);
+    while (error == 0 && trace_store_left_locked(store) <= reserve_blocks(ring))
+        error = rotate_locked(ring);
     /* All blocks of events are being filled: using the reserve is better than keeping it. */
-    if (r == -EAGAIN && trace_store_left_locked(store) > DEFINITION_BLOCKS)
-        r = 0;
-    if (r == 0)
-        r = trace_store_take_locked(store, TRACE_STORE_EVENTS, ret_block, ret_sequence);
-    if (r < 0 && r != -EAGAIN)
-        atomic_store_explicit(&store->error, r, memory_order_relaxed);
+    if (error == -EAGAIN && trace_store_left_locked(store) > DEFINITION_BLOCKS)
+        error = 0;
+    if (error == 0)
+        error = trace_store_take_locked(store, TRACE_STORE_EVENTS, ret_block, ret_sequence);
+    if (error < 0 && error != -EAGAIN)
+        atomic_store_explicit(&store->error, error, memory_order_relaxed);
     pthread_mutex_unlock(&store->lock);
-    return r;
+    return error;
 }

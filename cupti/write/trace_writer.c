@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "cupti/base/crc32c.h"
+#include "cupti/base/likely.h"
 #include "cupti/base/pages.h"
 #include "cupti/write/trace_clock.h"
 #include "cupti/write/trace_intern.h"
@@ -90,7 +91,7 @@ static inline struct trace_lane *writer_enter(struct trace_writer *writer)
 
     if (!writer || !writer_is_alive(writer))
         return NULL;
-    if (__builtin_expect(lane_memory.generation != writer->generation, 0))
+    if (unlikely(lane_memory.generation != writer->generation))
         lane = lane_attach(writer);
     if (!lane || atomic_load_explicit(&lane->busy, memory_order_relaxed)) {
         writer_drop(writer);
@@ -113,22 +114,22 @@ static inline void writer_leave(struct trace_lane *lane)
 __attribute__((noinline)) static struct trace_record *lane_renew(struct trace_writer *writer,
                                                                  struct trace_lane *lane)
 {
-    int saved_errno = errno, r;
+    int saved_errno = errno, error;
     uint32_t sequence;
     void *block;
 
     if (writer->ring.store)
-        r = trace_ring_block(&writer->ring, &block, &sequence);
+        error = trace_ring_block(&writer->ring, &block, &sequence);
     else
-        r = trace_store_block(&writer->store, TRACE_STORE_EVENTS, &block, &sequence);
-    if (r < 0) {
+        error = trace_store_block(&writer->store, TRACE_STORE_EVENTS, &block, &sequence);
+    if (error < 0) {
         writer_tell_error(writer);
     } else {
         trace_lane_seal(lane);
         trace_lane_start(lane, block, sequence);
     }
     errno = saved_errno;
-    return r < 0 ? NULL : trace_lane_reserve(lane, 1);
+    return error < 0 ? NULL : trace_lane_reserve(lane, 1);
 }
 
 /** False when there is no room for the record. An inert writer needs none. */
@@ -140,7 +141,7 @@ static inline bool writer_emit(struct trace_writer *writer, const struct trace_r
     if (!lane)
         return true;
     slot = trace_lane_reserve(lane, 1);
-    if (__builtin_expect(!slot, 0))
+    if (unlikely(!slot))
         slot = lane_renew(writer, lane);
     if (slot)
         trace_record_publish(slot, record, atomic_load_explicit(&lane->tid, memory_order_relaxed),
@@ -151,7 +152,7 @@ static inline bool writer_emit(struct trace_writer *writer, const struct trace_r
 
 void trace_writer_emit(struct trace_writer *writer, const struct trace_record *record)
 {
-    if (__builtin_expect(!writer_emit(writer, record), 0))
+    if (unlikely(!writer_emit(writer, record)))
         writer_drop(writer);
 }
 
@@ -252,9 +253,8 @@ __attribute__((noinline)) static void *scratch_map(struct trace_writer *writer)
 
 void *trace_writer_scratch(struct trace_writer *writer)
 {
-    if (__builtin_expect(lane_memory.generation == writer->generation && lane_memory.lane &&
-                             lane_memory.lane->scratch,
-                         1))
+    if (likely(lane_memory.generation == writer->generation && lane_memory.lane &&
+               lane_memory.lane->scratch))
         return lane_memory.lane->scratch;
     return scratch_map(writer);
 }
@@ -298,10 +298,10 @@ static int header_write(struct trace_writer *writer)
                                        .origin = trace_origin()};
     uint32_t sequence;
     void *block;
-    int r = trace_store_block(&writer->store, TRACE_STORE_FILE_HEADER, &block, &sequence);
+    int error = trace_store_block(&writer->store, TRACE_STORE_FILE_HEADER, &block, &sequence);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     header.checksum = crc32c(&header, offsetof(struct trace_file_header, flags));
     memcpy((char *)block + sizeof header.magic, (char *)&header + sizeof header.magic,
            sizeof header - sizeof header.magic);
@@ -312,7 +312,7 @@ static int header_write(struct trace_writer *writer)
 
 static int writer_init(struct trace_writer *writer)
 {
-    int r;
+    int error;
 
     size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
 
@@ -323,10 +323,10 @@ static int writer_init(struct trace_writer *writer)
     madvise(writer->alive, page_bytes, MADV_WIPEONFORK);
     writer->barrier = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
     writer->generation = atomic_fetch_add(&last_generation, 1) + 1;
-    r = trace_intern_init(&writer->intern, &writer->store, (uint32_t)syscall(SYS_gettid));
-    if (r == 0 && writer->store.most_blocks)
-        r = trace_ring_init(&writer->ring, &writer->store, writer->intern.module_of);
-    return r;
+    error = trace_intern_init(&writer->intern, &writer->store, (uint32_t)syscall(SYS_gettid));
+    if (error == 0 && writer->store.most_blocks)
+        error = trace_ring_init(&writer->ring, &writer->store, writer->intern.module_of);
+    return error;
 }
 
 int trace_writer_open(const char *path, struct trace_writer **ret_writer)
@@ -338,20 +338,20 @@ int trace_writer_open_limited(const char *path, uint64_t most_bytes,
                               struct trace_writer **ret_writer)
 {
     struct trace_writer *writer;
-    int r;
+    int error;
 
     if (most_bytes && most_bytes < TRACE_LIMIT_LEAST)
         return -EINVAL;
     writer = pages_map(sizeof *writer);
     if (!writer)
         return -ENOMEM;
-    r = trace_store_open(&writer->store, path, most_bytes);
-    if (r < 0)
+    error = trace_store_open(&writer->store, path, most_bytes);
+    if (error < 0)
         goto unmap;
-    r = writer_init(writer);
-    if (r == 0)
-        r = header_write(writer);
-    if (r < 0)
+    error = writer_init(writer);
+    if (error == 0)
+        error = header_write(writer);
+    if (error < 0)
         goto remove;
     trace_clock_init(&writer->clock);
     atomic_store_explicit(writer->alive, 1, memory_order_release);
@@ -362,7 +362,7 @@ remove:
     trace_store_abandon(&writer->store);
 unmap:
     munmap(writer, sizeof *writer);
-    return r;
+    return error;
 }
 
 /** Waits a bounded time for a lane's owner to leave the writer. */

@@ -39,6 +39,7 @@ static struct cupool_codec_config config_of(const struct cupool_tiers *tiers, in
                                             uint32_t layer)
 {
     struct cupool_codec_config config = tiers->shape.codec;
+
     config.codec = (enum cupool_codec)codec;
     config.first_layer = layer == 0;
     return config;
@@ -49,6 +50,7 @@ static enum codec_way way_of(const struct cupool_tiers *tiers, int codec, uint32
 {
     struct cupool_codec_config config = config_of(tiers, codec, layer);
     struct codec_part part = codec_part_of(&config, values);
+
     return codec_way_of(codec, &part);
 }
 
@@ -56,6 +58,7 @@ static enum codec_way way_of(const struct cupool_tiers *tiers, int codec, uint32
 static bool codec_has_kernels(const struct cupool_tiers *tiers, int codec)
 {
     bool all = codec != CUPOOL_TIER_PLAIN && tiers->shape.has_codec;
+
     for (uint32_t layer = 0; layer < 2 && all; layer++)
         for (int values = 0; values < 2; values++)
             all &= way_of(tiers, codec, layer, values) != CODEC_WAY_HOST;
@@ -122,6 +125,7 @@ static void slot_widen(const struct cupool_tiers *tiers, int codec, struct coder
             struct codec_part part = codec_part_of(&config, values);
             enum codec_way way = codec_way_of(codec, &part);
             size_t bytes = (codec_way_bytes(way, &part) + 63) / 64 * 64;
+
             most = bytes > most ? bytes : most;
             known &= codec_way_is_fixed(way);
             if (way == CODEC_WAY_LOSSLESS)
@@ -205,6 +209,7 @@ void coder_end(struct cupool_tiers *tiers, struct coder *coder)
 static struct batch batch_of(struct cupool_tiers *tiers, const struct bench *bench)
 {
     struct cupool_codec_config config = config_of(tiers, CUPOOL_CODEC_RAW, 1);
+
     return (struct batch){.tiers = tiers,
                           .bench = bench,
                           .coder = &bench->coder,
@@ -226,6 +231,7 @@ static uint64_t raw_of(const struct batch *batch, const struct coder_piece *piec
 {
     const struct cupool_kv *pool = batch->tiers->pool;
     size_t part = part_raw_bytes(&batch->part);
+
     return pool->memory_address + cupool_kv_id(handle) * pool->geometry.block_stride +
            piece->layer * pool->geometry.layer_stride + (piece->values ? part : 0);
 }
@@ -246,10 +252,12 @@ static uint64_t slot_of(const struct batch *batch, const struct coder_piece *pie
 static void tasks_make(struct batch *batch, struct job *const *jobs, const bool *loose)
 {
     uint32_t made = 0;
+
     for (int way = CODEC_WAY_RAW + 1; way < CODEC_WAYS; way++) {
         batch->first[way] = made;
         for (uint32_t at = 0; at < batch->pieces; at++) {
             struct coder_piece *piece = &batch->coder->pieces[at];
+
             if (piece->way != (enum codec_way)way || piece->stored)
                 continue;
             piece->task = made;
@@ -326,6 +334,7 @@ static bool pieces_encode(struct batch *batch, uint32_t slot, int codec)
 {
     size_t place = sizeof(struct entry_header);
     bool known = true;
+
     for (uint32_t layer = 0; layer < batch->tiers->shape.layers; layer++) {
         place += sizeof(struct cupool_codec_header);
         for (int values = 0; values < 2; values++) {
@@ -333,6 +342,7 @@ static bool pieces_encode(struct batch *batch, uint32_t slot, int codec)
             struct coder_piece *piece = &batch->coder->pieces[batch->pieces++];
             enum codec_way way = way_of(batch->tiers, codec, layer, values);
             size_t bytes = codec_way_bytes(way, &part);
+
             *piece = (struct coder_piece){.slot = slot,
                                           .layer = layer,
                                           .values = values,
@@ -351,9 +361,11 @@ static bool pieces_encode(struct batch *batch, uint32_t slot, int codec)
 static void pieces_place(struct batch *batch, struct job *const *jobs, const bool *loose)
 {
     size_t place = 0, whole = part_raw_bytes(&batch->part);
+
     for (uint32_t at = 0; at < batch->pieces; at++) {
         struct coder_piece *piece = &batch->coder->pieces[at];
         bool first = at == 0 || batch->coder->pieces[at - 1].slot != piece->slot;
+
         if (!piece->stored && !codec_way_is_fixed(piece->way)) {
             piece->bytes = (size_t)batch->coder->result[piece->task].bytes;
             piece->stored = piece->bytes >= whole;
@@ -376,9 +388,11 @@ static int images_fetch(const struct batch *batch, uint64_t *ret_bytes)
 {
     const size_t from = sizeof(struct entry_header);
     int error = 0;
+
     *ret_bytes = 0;
     for (uint32_t at = 0; at < batch->pieces && error == 0; at++) {
         const struct coder_piece *piece = &batch->coder->pieces[at];
+
         if (at + 1 < batch->pieces && batch->coder->pieces[at + 1].slot == piece->slot)
             continue;
         size_t end = piece->place + codec_padded(piece->bytes);
@@ -394,6 +408,7 @@ static int images_fetch(const struct batch *batch, uint64_t *ret_bytes)
 static void entries_seal(const struct batch *batch, struct job **jobs)
 {
     uint64_t saturated = 0;
+
     for (uint32_t at = 0; at + 1 < batch->pieces; at += 2) {
         const struct coder_piece *keys = &batch->coder->pieces[at], *values = keys + 1;
         const struct codec_result *result = batch->coder->result;
@@ -407,6 +422,7 @@ static void entries_seal(const struct batch *batch, struct job **jobs)
         uint64_t moved = (keys->stored ? 0 : result[keys->task].saturated) +
                          (values->stored ? 0 : result[values->task].saturated);
         uint8_t *entry = entry_of(batch, keys->slot);
+
         saturated = keys->layer == 0 ? moved : saturated + moved;
         codec_seal(&config, entry + keys->place - sizeof(struct cupool_codec_header), spans, moved);
         if (keys->layer + 1 < batch->tiers->shape.layers)
@@ -496,12 +512,14 @@ static bool pieces_decode(struct batch *batch, uint32_t slot, const struct job *
         return false;
     for (uint32_t layer = 0; layer < shape->layers; layer++, at += used) {
         struct codec_span spans[2];
+
         if (entry_layer_open(shape, header.codec, layer, entry + at, bytes - at, spans, &used) < 0)
             break;
         for (int values = 0; values < 2; values++) {
             /* The host decodes a part that is encoded where the kernel's way stores raw. */
             bool stored = spans[values].stored || header.codec == CUPOOL_CODEC_RAW;
             enum codec_way way = way_of(batch->tiers, (int)header.codec, layer, values);
+
             way = stored ? CODEC_WAY_RAW : way == CODEC_WAY_RAW ? CODEC_WAY_HOST : way;
             if (way == CODEC_WAY_HOST || !codec_way_takes(way, &batch->part, spans[values].bytes)) {
                 batch->pieces = before;
@@ -537,6 +555,7 @@ static int batch_decode(struct batch *batch, struct job *const *jobs, const size
     tasks_make(batch, jobs, NULL);
     for (uint32_t at = 0; at < batch->pieces; at++) {
         const struct coder_piece *piece = &batch->coder->pieces[at];
+
         if (piece->stored)
             fragment_add(batch, image_of(batch, piece->slot) + piece->place,
                          raw_of(batch, piece, jobs[piece->slot]->handle), piece->bytes);
@@ -560,6 +579,7 @@ void coder_load(struct cupool_tiers *tiers, const struct bench *bench, struct jo
 
     for (uint32_t item = 0; item < count; item++) {
         uint32_t slot = slots[item];
+
         if (!bench->coder.pieces || items[item].error < 0 || items[item].bytes > tiers->maximum ||
             !pieces_decode(&batch, slot, jobs[slot], items[item].bytes))
             continue;
@@ -578,6 +598,7 @@ void coder_load(struct cupool_tiers *tiers, const struct bench *bench, struct jo
         jobs[slot]->on_device |= bytes[slot] > 0;
     for (uint32_t at = 0; at < batch.pieces; at++) {
         const struct coder_piece *piece = &batch.coder->pieces[at];
+
         if (piece->stored || !batch.coder->result[piece->task].refused)
             continue;
         blocks -= jobs[piece->slot]->on_device;

@@ -65,6 +65,7 @@ static int key_of(const char *name, struct cupool_kv_hash *ret_key)
 {
     for (size_t at = 0; at < sizeof(ret_key->bytes); at++) {
         int high = digit_of(name[2 * at]), low = high < 0 ? -1 : digit_of(name[2 * at + 1]);
+
         if (low < 0)
             return 0;
         ret_key->bytes[at] = (uint8_t)(high << 4 | low);
@@ -76,6 +77,7 @@ static int write_all(int fd, const uint8_t *data, size_t bytes)
 {
     while (bytes > 0) {
         ssize_t written = write(fd, data, bytes);
+
         if (written < 0 && errno == EINTR)
             continue;
         if (written <= 0)
@@ -90,6 +92,7 @@ static int read_all(int fd, uint8_t *data, size_t bytes)
 {
     while (bytes > 0) {
         ssize_t got = read(fd, data, bytes);
+
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0) /* shorter than it was a moment ago */
@@ -207,6 +210,7 @@ static int folder_scan(const struct folder *folder, struct found **ret_found, si
     for (const struct dirent *name; error == 0 && (name = readdir(names)) != NULL;) {
         struct found one;
         struct stat status;
+
         if (strncmp(name->d_name, "tmp.", 4) == 0)
             unlinkat(folder->fd, name->d_name, 0);
         if (!key_of(name->d_name, &one.key) ||
@@ -246,6 +250,7 @@ static int folder_list(void *state,
         struct cupool_tier_item item = {.key = found[at].key};
         char name[NAME_BYTES];
         struct stat status;
+
         name_of(&item.key, name);
         int fd = entry_open(folder, name, &status);
         int taken = -EBADMSG;

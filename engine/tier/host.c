@@ -19,6 +19,7 @@ static int host_get(void *state, struct cupool_tier_item *items, uint32_t count)
 {
     for (uint32_t at = 0; at < count; at++) {
         struct cupool_tier_item *item = &items[at];
+
         item->error = cold_get(state, item->token, item->data, item->bytes, &item->bytes);
     }
     return 0;

@@ -25,6 +25,7 @@ static void asking_begin(struct cupool_tiers *tiers, uint32_t at, const struct b
     asking->count = 0;
     for (uint32_t slot = 0; slot < count; slot++) {
         uint32_t entry = TIER_NONE;
+
         if (jobs[slot]->tier >= 0)
             continue;
         if (!tier->store.shared && tier_index_pin(&tier->index, &jobs[slot]->key, &entry) < 0) {
@@ -130,6 +131,7 @@ static void tier_load(struct cupool_tiers *tiers, uint32_t at, const struct benc
         bool came = error == 0 &&
                     (asking.items[item].error == 0 || asking.items[item].error == -EBADMSG ||
                      asking.items[item].error == -ENOSPC);
+
         jobs[slot]->bytes = asking.items[item].bytes;
         faults[item] = came && !jobs[slot]->on_device
                            ? item_decode(tiers, bench, jobs[slot], slot, &asking.items[item])
@@ -192,10 +194,12 @@ void load_promote(struct cupool_tiers *tiers, const struct bench *bench, struct 
     pthread_mutex_lock(&tiers->lock);
     for (uint32_t slot = 0; slot < count; slot++) {
         struct job *job = jobs[slot];
+
         job->batch = 0;
         job->exact = job->result == 0 && entry_exact(tiers, bench, slot);
         for (uint32_t at = 0; at < tiers->count; at++) {
             struct tier *tier = &tiers->tiers[at];
+
             job->entries[at] = TIER_NONE;
             if (job->result < 0 || (int)at >= job->tier || tier->store.shared)
                 continue;

@@ -88,6 +88,7 @@ static int reply_take(redisContext *connection, size_t room, uint64_t deadline_n
 
     for (;;) {
         struct pollfd poller = {.fd = connection->fd, .events = POLLIN};
+
         if (redisGetReplyFromReader(connection, &reply) != REDIS_OK)
             return -EPROTO;
         if (reply)
@@ -185,6 +186,7 @@ static int turn_end(struct server *server, struct turn *turn, int error)
     } else if (error != -EHOSTDOWN) {
         uint32_t doublings = server->failures < RETRY_DOUBLINGS ? server->failures
                                                                 : RETRY_DOUBLINGS;
+
         server->failures++;
         disconnect(server);
         atomic_store(&server->asleep_ns,
@@ -237,6 +239,7 @@ static int server_put(void *state, struct cupool_tier_item *items, uint32_t coun
         error = commands_send(server->connection, turn.deadline_ns);
     for (uint32_t at = 0; at < count && error == 0; at++) {
         redisReply *reply = NULL;
+
         error = reply_take(server->connection, REPLY_SLACK, turn.deadline_ns, &reply);
         if (error < 0)
             break;
@@ -287,6 +290,7 @@ static int server_get(void *state, struct cupool_tier_item *items, uint32_t coun
         error = commands_send(server->connection, turn.deadline_ns);
     for (uint32_t at = 0; at < count && error == 0; at++) {
         redisReply *reply = NULL;
+
         error = reply_take(server->connection, count * items[at].bytes + REPLY_SLACK,
                            turn.deadline_ns, &reply);
         if (error < 0)
@@ -318,6 +322,7 @@ static void server_remove(void *state, const struct cupool_tier_item *items, uin
         error = commands_send(server->connection, turn.deadline_ns);
     for (uint32_t at = 0; at < count && error == 0; at++) {
         redisReply *reply = NULL;
+
         error = reply_take(server->connection, REPLY_SLACK, turn.deadline_ns, &reply);
         if (error == 0)
             freeReplyObject(reply);

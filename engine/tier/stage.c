@@ -41,6 +41,7 @@ static int block_copy(struct cupool_tiers *tiers, uint8_t *staged, cupool_kv_han
         void *block = (void *)(uintptr_t)(block_address(tiers, handle) +
                                           layer * geometry->layer_stride);
         void *host = staged + layer * stride;
+
         error = cupool_device_copy(tiers->device, to_device ? block : host,
                                    to_device ? host : block, whole ? geometry->block_bytes : stride,
                                    stream);

@@ -29,6 +29,7 @@ void store_begin(struct cupool_tiers *tiers, struct job *job)
 
     for (uint32_t at = 0; at < tiers->count; at++) {
         struct tier *tier = &tiers->tiers[at];
+
         job->entries[at] = TIER_NONE;
         if (tier->store.shared) {
             wanted = true;
@@ -139,6 +140,7 @@ static int put_again(struct cupool_tiers *tiers, uint32_t at, uint32_t entry,
 
     for (int tries = 0; item->error == -ENOSPC && tries < PUT_TRIES; tries++) {
         uint32_t victim = TIER_NONE;
+
         pthread_mutex_lock(&tiers->lock);
         int error = tier_index_victim(&tier->index, entry, &victim);
         if (error == -EAGAIN)
@@ -193,6 +195,7 @@ void tier_put(struct cupool_tiers *tiers, uint32_t at, const struct bench *bench
     pthread_mutex_lock(&tiers->lock);
     for (uint32_t slot = 0; slot < count; slot++) {
         struct job *job = jobs[slot];
+
         if (job->result < 0 || job->skip || !item_ready(tiers, at, job))
             continue;
         items[ready] = (struct cupool_tier_item){
@@ -219,10 +222,12 @@ static void blocks_encode(struct cupool_tiers *tiers, const struct bench *bench,
     for (uint32_t slot = 0; slot < count; slot++) {
         struct job *job = jobs[slot];
         size_t stride;
+
         if (job->result < 0 || job->skip)
             continue;
         if (!job->on_device) {
             const uint8_t *layers = stage_layers(tiers, bench, slot, job->handle, &stride);
+
             job->result = entry_encode(
                 &tiers->shape, job->exact ? tiers->exact_codec : tiers->config.codec, &job->key,
                 layers, stride, bench->entries + slot * tiers->maximum, tiers->maximum, &job->bytes,
@@ -269,6 +274,7 @@ void store_run(struct cupool_tiers *tiers, const struct bench *bench, struct job
     pthread_mutex_lock(&tiers->lock);
     for (uint32_t slot = 0; slot < count; slot++) {
         struct job *job = jobs[slot];
+
         store_abandon(tiers, job);
         if (job->result == 0 && !job->skip && !job->placed)
             job->result = job->no_room ? -ENOSPC : -EIO;

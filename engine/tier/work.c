@@ -136,6 +136,7 @@ static void stores_run(struct cupool_tiers *tiers, const struct bench *bench, st
     pthread_mutex_lock(&tiers->lock);
     for (uint32_t at = 0; at < count; at++) {
         const struct offload *offload = offload_find(tiers, jobs[at]->ticket);
+
         if (offload->cancelled || tiers->stop) {
             jobs[at]->result = -ECANCELED;
             store_abandon(tiers, jobs[at]);
@@ -191,6 +192,7 @@ static void *worker_main(void *argument)
     for (;;) {
         struct job_list *list = tiers->loads.count > 0 ? &tiers->loads : &tiers->stores;
         uint32_t count = 0;
+
         if (list->count == 0) {
             idle_tell(tiers);
             if (tiers->stop)
@@ -219,6 +221,7 @@ int tiers_threads_start(struct cupool_tiers *tiers)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     while (tiers->started < tiers->config.threads && error == 0) {
         struct worker *worker = malloc(sizeof(*worker));
+
         if (!worker) {
             error = -ENOMEM;
             break;

@@ -55,8 +55,10 @@ CODEC_FN uint32_t channel_is_outlier(const uint8_t *bits, size_t channel)
 CODEC_FN uint32_t rank_select(const uint32_t *bits, uint32_t count, uint32_t rank)
 {
     uint32_t found = 0;
+
     for (uint32_t bit = 1u << 31; bit != 0; bit >>= 1) {
         uint32_t below = 0;
+
         for (uint32_t at = 0; at < count; at++)
             below += bits[at] < (found | bit);
         found |= below <= rank ? bit : 0;
@@ -74,6 +76,7 @@ CODEC_FN void channel_ends(const struct codec_part *part, const void *raw, size_
     }
     for (uint32_t t = token; t < token + count; t++) {
         size_t first = part_row(part, head, t) * part->dim;
+
         for (uint32_t at = 0; at < part->dim; at++)
             range_widen(value_load(raw, type, first + at), &low[at], &high[at]);
     }
@@ -96,12 +99,14 @@ CODEC_FN uint32_t channel_outliers(const struct codec_part *part, const void *ra
 {
     int32_t low[CODEC_DIM_MAX], high[CODEC_DIM_MAX];
     uint32_t width[CODEC_DIM_MAX], outliers = 0;
+
     channel_ends(part, raw, head, 0, part->tokens, low, high, type);
     for (uint32_t at = 0; at < part->dim; at++)
         width[at] = channel_width(low[at], high[at]);
     float median = float_of_bits(rank_select(width, part->dim, part->dim / 2));
     for (uint32_t at = 0; at < part->dim; at++) {
         uint32_t wide = part->first_layer || channel_is_wide(width[at], median);
+
         bits[at / 8] = (uint8_t)((at % 8 ? bits[at / 8] : 0) | wide << at % 8);
         outliers += wide;
     }
@@ -117,19 +122,23 @@ CODEC_FN void channel_group_encode(const struct codec_part *part, const void *ra
     int32_t low[CODEC_DIM_MAX], high[CODEC_DIM_MAX];
     uint32_t count = part->tokens - token < CODEC_GROUP ? part->tokens - token : CODEC_GROUP;
     size_t stride = channel_high_bytes(part);
+
     channel_ends(part, raw, head, token, count, low, high, type);
     for (uint32_t at = 0; at < part->dim; at++)
         ranges[at] = range_close(low[at], high[at], channel_is_outlier(bits, at) ? 255.0f : 15.0f);
     for (uint32_t t = token; t < token + count; t++) {
         size_t row = part_row(part, head, t);
         uint32_t outlier = 0, code = 0, even = 0;
+
         for (uint32_t at = 0; at < part->dim; at++) {
             uint32_t wide = channel_is_outlier(bits, at);
+
             code = range_code(value_load(raw, type, row * part->dim + at),
                               half_to_float(ranges[at].low), range_inverse(ranges[at]),
                               wide ? 255.0f : 15.0f, saturated);
             if (wide) {
                 uint8_t *place = &high_codes[outlier++ * stride + t / 2];
+
                 *place = (uint8_t)(t % 2 ? *place | (code >> 4) << 4 : code >> 4);
             }
             if (at % 2)
@@ -146,9 +155,11 @@ CODEC_FN void channel_row_decode(const struct codec_part *part, size_t head, uin
 {
     size_t row = part_row(part, head, token), stride = channel_high_bytes(part);
     uint32_t outlier = 0;
+
     for (uint32_t at = 0; at < part->dim; at++) {
         size_t element = row * part->dim + at;
         uint32_t code = codes[element / 2] >> (at % 2 * 4) & 15;
+
         if (channel_is_outlier(bits, at))
             code |= (high_codes[outlier++ * stride + token / 2] >> (token % 2 * 4) & 15u) << 4;
         value_store(

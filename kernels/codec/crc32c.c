@@ -23,6 +23,7 @@ static void tables_fill(void)
 {
     for (uint32_t at = 0; at < 256; at++) {
         uint32_t crc = at;
+
         for (int bit = 0; bit < 8; bit++)
             crc = crc >> 1 ^ (crc & 1 ? POLYNOMIAL : 0);
         tables[0][at] = crc;
@@ -33,6 +34,7 @@ static void tables_fill(void)
     for (uint32_t side = 0; side < 4; side++)
         for (uint32_t at = 0; at < 256; at++) {
             uint32_t crc = at << 8 * side;
+
             for (int zero = 0; zero < STREAM_BYTES; zero++)
                 crc = crc >> 8 ^ tables[0][crc & 0xff];
             shift_tables[side][at] = crc;
@@ -42,6 +44,7 @@ static void tables_fill(void)
 static void tables_ready(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+
     pthread_once(&once, tables_fill);
 }
 
@@ -74,6 +77,7 @@ static uint32_t crc_shift(uint32_t crc)
 static uint64_t word_at(const uint8_t *data)
 {
     uint64_t word;
+
     memcpy(&word, data, sizeof(word));
     return word;
 }
@@ -82,8 +86,10 @@ __attribute__((target("sse4.2"))) static uint32_t crc_fast(uint32_t start, const
                                                            size_t bytes)
 {
     uint64_t crc = start;
+
     for (; bytes >= 3 * STREAM_BYTES; data += 3 * STREAM_BYTES, bytes -= 3 * STREAM_BYTES) {
         uint64_t second = 0, third = 0;
+
         for (size_t at = 0; at < STREAM_BYTES; at += 8) {
             crc = _mm_crc32_u64(crc, word_at(data + at));
             second = _mm_crc32_u64(second, word_at(data + STREAM_BYTES + at));

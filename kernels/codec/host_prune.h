@@ -40,6 +40,7 @@ CODEC_FN uint32_t prune_key(const struct codec_part *part, const void *raw, size
                             bool tokens)
 {
     uint32_t bits;
+
     if (tokens) {
         bits = float_bits(part->scores[unit] + 0.0f); /* one zero */
         return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
@@ -57,8 +58,10 @@ CODEC_FN uint32_t prune_threshold(const struct codec_part *part, const void *raw
 {
     size_t count = prune_units(part, tokens), above = 0;
     uint32_t key = 0;
+
     for (uint32_t bit = 1u << 31; bit != 0; bit >>= 1) {
         size_t reach = 0;
+
         for (size_t at = 0; at < count; at++)
             reach += prune_key(part, raw, at, tokens) >= (key | bit);
         key |= reach >= kept ? bit : 0;
@@ -73,6 +76,7 @@ static void prune_bitmap(const struct codec_part *part, const void *raw, size_t 
                          uint8_t *bitmap)
 {
     size_t equal = 0;
+
     if (kept == 0)
         return;
     uint32_t key = tokens ? prune_threshold(part, raw, kept, true, &equal)
@@ -80,6 +84,7 @@ static void prune_bitmap(const struct codec_part *part, const void *raw, size_t 
     for (size_t at = 0; at < prune_units(part, tokens); at++) {
         uint32_t mine = prune_key(part, raw, at, tokens);
         bool keep = mine > key || (mine == key && equal > 0);
+
         equal -= keep && mine == key;
         bitmap[at / 8] |= (uint8_t)(keep << at % 8);
     }
@@ -91,8 +96,10 @@ static size_t prune_copy(const struct codec_part *part, const uint8_t *bitmap, b
 {
     size_t piece = value_bytes(part->type) * (tokens ? part->dim : 1), at = 0;
     size_t pieces = tokens ? part_rows(part) : part_values(part);
+
     for (size_t each = 0; each < pieces; each++) {
         size_t unit = tokens ? part_token(part, each) : each;
+
         if (!(bitmap[unit / 8] >> unit % 8 & 1))
             continue;
         if (unpack)
@@ -109,6 +116,7 @@ static size_t prune_encode(const struct codec_part *part, const void *raw, uint8
 {
     size_t at = prune_payload_at(part, tokens);
     uint64_t kept = prune_kept(part, tokens);
+
     if (at + kept * prune_unit_bytes(part, tokens) > room)
         return 0;
     memset(out, 0, at);
@@ -123,6 +131,7 @@ static int prune_decode(const struct codec_part *part, const uint8_t *in, size_t
 {
     size_t at = prune_payload_at(part, tokens), units = prune_units(part, tokens);
     uint64_t kept, set = 0;
+
     if (bytes < at)
         return -EBADMSG;
     memcpy(&kept, in, sizeof(kept));

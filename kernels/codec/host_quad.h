@@ -11,6 +11,7 @@
 static bool ranges_are_sound(const struct quad_range *ranges, size_t count)
 {
     bool sound = true;
+
     for (size_t at = 0; at < count; at++)
         sound &= range_is_sound(ranges[at].low, ranges[at].step);
     return sound;
@@ -22,9 +23,11 @@ CODEC_FN void quad_encode_typed(const struct codec_part *part, const void *raw, 
     size_t groups = quad_groups(part);
     struct quad_range *ranges = (struct quad_range *)out;
     uint8_t *codes = out + part_rows(part) * groups * sizeof(*ranges);
+
     for (size_t row = 0; row < part_rows(part); row++)
         for (size_t group = 0; group < groups; group++) {
             size_t first = row * part->dim + group * CODEC_GROUP;
+
             quad_group_encode(raw, first, quad_width(part, group), &ranges[row * groups + group],
                               codes + first / 2, saturated, type);
         }
@@ -45,9 +48,11 @@ CODEC_FN void quad_decode_typed(const struct codec_part *part, const uint8_t *in
     size_t groups = quad_groups(part);
     const struct quad_range *ranges = (const struct quad_range *)in;
     const uint8_t *codes = in + part_rows(part) * groups * sizeof(*ranges);
+
     for (size_t row = 0; row < part_rows(part); row++)
         for (size_t group = 0; group < groups; group++) {
             size_t first = row * part->dim + group * CODEC_GROUP;
+
             quad_group_decode(codes + first / 2, ranges[row * groups + group], raw, first,
                               quad_width(part, group), type);
         }
@@ -67,12 +72,14 @@ CODEC_FN void channel_encode_typed(const struct codec_part *part, const void *ra
 {
     size_t high = channel_high_at(part), groups = channel_groups(part);
     struct quad_range *ranges = (struct quad_range *)(out + channel_ranges_at(part));
+
     if (high > room)
         return;
     memset(out, 0, channel_ranges_at(part));
     for (size_t head = 0; head < part->heads; head++) {
         uint8_t *bits = out + head * part->dim / 8;
         uint32_t outliers = channel_outliers(part, raw, head, bits, type);
+
         if (outliers * channel_high_bytes(part) > room - high)
             return;
         for (size_t group = 0; group < groups; group++)
@@ -88,6 +95,7 @@ static size_t channel_encode(const struct codec_part *part, const void *raw, uin
                              size_t room, uint64_t *saturated)
 {
     size_t bytes = 0;
+
     CODEC_BY_TYPE(part->type, channel_encode_typed, part, raw, out, room, saturated, &bytes);
     return bytes;
 }
@@ -95,6 +103,7 @@ static size_t channel_encode(const struct codec_part *part, const void *raw, uin
 static size_t channel_count(const uint8_t *bits, size_t dim)
 {
     size_t count = 0;
+
     for (size_t at = 0; at < dim / 8; at++)
         count += (size_t)__builtin_popcount(bits[at]);
     return count;
@@ -105,8 +114,10 @@ CODEC_FN void channel_decode_typed(const struct codec_part *part, const uint8_t 
 {
     size_t groups = channel_groups(part), high = channel_high_at(part);
     const struct quad_range *ranges = (const struct quad_range *)(in + channel_ranges_at(part));
+
     for (size_t head = 0; head < part->heads; head++) {
         const uint8_t *bits = in + head * part->dim / 8;
+
         for (uint32_t token = 0; token < part->tokens; token++)
             channel_row_decode(part, head, token, bits,
                                ranges + (head * groups + token / CODEC_GROUP) * part->dim,
@@ -118,6 +129,7 @@ CODEC_FN void channel_decode_typed(const struct codec_part *part, const uint8_t 
 static int channel_decode(const struct codec_part *part, const uint8_t *in, size_t bytes, void *raw)
 {
     size_t channels = (size_t)part->heads * part->dim;
+
     if (bytes < channel_high_at(part) ||
         bytes != channel_high_at(part) + channel_count(in, channels) * channel_high_bytes(part) ||
         !ranges_are_sound((const struct quad_range *)(in + channel_ranges_at(part)),

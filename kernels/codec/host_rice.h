@@ -18,6 +18,7 @@ struct rice_places {
 static struct rice_places rice_places(const struct codec_part *part)
 {
     struct rice_places places;
+
     places.steps = part->values ? part_rows(part) : part->heads;
     places.count = (part_rows(part) + RICE_STREAM_ROWS - 1) / RICE_STREAM_ROWS;
     places.parameters = places.steps * 2;
@@ -30,6 +31,7 @@ static struct rice_places rice_places(const struct codec_part *part)
 static size_t rice_stream_end(const struct codec_part *part, size_t stream)
 {
     size_t end = (stream + 1) * RICE_STREAM_ROWS;
+
     return end < part_rows(part) ? end : part_rows(part);
 }
 
@@ -44,9 +46,11 @@ CODEC_FN void rice_head_prepare(const struct codec_part *part, const void *raw, 
 {
     float squares[CODEC_DIM_MAX];
     uint32_t most = 0;
+
     for (size_t token = 0; token < part->tokens; token++) {
         uint32_t bits = (uint32_t)row_magnitude_finite(raw, part_row(part, head, token) * part->dim,
                                                        part->dim, type);
+
         most = bits > most ? bits : most;
     }
     float largest = float_of_bits(most), power = row_power(&largest, 1);
@@ -65,6 +69,7 @@ static bool rice_row_write(struct bit_writer *writer, const int32_t *numbers, ui
 {
     for (uint32_t at = 0; at < dim; at++) {
         uint32_t parameter = parameters ? rice_parameter_of(parameters, at) : RICE_VALUE_PARAMETER;
+
         if (!rice_put(writer, numbers[at], parameter))
             return false;
     }
@@ -78,8 +83,10 @@ CODEC_FN bool rice_stream_write(const struct codec_part *part, const void *raw, 
     int32_t numbers[CODEC_DIM_MAX];
     float buffer[CODEC_DIM_MAX];
     uint32_t dim = part->dim;
+
     for (size_t row = stream * RICE_STREAM_ROWS; row < rice_stream_end(part, stream); row++) {
         size_t first = row * dim, head = part_head(part, row);
+
         if (part->values)
             steps[row] = float_to_half_up(row_rms(raw, first, dim, buffer, type) *
                                           RICE_VALUE_SHARE);
@@ -98,6 +105,7 @@ CODEC_FN void rice_encode_typed(const struct codec_part *part, const void *raw, 
     struct rice_places places = rice_places(part);
     uint16_t *steps = (uint16_t *)out, *lengths = (uint16_t *)(out + places.lengths);
     uint8_t *parameters = out + places.parameters;
+
     if (places.streams > room)
         return;
     for (size_t head = 0; !part->values && head < part->heads; head++)
@@ -105,6 +113,7 @@ CODEC_FN void rice_encode_typed(const struct codec_part *part, const void *raw, 
     struct bit_writer writer = {out + places.streams, out + room, 0, 0};
     for (size_t stream = 0; stream < places.count; stream++) {
         const uint8_t *begin = writer.at;
+
         if (!rice_stream_write(part, raw, stream, steps, parameters, &writer, saturated, type))
             return;
         lengths[stream] = (uint16_t)(writer.at - begin);
@@ -116,6 +125,7 @@ static size_t rice_encode(const struct codec_part *part, const void *raw, uint8_
                           uint64_t *saturated)
 {
     size_t bytes = 0;
+
     CODEC_BY_TYPE(part->type, rice_encode_typed, part, raw, out, room, saturated, &bytes);
     return bytes;
 }
@@ -125,6 +135,7 @@ static bool rice_lengths_are_sound(const struct codec_part *part, const uint8_t 
 {
     struct rice_places places = rice_places(part);
     size_t sum = places.streams;
+
     if (bytes < places.streams || !scales_are_sound(in, places.steps))
         return false;
     for (size_t stream = 0; stream < places.count; stream++)
@@ -137,6 +148,7 @@ CODEC_FN int rice_row_read(struct bit_reader *reader, uint32_t dim, const uint8_
 {
     for (uint32_t at = 0; at < dim; at++) {
         int32_t number;
+
         if (!rice_get(reader, parameters ? rice_parameter_of(parameters, at) : RICE_VALUE_PARAMETER,
                       &number))
             return -EBADMSG;
@@ -151,10 +163,12 @@ CODEC_FN int rice_stream_read(const struct codec_part *part, const uint8_t *in, 
     struct rice_places places = rice_places(part);
     const uint16_t *steps = (const uint16_t *)in;
     uint32_t dim = part->dim;
+
     for (size_t row = stream * RICE_STREAM_ROWS; row < rice_stream_end(part, stream); row++) {
         size_t head = part_head(part, row);
         uint16_t step = steps[part->values ? row : head];
         const uint8_t *parameters = part->values ? NULL : in + places.parameters + head * dim / 2;
+
         if (step == 0)
             memset((uint8_t *)raw + row * dim * value_bytes(type), 0, dim * value_bytes(type));
         else if (rice_row_read(reader, dim, parameters, half_to_float(step), raw, row * dim, type) <
@@ -170,8 +184,10 @@ CODEC_FN void rice_decode_typed(const struct codec_part *part, const uint8_t *in
     struct rice_places places = rice_places(part);
     const uint16_t *lengths = (const uint16_t *)(in + places.lengths);
     const uint8_t *at = in + places.streams;
+
     for (size_t stream = 0; stream < places.count && *ret_result == 0; stream++) {
         struct bit_reader reader = {at, at + lengths[stream], 0, 0};
+
         at += lengths[stream];
         *ret_result = rice_stream_read(part, in, stream, &reader, raw, type);
     }
@@ -180,6 +196,7 @@ CODEC_FN void rice_decode_typed(const struct codec_part *part, const uint8_t *in
 static int rice_decode(const struct codec_part *part, const uint8_t *in, size_t bytes, void *raw)
 {
     int result = 0;
+
     if (!rice_lengths_are_sound(part, in, bytes))
         return -EBADMSG;
     CODEC_BY_TYPE(part->type, rice_decode_typed, part, in, raw, &result);

@@ -61,8 +61,10 @@ NARROW(bf16, CUPOOL_CODEC_TYPE_BF16)
 static bool scales_are_sound(const uint8_t *in, size_t count)
 {
     uint32_t worst = 0;
+
     for (size_t at = 0; at < count; at++) {
         uint16_t scale;
+
         memcpy(&scale, in + 2 * at, sizeof(scale));
         worst = scale > worst ? scale : worst;
     }
@@ -74,6 +76,7 @@ CODEC_FN void int8_encode_typed(const struct codec_part *part, const void *raw, 
 {
     uint16_t *scales = (uint16_t *)out;
     int8_t *codes = (int8_t *)(out + part_rows(part) * 2);
+
     for (size_t row = 0; row < part_rows(part); row++)
         int8_row_encode(raw, row * part->dim, part->dim, &scales[row], codes + row * part->dim,
                         saturated, type);
@@ -93,6 +96,7 @@ CODEC_FN void int8_decode_typed(const struct codec_part *part, const uint8_t *in
 {
     const uint16_t *scales = (const uint16_t *)in;
     const int8_t *codes = (const int8_t *)(in + part_rows(part) * 2);
+
     for (size_t row = 0; row < part_rows(part); row++)
         int8_row_decode(codes + row * part->dim, scales[row], raw, row * part->dim, part->dim,
                         type);
@@ -111,11 +115,14 @@ CODEC_FN void fp8_encode_typed(const struct codec_part *part, const void *raw, u
 {
     float *scales = (float *)out;
     uint8_t *codes = out + part->heads * sizeof(float);
+
     for (size_t head = 0; head < part->heads; head++) {
         int32_t most = 0;
+
         for (size_t token = 0; token < part->tokens; token++) {
             size_t first = part_row(part, head, token) * part->dim;
             int32_t bits = row_magnitude_finite(raw, first, part->dim, type);
+
             most = bits > most ? bits : most;
         }
         scales[head] = fp8_scale(most);
@@ -139,6 +146,7 @@ CODEC_FN void fp8_decode_typed(const struct codec_part *part, const uint8_t *in,
 {
     const float *scales = (const float *)in;
     const uint8_t *codes = in + part->heads * sizeof(float);
+
     for (size_t row = 0; row < part_rows(part); row++)
         fp8_row_decode(codes + row * part->dim, scales[part_head(part, row)], raw, row * part->dim,
                        part->dim, type);
@@ -164,6 +172,7 @@ CODEC_FN void rotated_encode_typed(const struct codec_part *part, const void *ra
     uint16_t *scales = (uint16_t *)out;
     uint8_t *codes = out + part_rows(part) * 2;
     float buffer[CODEC_DIM_MAX];
+
     for (size_t row = 0; row < part_rows(part); row++)
         rotated_row_encode(raw, row * part->dim, part->dim, buffer, &scales[row],
                            codes + row * part->dim / 2, saturated, type);
@@ -184,6 +193,7 @@ CODEC_FN void rotated_decode_typed(const struct codec_part *part, const uint8_t 
     const uint16_t *scales = (const uint16_t *)in;
     const uint8_t *codes = in + part_rows(part) * 2;
     float buffer[CODEC_DIM_MAX];
+
     for (size_t row = 0; row < part_rows(part); row++)
         rotated_row_decode(codes + row * part->dim / 2, scales[row], buffer, raw, row * part->dim,
                            part->dim, type);

@@ -61,6 +61,7 @@ static size_t units_escapes(const struct codec_part *part)
 {
     size_t places = lossless_layout(part_values(part), part->type).places;
     size_t whole = part_raw_bytes(part);
+
     return units_of(whole > places ? (whole - places) / LOSSLESS_ESCAPE_BYTES : 0, UNIT_ESCAPES);
 }
 
@@ -130,6 +131,7 @@ int codec_kernels_load(const struct driver_table *driver, struct codec_kernels *
     struct codec_kernels made = {0};
     int error = kernel_module_load(driver, &image, rows, sizeof(rows) / sizeof(*rows), &made.module,
                                    &made);
+
     if (error == 0)
         *ret_kernels = made;
     return error;
@@ -175,6 +177,7 @@ static size_t way_least(enum codec_way way, const struct codec_part *part)
 enum codec_way codec_way_of(int codec, const struct codec_part *part)
 {
     enum codec_way way = way_by_codec(codec, part);
+
     /* Kernels write up to this minimum before they know the size, so it always fits. */
     if (way != CODEC_WAY_HOST && way_least(way, part) >= part_raw_bytes(part))
         return CODEC_WAY_RAW;
@@ -209,8 +212,10 @@ static int stages_launch(const struct driver_table *driver, const struct codec_k
                                         .dim = part->dim,
                                         .type = part->type,
                                         .layout = part->layout};
+
     for (size_t at = 0; at < STAGES_MAX && stages[at].kernel != 0; at++) {
         size_t each = stages[at].units(part);
+
         if (each > UINT32_MAX)
             return -EINVAL;
         if (each == 0)

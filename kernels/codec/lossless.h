@@ -23,6 +23,7 @@ struct lossless_layout {
 CODEC_FN struct lossless_layout lossless_layout(size_t count, int type)
 {
     struct lossless_layout layout;
+
     layout.codes = LOSSLESS_BOOK + 4;
     layout.low = layout.codes + count / 2;
     layout.rest = layout.low + count;
@@ -60,6 +61,7 @@ CODEC_FN uint32_t lossless_pattern(uint32_t exponent, uint32_t low, uint32_t res
 CODEC_FN void lossless_rest_put(const uint16_t *patterns, uint8_t *out)
 {
     uint32_t bits = 0;
+
     for (uint32_t at = 0; at < 8; at++)
         bits |= lossless_rest(patterns[at]) << 3 * at;
     out[0] = (uint8_t)bits;

@@ -20,6 +20,7 @@ CODEC_FN size_t quad_groups(const struct codec_part *part)
 CODEC_FN uint32_t quad_width(const struct codec_part *part, size_t group)
 {
     uint32_t left = part->dim - (uint32_t)group * CODEC_GROUP;
+
     return left < CODEC_GROUP ? left : CODEC_GROUP;
 }
 
@@ -42,6 +43,7 @@ CODEC_FN size_t quad_bytes(const struct codec_part *part)
 CODEC_FN int32_t float_order(float x)
 {
     int32_t bits = (int32_t)float_bits(x);
+
     return bits ^ (bits >> 31 & 0x7fffffff);
 }
 
@@ -55,6 +57,7 @@ CODEC_FN void range_widen(float x, int32_t *low, int32_t *high)
 {
     int32_t order = float_order(x), finite = value_is_finite(x);
     int32_t least = finite ? order : RANGE_EMPTY_LOW, most = finite ? order : RANGE_EMPTY_HIGH;
+
     *low = least < *low ? least : *low;
     *high = most > *high ? most : *high;
 }
@@ -62,6 +65,7 @@ CODEC_FN void range_widen(float x, int32_t *low, int32_t *high)
 CODEC_FN struct quad_range range_close(int32_t least, int32_t most, float levels)
 {
     struct quad_range range = {0, 0};
+
     if (least > most) /* nothing finite */
         return range;
     float low = float_of_order(least), high = float_of_order(most);
@@ -78,6 +82,7 @@ CODEC_FN uint32_t range_code(float x, float low, float inverse, float levels, ui
     float scaled = (value_tame(x) - low) * inverse;
     int beyond = !value_is_finite(x) || scaled > levels + 0.51f || scaled < -0.51f ||
                  float_magnitude(value_tame(x)) > HALF_MAX * 1.001f;
+
     *saturated += (uint64_t)beyond;
     scaled = scaled > levels ? levels : scaled;
     return (uint32_t)float_round(scaled < 0.0f ? 0.0f : scaled);
@@ -86,6 +91,7 @@ CODEC_FN uint32_t range_code(float x, float low, float inverse, float levels, ui
 CODEC_FN float range_inverse(struct quad_range range)
 {
     float step = half_to_float(range.step);
+
     return step > 0.0f ? 1.0f / step : 0.0f;
 }
 
@@ -106,6 +112,7 @@ CODEC_FN void quad_group_encode(const void *raw, size_t first, uint32_t count,
                                 int type)
 {
     int32_t low = RANGE_EMPTY_LOW, high = RANGE_EMPTY_HIGH;
+
     for (uint32_t at = 0; at < count; at++)
         range_widen(value_load(raw, type, first + at), &low, &high);
     struct quad_range range = range_close(low, high, 15.0f);
@@ -115,6 +122,7 @@ CODEC_FN void quad_group_encode(const void *raw, size_t first, uint32_t count,
                                    saturated);
         uint32_t odd = range_code(value_load(raw, type, first + at + 1), floor, inverse, 15.0f,
                                   saturated);
+
         codes[at / 2] = (uint8_t)(even | odd << 4);
     }
     *ret_range = range;
@@ -124,8 +132,10 @@ CODEC_FN void quad_group_decode(const uint8_t *codes, struct quad_range range, v
                                 size_t first, uint32_t count, int type)
 {
     float low = half_to_float(range.low), step = half_to_float(range.step);
+
     for (uint32_t at = 0; at < count; at += 2) {
         uint32_t pair = codes[at / 2];
+
         value_store(raw, type, first + at, range_value(pair & 15, low, step));
         value_store(raw, type, first + at + 1, range_value(pair >> 4, low, step));
     }

@@ -66,9 +66,11 @@ CODEC_FN void rice_row_round(const void *raw, size_t first, uint32_t dim, float 
                              int32_t *numbers, uint64_t *saturated, int type)
 {
     float inverse = step > 0.0f ? 1.0f / step : 0.0f;
+
     for (uint32_t at = 0; at < dim; at++) {
         float x = value_load(raw, type, first + at), scaled = value_tame(x) * inverse;
         int beyond = !value_is_finite(x) || float_magnitude(scaled) > RICE_LARGEST;
+
         *saturated += (uint64_t)beyond;
         scaled = scaled > RICE_LARGEST ? RICE_LARGEST : scaled;
         scaled = scaled < -RICE_LARGEST ? -RICE_LARGEST : scaled;
@@ -81,6 +83,7 @@ CODEC_FN int rice_put(struct bit_writer *writer, int32_t number, uint32_t parame
 {
     uint32_t code = (uint32_t)number << 1 ^ (uint32_t)(number >> 31);
     uint32_t quotient = code >> parameter;
+
     if (quotient >= RICE_QUOTIENT_MAX)
         return bits_put(writer, (1u << RICE_QUOTIENT_MAX) - 1, RICE_QUOTIENT_MAX) &&
                bits_put(writer, code & 0xffffff, 24);
@@ -92,6 +95,7 @@ CODEC_FN int rice_put(struct bit_writer *writer, int32_t number, uint32_t parame
 CODEC_FN int rice_get(struct bit_reader *reader, uint32_t parameter, int32_t *ret_number)
 {
     uint32_t code, quotient = 0, used;
+
     bits_fill(reader);
     while (quotient < RICE_QUOTIENT_MAX && (reader->held >> quotient & 1))
         quotient++;
@@ -121,6 +125,7 @@ CODEC_FN float row_rms(const void *raw, size_t first, uint32_t dim, float *row, 
 {
     for (uint32_t at = 0; at < dim; at++) {
         float x = value_load(raw, type, first + at);
+
         row[at] = value_is_finite(x) ? x : 0.0f;
     }
     float power = row_power(row, dim), inverse = 1.0f / power;
@@ -137,8 +142,10 @@ CODEC_FN void rice_channel_squares(const struct codec_part *part, const void *ra
         squares[at] = 0.0f;
     for (uint32_t token = 0; token < part->tokens; token++) {
         size_t first = part_row(part, head, token) * part->dim;
+
         for (uint32_t at = 0; at < part->dim; at++) {
             float x = value_load(raw, type, first + at);
+
             x = value_is_finite(x) ? x * inverse : 0.0f;
             squares[at] += x * x;
         }
@@ -155,6 +162,7 @@ CODEC_FN float rice_head_scale(const float *squares, uint32_t dim)
 {
     uint64_t sum = 0;
     uint32_t count = 0;
+
     for (uint32_t at = 0; at < dim; at++)
         if (squares[at] >= 0x1p-60f) {
             sum += float_bits(squares[at]);
@@ -167,6 +175,7 @@ CODEC_FN float rice_head_scale(const float *squares, uint32_t dim)
 CODEC_FN uint32_t rice_parameter(float ratio_square)
 {
     uint32_t exponent = float_bits(4.5f * ratio_square) >> 23;
+
     return exponent < 127 ? 0 : exponent - 127 > 30 ? 15 : (exponent - 127) / 2;
 }
 

@@ -25,6 +25,7 @@ CODEC_FN uint32_t rotation_block(uint32_t dim)
 CODEC_FN float rotation_sign(uint32_t channel)
 {
     uint32_t mixed = (channel + 1) * 0x9e3779b9u;
+
     mixed = (mixed ^ mixed >> 15) * 0x85ebca6bu;
     return float_of_bits(0x3f800000u | (mixed & 0x80000000u));
 }
@@ -33,10 +34,12 @@ CODEC_FN float rotation_sign(uint32_t channel)
 CODEC_FN void rotation_hadamard(float *row, uint32_t dim)
 {
     uint32_t block = rotation_block(dim);
+
     for (uint32_t half = 1; half < block; half *= 2)
         for (uint32_t base = 0; base < dim; base += 2 * half)
             for (uint32_t at = base; at < base + half; at++) {
                 float a = row[at], b = row[at + half];
+
                 row[at] = a + b;
                 row[at + half] = a - b;
             }
@@ -45,6 +48,7 @@ CODEC_FN void rotation_hadamard(float *row, uint32_t dim)
 CODEC_FN float row_square_sum(const float *row, uint32_t dim)
 {
     float sum[8] = {0};
+
     for (uint32_t base = 0; base < dim; base += 8)
         for (uint32_t at = 0; at < 8; at++)
             sum[at] += row[base + at] * row[base + at];
@@ -55,6 +59,7 @@ CODEC_FN float row_square_sum(const float *row, uint32_t dim)
 CODEC_FN uint32_t lloyd_index(float y)
 {
     float m = float_magnitude(y);
+
     return (uint32_t)(m > 0.2582f) + (m > 0.5224f) + (m > 0.7996f) + (m > 1.099f) + (m > 1.437f) +
            (m > 1.844f) + (m > 2.401f);
 }
@@ -63,6 +68,7 @@ CODEC_FN float lloyd_level(uint32_t index)
 {
     float low = index & 1 ? (index & 2 ? 0.9424f : 0.3881f) : (index & 2 ? 0.6568f : 0.1284f);
     float high = index & 1 ? (index & 2 ? 2.733f : 1.618f) : (index & 2 ? 2.069f : 1.256f);
+
     return index & 4 ? high : low;
 }
 
@@ -81,6 +87,7 @@ CODEC_FN float lloyd_value(uint32_t code)
 CODEC_FN float power_near(uint32_t most)
 {
     uint32_t exponent = most >> 23;
+
     exponent = exponent < 20 ? 20 : exponent > 230 ? 230 : exponent;
     return float_of_bits(exponent << 23);
 }
@@ -88,8 +95,10 @@ CODEC_FN float power_near(uint32_t most)
 CODEC_FN float row_power(const float *row, uint32_t dim)
 {
     uint32_t most = 0;
+
     for (uint32_t at = 0; at < dim; at++) {
         uint32_t bits = float_bits(row[at]) & 0x7fffffff;
+
         most = bits > most ? bits : most;
     }
     return power_near(most);
@@ -99,6 +108,7 @@ CODEC_FN float row_power(const float *row, uint32_t dim)
 CODEC_FN float rotation_flip(float x, float most, uint32_t channel)
 {
     float tame = value_tame(x);
+
     tame = tame > most ? most : tame;
     return (tame < -most ? -most : tame) * rotation_sign(channel);
 }
@@ -113,6 +123,7 @@ CODEC_FN float rotation_unit(float square, uint32_t dim)
 CODEC_FN float rotation_scale(float square, float levels, float power, uint32_t dim)
 {
     float norm = sqrtf(square / (float)rotation_block(dim));
+
     return norm / sqrtf(levels) * power;
 }
 
@@ -132,8 +143,10 @@ CODEC_FN void rotated_row_encode(const void *raw, size_t first, uint32_t dim, fl
 {
     uint32_t odd = 0;
     float most = float_of_bits((uint32_t)row_magnitude_finite(raw, first, dim, type));
+
     for (uint32_t at = 0; at < dim; at++) {
         float x = value_load(raw, type, first + at);
+
         odd += !value_is_finite(x);
         row[at] = rotation_flip(x, most, at);
     }
@@ -144,6 +157,7 @@ CODEC_FN void rotated_row_encode(const void *raw, size_t first, uint32_t dim, fl
     float square = row_square_sum(row, dim), unit = rotation_unit(square, dim);
     for (uint32_t at = 0; at < dim; at += 2) {
         uint32_t even = lloyd_code(row[at] * unit), other = lloyd_code(row[at + 1] * unit);
+
         row[at] = lloyd_level(even & 7);
         row[at + 1] = lloyd_level(other & 7);
         codes[at / 2] = (uint8_t)(even | other << 4);

@@ -39,8 +39,10 @@ CODEC_FN size_t fp8_bytes(const struct codec_part *part)
 CODEC_FN int32_t row_magnitude(const void *raw, size_t first, uint32_t dim, int type)
 {
     int32_t most = 0;
+
     for (uint32_t at = 0; at < dim; at++) {
         int32_t bits = (int32_t)(float_bits(value_load(raw, type, first + at)) & 0x7fffffff);
+
         most = bits > most ? bits : most;
     }
     return most;
@@ -50,8 +52,10 @@ CODEC_FN int32_t row_magnitude(const void *raw, size_t first, uint32_t dim, int 
 CODEC_FN int32_t row_magnitude_finite(const void *raw, size_t first, uint32_t dim, int type)
 {
     int32_t most = 0;
+
     for (uint32_t at = 0; at < dim; at++) {
         int32_t bits = (int32_t)(float_bits(value_load(raw, type, first + at)) & 0x7fffffff);
+
         bits = bits < (int32_t)FLOAT_INFINITY_BITS ? bits : 0;
         most = bits > most ? bits : most;
     }
@@ -68,6 +72,7 @@ CODEC_FN float value_clamp(float x, float inverse, float limit, uint64_t *satura
 {
     float scaled = value_tame(x) * inverse;
     int beyond = !value_is_finite(x) || float_magnitude(scaled) > limit * 1.001f;
+
     *saturated += (uint64_t)beyond;
     scaled = scaled > limit ? limit : scaled;
     return scaled < -limit ? -limit : scaled;
@@ -100,6 +105,7 @@ CODEC_FN void int8_row_encode(const void *raw, size_t first, uint32_t dim, uint1
                               int8_t *codes, uint64_t *saturated, int type)
 {
     int32_t most = row_magnitude(raw, first, dim, type), finite = most;
+
     if (most >= (int32_t)FLOAT_INFINITY_BITS)
         finite = row_magnitude_finite(raw, first, dim, type);
     uint16_t half = int8_scale(finite);
@@ -119,9 +125,11 @@ CODEC_FN void int8_row_encode(const void *raw, size_t first, uint32_t dim, uint1
 CODEC_FN void int8_row_decode_half(const int8_t *codes, float scale, uint16_t *row, uint32_t dim)
 {
     __m256 factor = _mm256_set1_ps(scale), most = _mm256_set1_ps(HALF_MAX);
+
     for (uint32_t at = 0; at < dim; at += 8) {
         __m128i bytes = _mm_loadl_epi64((const __m128i *)(codes + at));
         __m256 x = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)), factor);
+
         x = _mm256_max_ps(_mm256_min_ps(x, most), _mm256_sub_ps(_mm256_setzero_ps(), most));
         _mm_storeu_si128((__m128i *)(row + at), _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
     }
@@ -151,12 +159,14 @@ CODEC_FN int fp8_scale_is_sound(float scale)
 CODEC_FN float fp8_scale(int32_t most)
 {
     float scale = float_of_bits((uint32_t)most) / E4M3_MAX;
+
     return scale < 0x1p-100f && most > 0 ? 0x1p-100f : scale;
 }
 
 CODEC_FN uint8_t fp8_code(float x, float inverse, uint64_t *saturated)
 {
     float scaled = value_tame(x) * inverse;
+
     *saturated += !value_is_finite(x);
     scaled = scaled > E4M3_MAX ? E4M3_MAX : scaled;
     return float_to_e4m3(scaled < -E4M3_MAX ? -E4M3_MAX : scaled);
@@ -167,6 +177,7 @@ CODEC_FN void fp8_row_encode(const void *raw, size_t first, uint32_t dim, float 
 {
     float inverse = scale_inverse(scale);
     uint64_t moved = 0;
+
     for (uint32_t at = 0; at < dim; at++)
         codes[at] = fp8_code(value_load(raw, type, first + at), inverse, &moved);
     *saturated += moved;
@@ -184,6 +195,7 @@ CODEC_FN uint32_t narrow_moves(float x, int type)
 {
     uint32_t most = type == CUPOOL_CODEC_TYPE_F16 ? 0x477ff000u : 0x7f7f8000u;
     uint32_t magnitude = float_bits(x) & 0x7fffffff;
+
     return magnitude >= most && magnitude < FLOAT_INFINITY_BITS;
 }
 
@@ -192,6 +204,7 @@ CODEC_FN void narrow_row_encode(const float *raw, size_t first, uint32_t dim, ui
                                 uint64_t *saturated, int type)
 {
     uint32_t moved = 0;
+
     for (uint32_t at = 0; at < dim; at++) {
         moved += narrow_moves(raw[first + at], type);
         value_store(codes, type, first + at, raw[first + at]);

@@ -31,6 +31,7 @@
 CODEC_FN uint32_t float_bits(float x)
 {
     uint32_t bits;
+
     memcpy(&bits, &x, sizeof(bits));
     return bits;
 }
@@ -38,6 +39,7 @@ CODEC_FN uint32_t float_bits(float x)
 CODEC_FN float float_of_bits(uint32_t bits)
 {
     float x;
+
     memcpy(&x, &bits, sizeof(x));
     return x;
 }
@@ -53,6 +55,7 @@ CODEC_FN int32_t float_round(float x)
 CODEC_FN float half_convert(uint16_t half)
 {
     float x;
+
     asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(half));
     return x;
 }
@@ -60,6 +63,7 @@ CODEC_FN float half_convert(uint16_t half)
 CODEC_FN uint16_t half_round(float x)
 {
     uint16_t half;
+
     asm("cvt.rn.f16.f32 %0, %1;" : "=h"(half) : "f"(x));
     return half;
 }
@@ -68,6 +72,7 @@ CODEC_FN float half_to_float(uint16_t half)
 {
     uint32_t special = (uint32_t)(half & 0x8000) << 16 |
                        ((uint32_t)(half & 0x7fff) << 13) + (224u << 23);
+
     return (half & 0x7c00) == 0x7c00 ? float_of_bits(special) : half_convert(half);
 }
 
@@ -76,6 +81,7 @@ CODEC_FN uint16_t float_to_half(float x)
     uint32_t sign = float_bits(x) >> 16 & 0x8000, magnitude = float_bits(x) & 0x7fffffff;
     uint32_t tame = magnitude < 0x477fe000u ? magnitude : 0x477fe000u; /* the largest half */
     uint32_t bits = half_round(float_of_bits(tame));
+
     bits = magnitude == FLOAT_INFINITY_BITS ? 0x7c00 : bits;
     bits = magnitude > FLOAT_INFINITY_BITS ? 0x7e00 : bits;
     return (uint16_t)(sign | bits);
@@ -88,6 +94,7 @@ CODEC_FN float half_to_float(uint16_t half)
     uint32_t special = magnitude + (224u << 23);
     uint32_t small = float_bits(float_of_bits(magnitude + (113u << 23)) - 0x1p-14f);
     uint32_t bits = magnitude >= (31u << 23) ? special : normal;
+
     bits = magnitude < (1u << 23) ? small : bits;
     return float_of_bits(bits | (uint32_t)(half & 0x8000) << 16);
 }
@@ -102,6 +109,7 @@ CODEC_FN uint16_t float_to_half(float x)
     uint32_t small = float_bits(float_of_bits(tiny < (113u << 23) ? tiny : 0) + 0.5f) -
                      (126u << 23);
     uint32_t bits = magnitude < (113u << 23) ? small : normal;
+
     bits = bits > 0x7bff ? 0x7bff : bits;
     bits = magnitude == FLOAT_INFINITY_BITS ? 0x7c00 : bits;
     bits = magnitude > FLOAT_INFINITY_BITS ? 0x7e00 : bits;
@@ -114,6 +122,7 @@ CODEC_FN uint16_t float_to_half_up(float x)
 {
     uint16_t half = float_to_half(x > HALF_MAX ? HALF_MAX : x);
     uint16_t up = (uint16_t)(half + (half_to_float(half) < x && half < 0x7bff));
+
     return x > 0.0f && up == 0 ? (uint16_t)1 : up;
 }
 
@@ -121,6 +130,7 @@ CODEC_FN uint16_t float_to_half_up(float x)
 CODEC_FN uint16_t float_to_half_down(float x)
 {
     uint16_t half = float_to_half(x);
+
     if (half_to_float(half) <= x || half == 0xfbff)
         return half;
     if (half == 0)
@@ -138,6 +148,7 @@ CODEC_FN uint16_t float_to_bf16(float x)
     uint32_t sign = float_bits(x) >> 16 & 0x8000;
     uint32_t magnitude = float_bits(x) & 0x7fffffff;
     uint32_t bits = (magnitude + 0x7fff + (magnitude >> 16 & 1)) >> 16;
+
     bits = bits > 0x7f7f ? 0x7f7f : bits;
     bits = magnitude == FLOAT_INFINITY_BITS ? 0x7f80 : bits;
     bits = magnitude > FLOAT_INFINITY_BITS ? 0x7fc0 : bits;
@@ -154,6 +165,7 @@ CODEC_FN uint8_t float_to_e4m3(float x)
     uint32_t small = float_bits(float_of_bits(tiny < (121u << 23) ? tiny : 0) + 0x1p14f) -
                      (141u << 23);
     uint32_t bits = magnitude < (121u << 23) ? small : normal;
+
     return (uint8_t)(sign | (bits > 0x7e ? 0x7e : bits));
 }
 
@@ -162,6 +174,7 @@ CODEC_FN float e4m3_to_float(uint8_t value)
     uint32_t magnitude = (uint32_t)(value & 0x7f) << 20;
     uint32_t small = float_bits(float_of_bits(magnitude + (121u << 23)) - 0x1p-6f);
     uint32_t bits = magnitude < (1u << 23) ? small : magnitude + (120u << 23);
+
     return float_of_bits(bits | (uint32_t)(value & 0x80) << 24);
 }
 
@@ -194,6 +207,7 @@ CODEC_FN size_t value_bytes(int type)
 CODEC_FN float value_tame(float x)
 {
     uint32_t magnitude = float_bits(x) & 0x7fffffff;
+
     if (magnitude > FLOAT_INFINITY_BITS)
         return 0.0f;
     return magnitude == FLOAT_INFINITY_BITS ? float_of_bits(float_bits(x) - 1) : x;

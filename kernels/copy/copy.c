@@ -7,6 +7,7 @@
 uint64_t copy_layout(struct copy_fragment *fragments, uint32_t count)
 {
     uint64_t tiles = 0;
+
     for (uint32_t at = 0; at < count; at++) {
         fragments[at].first_tile = tiles;
         tiles += KERNEL_TILES(fragments[at].bytes);
@@ -41,6 +42,7 @@ int copy_launch(const struct driver_table *driver, const struct kernel_set *kern
 {
     const struct copy_arguments arguments = {
         .fragments = fragments, .tiles = tiles, .count = count};
+
     return kernel_launch(driver, kernels->copy, stream, tiles, &arguments);
 }
 
@@ -52,6 +54,7 @@ int copy_by_driver(const struct driver_table *driver, CUstream stream,
                               ? CUDA_SUCCESS
                               : driver->copy_async(fragments[at].to, fragments[at].from,
                                                    fragments[at].bytes, stream);
+
         if (result != CUDA_SUCCESS)
             return driver_error(result);
     }

@@ -36,6 +36,7 @@ const char *driver_table_fill(struct driver_table *ret_table,
 
     for (size_t at = 0; at < sizeof(rows) / sizeof(*rows); at++) {
         void *function = find(state, rows[at].name);
+
         memcpy((char *)ret_table + rows[at].offset, &function, sizeof(function));
         if (!function && rows[at].needed && !lacking)
             lacking = rows[at].name;

@@ -126,8 +126,10 @@ KERNEL_INLINE const void *kernel_item_of_tile(const void *items, uint32_t count,
 {
     const char *first_tiles = (const char *)items + offset;
     uint32_t low = 0, high = count;
+
     while (high - low > 1) {
         uint32_t middle = low + (high - low) / 2;
+
         if (*(const kernel_word *)(first_tiles + (uint64_t)middle * bytes) <= tile)
             low = middle;
         else

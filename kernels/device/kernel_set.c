@@ -34,6 +34,7 @@ int kernel_module_load(const struct driver_table *driver, const struct kernel_im
                        void *set)
 {
     CUmodule module = NULL;
+
     if (image->bytes == 0)
         return -ENOTSUP;
     CUresult result = driver->module_load(&module, image->data);
@@ -55,6 +56,7 @@ int kernel_set_load(const struct driver_table *driver, struct kernel_set *ret_ke
     struct kernel_set made = {0};
     int error = kernel_module_load(driver, &image, rows, sizeof(rows) / sizeof(*rows), &made.module,
                                    &made);
+
     if (error == 0)
         *ret_kernels = made;
     return error;
@@ -73,6 +75,7 @@ int kernel_launch(const struct driver_table *driver, CUfunction function, CUstre
     const uint64_t warps = KERNEL_THREADS / KERNEL_WARP;
     uint64_t blocks = (tiles + warps - 1) / warps;
     void *parameters[] = {(void *)(uintptr_t)arguments};
+
     if (tiles == 0)
         return 0;
     return driver_error(driver->launch(function,

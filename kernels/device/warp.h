@@ -40,6 +40,7 @@ KERNEL_INLINE void warp_maximum(int32_t *each, uint32_t team)
 {
     for (uint32_t step = team / 2; step > 0; step /= 2) {
         int32_t other = __shfl_xor_sync(WARP_ALL, each[0], (int)step);
+
         each[0] = other > each[0] ? other : each[0];
     }
 }
@@ -123,6 +124,7 @@ WARP_REDUCE(warp_count, uint32_t, own + other)
 KERNEL_INLINE uint32_t warp_ballot(const uint32_t *each)
 {
     uint32_t ballot = 0;
+
     for (uint32_t lane = 0; lane < KERNEL_WARP; lane++)
         ballot |= (uint32_t)(each[lane] != 0) << lane;
     return ballot;

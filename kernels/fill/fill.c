@@ -11,6 +11,7 @@ int fill_range_init(struct fill_range *ret_range, uint64_t address, uint64_t byt
                     const void *pattern, uint32_t period)
 {
     uint8_t repeated[sizeof(ret_range->pattern)];
+
     if (period == 0 || period > FILL_PATTERN_MAX)
         return -EINVAL;
     for (uint32_t at = 0; at < sizeof(repeated); at++)
@@ -23,6 +24,7 @@ int fill_range_init(struct fill_range *ret_range, uint64_t address, uint64_t byt
 uint64_t fill_layout(struct fill_range *ranges, uint32_t count)
 {
     uint64_t tiles = 0;
+
     for (uint32_t at = 0; at < count; at++) {
         ranges[at].first_tile = tiles;
         tiles += KERNEL_TILES(ranges[at].bytes);
@@ -34,6 +36,7 @@ int fill_launch(const struct driver_table *driver, const struct kernel_set *kern
                 CUstream stream, uint64_t ranges, uint32_t count, uint64_t tiles)
 {
     const struct fill_arguments arguments = {.ranges = ranges, .tiles = tiles, .count = count};
+
     return kernel_launch(driver, kernels->fill, stream, tiles, &arguments);
 }
 
@@ -41,6 +44,7 @@ int fill_launch_few(const struct driver_table *driver, const struct kernel_set *
                     CUstream stream, const struct fill_range *ranges, uint32_t count)
 {
     struct fill_few_arguments arguments = {.count = count};
+
     if (count > FILL_FEW)
         return -EINVAL;
     memcpy(arguments.ranges, ranges, count * sizeof(*ranges));
@@ -54,5 +58,6 @@ int verify_launch(const struct driver_table *driver, const struct kernel_set *ke
 {
     const struct fill_arguments arguments = {
         .ranges = ranges, .mismatches = mismatches, .tiles = tiles, .count = count};
+
     return kernel_launch(driver, kernels->verify, stream, tiles, &arguments);
 }

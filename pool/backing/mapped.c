@@ -124,6 +124,7 @@ static struct mapped_handle *loose_take(struct mapped *mapped, uint64_t most)
 {
     for (struct mapped_handle **link = &mapped->loose; *link; link = &(*link)->next) {
         struct mapped_handle *handle = *link;
+
         if (handle->bytes > most || handle->pinned)
             continue;
         *link = handle->next;
@@ -145,6 +146,7 @@ static uint64_t whole_handles(const struct mapped *mapped, const struct extent *
     *ret_first = NULL;
     while (at < extent_end(extent)) {
         struct mapped_handle *handle = *mapped_slot(mapped, at);
+
         if (handle && handle->bytes > extent_end(extent) - at)
             break;
         if (handle && !*ret_first)
@@ -198,6 +200,7 @@ static int harvest_extent(struct mapped *mapped, const struct extent *extent, ui
 
     for (uint64_t at = high; first && at > first->address && plan_bytes(plan) + taken < wanted;) {
         const struct mapped_handle *handle = *mapped_slot(mapped, at -= RANGE_PAGE_BYTES);
+
         if (!handle)
             continue;
         if (plan_bytes(plan) + taken + handle->bytes > plan->gap.room)
@@ -242,6 +245,7 @@ int plan_harvest(struct mapped *mapped, uint64_t wanted, struct plan *plan)
         uint64_t before = plan_bytes(plan);
         struct extent *extent = harvest_best(mapped, wanted - before);
         int error = extent ? harvest_extent(mapped, extent, wanted, plan) : 0;
+
         if (error < 0)
             return error;
         if (plan_bytes(plan) == before)
@@ -273,6 +277,7 @@ static int pledge(struct mapped *mapped, struct plan *plan)
 {
     for (unsigned side = 0; side < 2; side++) {
         const struct extent *beside = plan->gap.beside[side];
+
         if (!beside)
             continue;
         plan->pledged[side] = range_claim(&mapped->range, beside->node.address, beside->node.bytes,
@@ -408,6 +413,7 @@ static uint64_t growth_bytes(const struct mapped *mapped, const struct mapped_wi
     uint64_t share = part > 0 ? count_get(mapped->reserved_bytes) / part & ~(RANGE_PAGE_BYTES - 1)
                               : 0;
     uint64_t most = gap->beside[1] ? gap->bytes : gap->room;
+
     if (wish->page)
         share = wish->more_bytes;
     uint64_t bytes = pool_max(gap->bytes, pool_min(share, room));
@@ -454,6 +460,7 @@ int plan_create(struct mapped *mapped, uint64_t most, struct plan *plan)
         uint64_t bytes = pool_min(wanted - plan_bytes(plan), most);
         struct mapped_handle *handle = loose_take(mapped, bytes);
         int error = handle ? 0 : mapped_handle_create(mapped, bytes, &handle);
+
         if (error == -ENOMEM && bytes > RANGE_PAGE_BYTES) {
             most = pool_round_up(bytes / 2, RANGE_PAGE_BYTES);
             continue;
@@ -493,6 +500,7 @@ void plan_collect(struct mapped *mapped, uint64_t address, uint64_t bytes, struc
 {
     for (uint64_t at = address + bytes; at > address;) {
         struct mapped_handle **slot = mapped_slot(mapped, at -= RANGE_PAGE_BYTES);
+
         if (!*slot)
             continue;
         (*slot)->address = 0;
@@ -520,6 +528,7 @@ int plan_unmap(struct mapped *mapped, struct plan *plan)
         struct extent *extent = plan->harvested;
         uint64_t bytes = extent->node.bytes;
         int error = mapped_unmap(mapped, extent->node.address, bytes);
+
         if (error < 0)
             return error;
         plan->harvested = extent_of(extent->node.left);
@@ -560,6 +569,7 @@ static int handle_divide(struct mapped *mapped, struct mapped_handle *handle, ui
     mapped_handle_release(mapped, handle);
     while (error == 0 && missing > 0) {
         struct mapped_handle *part;
+
         error = mapped_handle_create(mapped, pool_min(missing, most), &part);
         if (error == 0) {
             missing -= part->bytes;
@@ -581,6 +591,7 @@ static int plan_divide(struct mapped *mapped, uint64_t most, struct plan *plan)
     plan->free_bytes = 0;
     for (struct mapped_handle *next; handle; handle = next) {
         bool large = handle->bytes > config->page_bytes && handle->bytes <= config->first_bytes;
+
         next = handle->next;
         if (error == 0 && large)
             error = handle_divide(mapped, handle, most, plan);

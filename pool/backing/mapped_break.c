@@ -35,6 +35,7 @@ static bool pages_look(const struct mapped *mapped, const struct mapped_handle *
                        struct breaking *breaking)
 {
     uint64_t end = handle->address + handle->bytes;
+
     *breaking = (struct breaking){.pages = (unsigned)(handle->bytes / RANGE_PAGE_BYTES)};
     if (handle->bytes == RANGE_PAGE_BYTES || breaking->pages > PAGES_MAX)
         return false;
@@ -61,6 +62,7 @@ static struct mapped_handle *best_find(const struct mapped *mapped, uint64_t mos
 {
     struct mapped_handle *best = NULL;
     unsigned best_free = 0;
+
     EACH_LARGE_EXTENT(mapped, node)
     {
         const struct extent *extent = extent_of(node);
@@ -68,6 +70,7 @@ static struct mapped_handle *best_find(const struct mapped *mapped, uint64_t mos
         for (unsigned side = 0; side < 2; side++) {
             struct mapped_handle *handle = mapped_handle_at(mapped, ends[side]);
             struct breaking breaking;
+
             if (!pages_look(mapped, handle, &breaking) ||
                 breaking.live_pages * RANGE_PAGE_BYTES > most ||
                 breaking.pages - breaking.live_pages <= best_free)
@@ -93,6 +96,7 @@ static int claim(struct mapped *mapped, struct breaking *breaking)
     struct range *range = &mapped->range;
     uint64_t bytes = breaking->live_pages * RANGE_PAGE_BYTES;
     const struct extent *hole = extent_of(size_tree_best(&range->holes, bytes));
+
     if (!hole)
         return -ENOMEM;
     breaking->scratch = range_claim(range, hole->node.address, bytes, EXTENT_FILLING);
@@ -130,6 +134,7 @@ static int copies_create(struct mapped *mapped, struct breaking *breaking)
     uint64_t bytes = breaking->live_pages * RANGE_PAGE_BYTES;
     struct mapped_handle **end = &breaking->copies;
     int error = 0;
+
     for (unsigned page = 0; error == 0 && page < breaking->pages; page++) {
         if (!is_live(breaking, page))
             continue;
@@ -152,6 +157,7 @@ static int copies_write(struct mapped *mapped, struct breaking *breaking)
     const struct pool_backend *backend = mapped->backend;
     uint64_t begin = breaking->scratch->node.address, at = begin;
     int error = 0;
+
     for (const struct mapped_handle *copy = breaking->copies; error == 0 && copy;
          copy = copy->next) {
         error = backend->page_map(backend->state, begin + breaking->scratch_bytes, RANGE_PAGE_BYTES,
@@ -174,6 +180,7 @@ static void scratch_keep(struct mapped *mapped, struct breaking *breaking)
     uint64_t at = breaking->scratch->node.address, bytes = breaking->scratch->node.bytes;
     bool usable = breaking->scratch_bytes == bytes &&
                   (mapped->entry == 0 || page_map_insert(at, bytes, mapped->entry) == 0);
+
     pool_lock_acquire(mapped->lock);
     for (struct mapped_handle *copy = breaking->copies; usable && copy; copy = copy->next) {
         copy->address = at;
@@ -194,6 +201,7 @@ static int scratch_unmap(struct mapped *mapped, struct breaking *breaking)
     int error = breaking->scratch_bytes == 0 ? 0
                                              : mapped_unmap(mapped, breaking->scratch->node.address,
                                                             breaking->scratch_bytes);
+
     if (error < 0)
         scratch_keep(mapped, breaking);
     return error;
@@ -203,6 +211,7 @@ static int copy_place(struct mapped *mapped, const struct mapped_handle *copy)
 {
     const struct pool_backend *backend = mapped->backend;
     int error = backend->page_map(backend->state, copy->address, RANGE_PAGE_BYTES, copy->physical);
+
     if (error < 0)
         return error;
     error = mapped_enable(mapped, copy->address, RANGE_PAGE_BYTES);
@@ -217,6 +226,7 @@ static int handle_replace(struct mapped *mapped, const struct breaking *breaking
     const struct pool_backend *backend = mapped->backend;
     const struct mapped_handle *handle = breaking->handle, *copy = breaking->copies;
     int error = mapped_unmap(mapped, handle->address, handle->bytes);
+
     if (error < 0)
         return error;
     for (; copy; copy = copy->next) {
@@ -239,6 +249,7 @@ static int handle_replace(struct mapped *mapped, const struct breaking *breaking
 static void copies_enter(struct mapped *mapped, struct breaking *breaking)
 {
     struct mapped_handle *handle = breaking->handle;
+
     *mapped_slot(mapped, handle->address) = NULL;
     for (struct mapped_handle *copy = breaking->copies; copy; copy = copy->next)
         *mapped_slot(mapped, copy->address) = copy;

@@ -28,6 +28,7 @@ static bool place_near(const struct range *range, uint64_t from, uint64_t bytes,
 
     for (unsigned tries = 0; extent && tries < PLACE_TRIES; tries++, extent = extent->after) {
         uint64_t begin = pool_max(extent->node.address, from);
+
         if (extent->use != EXTENT_HOLE || extent_end(extent) - begin < bytes)
             continue;
         *ret_address = begin;
@@ -206,6 +207,7 @@ uint64_t mapped_isolated_release(struct mapped *mapped)
     while ((extent = leaving_take(mapped))) {
         struct plan plan;
         uint64_t bytes = extent->node.bytes;
+
         if (mapped_unmap(mapped, extent->node.address, bytes) < 0) {
             leaving_return(mapped, extent);
             break;

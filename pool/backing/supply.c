@@ -37,6 +37,7 @@
 uint64_t supply_ceiling(struct pool *pool, uint64_t live)
 {
     uint64_t peak = pool_max(live, figures_peak(pool, GAUGE_live_allocated_bytes));
+
     if (pool->config.ceiling_percent != 0)
         return peak + pool_max(POOL_SEGMENT_BYTES, peak / 100 * pool->config.ceiling_percent);
     if (pool->mapped)
@@ -51,6 +52,7 @@ uint64_t supply_ceiling(struct pool *pool, uint64_t live)
 static int run_return(struct pool *pool, struct run *run)
 {
     struct runs *runs = &pool->runs;
+
     page_map_replace(run->address, run->bytes, 0);
     pool_lock_release(&pool->backend_lock);
     int error = device_segment_free(pool, run->address, run->bytes);
@@ -97,12 +99,14 @@ int supply_cached_return(struct pool *pool, uint64_t bytes, uint64_t *ret_return
     struct runs *runs = &pool->runs;
     uint64_t returned = 0;
     int error = 0;
+
     bytes = pool_min(bytes, runs_free_bytes(runs));
     if (pool->mapped && bytes > 0)
         returned = supply_mapped_return(pool, bytes);
     bytes = pool_min(bytes, count_get(&runs->cached_bytes));
     while (error == 0 && returned < bytes) {
         struct run *run = oldest_cached_take(runs);
+
         if (!run)
             break;
         uint64_t run_bytes = run->bytes;
@@ -125,10 +129,12 @@ void supply_empties_release(struct pool *pool)
 {
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         struct shard *shard = shard_get(pool, index);
+
         if (!shard)
             continue;
-        for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++) {
-            struct bin *bin = &shard->bins[class];
+        for (unsigned size_class = 0; size_class < SIZE_CLASS_COUNT; size_class++) {
+            struct bin *bin = &shard->bins[size_class];
+
             pool_lock_acquire(&bin->lock);
             bin_release_empty_locked(bin);
             pool_lock_release(&bin->lock);
@@ -161,6 +167,7 @@ void supply_doomed_try(struct pool *pool)
 {
     struct runs *runs = &pool->runs;
     int error = 0;
+
     supply_isolated_try(pool);
     if (pool->mapped && supply_mapped_may_unmap(pool))
         mapped_spent_release(pool->mapped);
@@ -192,6 +199,7 @@ static void stale_return(struct supply_request *request)
     struct pool *pool = request->pool;
     struct runs *runs = &pool->runs;
     uint64_t serves = count_get(&pool->fence_serves) + 1, returned;
+
     count_set(&pool->fence_serves, serves);
     pool_lock_acquire(&runs->blocks.lock);
     const struct run *oldest = runs->oldest;
@@ -206,6 +214,7 @@ static void stale_return(struct supply_request *request)
 static struct run *run_create(struct pool *pool, uint64_t address, size_t bytes)
 {
     struct run *run = metadata_allocate(METADATA_RUN, sizeof(*run), &pool->metadata_bytes);
+
     if (run)
         *run = (struct run){.address = address, .bytes = bytes, .pool = pool, .use = RUN_CACHED};
     return run;
@@ -224,6 +233,7 @@ static int run_adopt(struct supply_request *request, struct run *run)
     struct pool *pool = request->pool;
     struct runs *runs = &pool->runs;
     int error = page_map_insert(run->address, run->bytes, (page_entry)run | PAGE_ENTRY_RUN);
+
     if (error < 0)
         return error == -ENOMEM ? error : -ENOTSUP;
     count_add(&pool->reserved, run->bytes);
@@ -246,6 +256,7 @@ static void room_take(struct pool *pool, size_t bytes)
 {
     uint64_t reserved = count_get(&pool->reserved);
     uint64_t room = pool_minus(count_get(&pool->room), bytes);
+
     if (reserved >= pool->room_look_at || room < ROOM_NEAR_BOUNDS * quarantine_bound(pool)) {
         room = device_room(pool, NULL);
         if (pool->config.limit_bytes != 0)
@@ -258,6 +269,7 @@ static void room_take(struct pool *pool, size_t bytes)
 static int driver_grow(struct supply_request *request, size_t bytes)
 {
     struct pool *pool = request->pool;
+
     if (pool->config.limit_bytes != 0 &&
         count_get(&pool->reserved) + bytes > pool->config.limit_bytes) {
         count_set(&pool->room, 0);
@@ -309,6 +321,7 @@ static size_t growth_bytes(const struct supply_request *request, uint64_t ceilin
 static int memory_grow(struct supply_request *request, size_t bytes, bool stitch)
 {
     struct pool *pool = request->pool;
+
     if (!pool->mapped)
         return driver_grow(request, bytes);
     uint64_t before = count_get(&pool->reserved);
@@ -326,6 +339,7 @@ static int grow(struct supply_request *request, uint64_t ceiling)
     size_t bytes = growth_bytes(request, ceiling);
     uint64_t after = count_get(&pool->reserved) + bytes, returned;
     bool idle = false, above = after > ceiling;
+
     if ((above || (pool->mapped && mapped_above_ceiling(pool->mapped, bytes))) &&
         runs_free_bytes(&pool->runs) > 0) {
         request->outcome = (enum pool_outcome)pool_max(request->outcome, POOL_OUTCOME_MISS);
@@ -362,6 +376,7 @@ static bool fences_query(struct supply_request *request)
     struct pool *pool = request->pool;
     uint64_t queries = count_get(&pool->counters[COUNTER_fence_queries]);
     bool any = quarantine_poll_locked(pool);
+
     if (count_get(&pool->counters[COUNTER_fence_queries]) != queries)
         request->outcome = (enum pool_outcome)pool_max(request->outcome, POOL_OUTCOME_MISS);
     request->idle = request->idle || (request->closed && any && !quarantine_pending(pool));
@@ -389,6 +404,7 @@ static bool quarantine_serve(struct supply_request *request, uint64_t ceiling)
     struct pool *pool = request->pool;
     bool any = fences_poll(request);
     uint64_t all, open, bound = quarantine_bound(pool);
+
     quarantine_bytes_get(pool, &all, &open);
     uint64_t after = count_get(&pool->reserved) + request->wanted_bytes;
     bool useful = all >= request->wanted_bytes;
@@ -404,6 +420,7 @@ static bool quarantine_serve(struct supply_request *request, uint64_t ceiling)
 static bool pressure_retire(struct supply_request *request)
 {
     uint64_t all, open;
+
     figures_count(request->pool, COUNTER_pressure_retire, 1);
     if (fences_poll(request))
         return true;
@@ -417,12 +434,14 @@ static struct run *whole_find_locked(const struct supply_request *request)
     size_t least = request->whole_run ? request->wanted_bytes : POOL_SEGMENT_BYTES;
     struct run *run = run_cache_best_locked(&request->pool->runs, least);
     bool cuttable = run && run->bytes <= SEGMENT_CUT_PRESSED_MAX;
+
     return request->whole_run || cuttable ? run : NULL;
 }
 
 static bool whole_find(const struct supply_request *request)
 {
     struct pool_lock *lock = &request->pool->runs.blocks.lock;
+
     pool_lock_acquire(lock);
     bool found = whole_find_locked(request);
     pool_lock_release(lock);
@@ -435,6 +454,7 @@ static bool pressure_wait(struct supply_request *request)
     struct pool *pool = request->pool;
     bool all = false;
     int error = quarantine_wait_owed_locked(pool, request->last_number);
+
     if (error <= 0 && !request->drained) {
         request->drained = all = true;
         error = quarantine_wait_patiently_locked(pool, whole_find(request) ? QUARANTINE_A_MOMENT
@@ -457,6 +477,7 @@ static bool pressure_wait(struct supply_request *request)
 static uint64_t quarantined_surrender(struct pool *pool)
 {
     uint64_t bytes = 0;
+
     pool_lock_acquire(&pool->runs.blocks.lock);
     struct run *run = runs_surrender_locked(pool);
     pool_lock_release(&pool->runs.blocks.lock);
@@ -474,6 +495,7 @@ static uint64_t quarantined_surrender(struct pool *pool)
 uint64_t supply_surrender_all(struct pool *pool)
 {
     uint64_t most = count_get(&pool->runs.blocks.quarantined_bytes), all = 0, bytes = 1;
+
     while (all < most && bytes > 0)
         all += bytes = quarantined_surrender(pool);
     return all;
@@ -489,6 +511,7 @@ static size_t least_growth(const struct supply_request *request)
 static int mapped_return(struct supply_request *request, size_t bytes)
 {
     int error = memory_grow(request, bytes, true);
+
     while (error == -ENOMEM && request->idle && supply_mapped_break(request->pool))
         error = memory_grow(request, bytes, true);
     return error;
@@ -500,6 +523,7 @@ static int pressure_return(struct supply_request *request)
     struct pool *pool = request->pool;
     size_t bytes = least_growth(request);
     int error = -ENOMEM;
+
     figures_count(pool, COUNTER_pressure_return, 1);
     supply_empties_release(pool);
     supply_doomed_try(pool);
@@ -519,6 +543,7 @@ static int pressure_return(struct supply_request *request)
 static int pressure_surrender(struct supply_request *request)
 {
     int error = pressure_return(request);
+
     while (error == -ENOMEM && quarantined_surrender(request->pool))
         error = driver_grow(request, least_growth(request));
     return error;
@@ -528,6 +553,7 @@ static int pressure_surrender(struct supply_request *request)
 static void whole_cut(struct supply_request *request)
 {
     struct runs *runs = &request->pool->runs;
+
     pool_lock_acquire(&runs->blocks.lock);
     struct run *run = whole_find_locked(request);
     if (run) {
@@ -542,6 +568,7 @@ static void whole_cut(struct supply_request *request)
 static int pressure_whole(struct supply_request *request)
 {
     int error = -ENOMEM;
+
     request->rung = SUPPLY_WHOLE;
     request->fit = EXTENTS_FIT_WHOLE;
     if (quarantine_idle_locked(request->pool) < 0)
@@ -556,6 +583,7 @@ static int pressure_climb(struct supply_request *request)
 {
     struct pool *pool = request->pool;
     int error = -ENOMEM;
+
     switch (request->rung) {
     case SUPPLY_GROW:
         request->rung = SUPPLY_RETIRE;
@@ -591,6 +619,7 @@ static int pressure_climb(struct supply_request *request)
 static int supply_step(struct supply_request *request)
 {
     struct pool *pool = request->pool;
+
     if (++request->steps > STEPS_MAX)
         return -ENOMEM;
     if (count_get(&pool->generation) != request->generation)
@@ -629,6 +658,7 @@ static bool apart_promising(struct pool *pool, const struct shard *shard)
 static bool apart_step(struct supply_request *request, struct shard *shard)
 {
     struct pool *pool = request->pool;
+
     if (count_get(&pool->generation) != request->generation)
         return true;
     bool any = fences_query(request);
@@ -641,6 +671,7 @@ bool supply_apart(struct supply_request *request)
 {
     struct pool *pool = request->pool;
     struct shard *shard = shard_here(pool);
+
     if (!atomic_load_explicit(&pool->spread, memory_order_relaxed) || !apart_promising(pool, shard))
         return false;
     pool_lock_acquire(&pool->backend_lock);
@@ -652,6 +683,7 @@ bool supply_apart(struct supply_request *request)
 int supply_more(struct supply_request *request)
 {
     struct pool *pool = request->pool;
+
     pool_lock_acquire(&pool->backend_lock);
     int error = supply_step(request);
     pool_lock_release(&pool->backend_lock);

@@ -38,6 +38,7 @@ static int page_adopt(struct supply_request *request, struct extent *page)
 {
     struct pool *pool = request->pool;
     struct shard *shard = shard_here(pool);
+
     pool_lock_acquire(&pool->runs.blocks.lock);
     struct run *run = range_run_create_locked(pool, page);
     if (!run)
@@ -69,6 +70,7 @@ void supply_stitch_note(struct pool *pool, const struct mapped_grown *grown, uin
 static uint64_t handle_most(const struct pool *pool)
 {
     uint64_t share = (count_get(&pool->reserved) + count_get(&pool->room)) / HANDLE_SHARE;
+
     return share < RANGE_PAGE_BYTES ? RANGE_PAGE_BYTES : UINT64_C(1) << pool_log2_floor(share);
 }
 
@@ -79,6 +81,7 @@ static uint64_t handle_most(const struct pool *pool)
 static bool may_divide(const struct pool *pool)
 {
     uint64_t room = count_get(&pool->room);
+
     return room >= (count_get(&pool->reserved) + room) / DIVIDE_SHARE;
 }
 
@@ -105,6 +108,7 @@ int supply_mapped_grow(struct supply_request *request, size_t more_bytes, bool s
     };
     struct mapped_grown grown;
     uint64_t start_ns = pool->backend.clock_ns(pool->backend.state);
+
     request->outcome = (enum pool_outcome)pool_max(request->outcome, POOL_OUTCOME_MISS);
     int error = mapped_grow(pool->mapped, &wish, &grown);
     if (error < 0)
@@ -123,6 +127,7 @@ bool supply_mapped_break(struct pool *pool)
 {
     struct mapped_broken broken;
     uint64_t start_ns = pool->backend.clock_ns(pool->backend.state);
+
     if (!pool->config.move || !pool->backend.memory_copy || mapped_break(pool->mapped, &broken) < 0)
         return false;
     figures_count(pool, COUNTER_breaks, 1);
@@ -138,6 +143,7 @@ bool supply_mapped_break(struct pool *pool)
 uint64_t supply_mapped_return(struct pool *pool, uint64_t bytes)
 {
     uint64_t reserved = count_get(&pool->reserved);
+
     if (!supply_mapped_may_unmap(pool))
         return 0;
     uint64_t returned = mapped_trim(pool->mapped, pool_minus(reserved, bytes));
@@ -151,6 +157,7 @@ uint64_t supply_mapped_return(struct pool *pool, uint64_t bytes)
 void supply_isolated_try(struct pool *pool)
 {
     uint64_t released = pool->mapped ? mapped_isolated_release(pool->mapped) : 0;
+
     if (released == 0)
         return;
     figures_count(pool, COUNTER_returned_bytes, released);
@@ -160,6 +167,7 @@ void supply_isolated_try(struct pool *pool)
 void supply_isolated_return(struct pool *pool)
 {
     struct blocks *blocks = &pool->runs.blocks;
+
     pool_lock_acquire(&pool->backend_lock);
     pool_lock_acquire(&blocks->lock);
     unsigned retired = blocks_retire_locked(pool, blocks, UINT32_MAX);
@@ -173,6 +181,7 @@ void supply_isolated_return(struct pool *pool)
 static int isolate(struct pool *pool, uint64_t bytes, struct extent **ret_extent)
 {
     uint64_t limit = pool->config.limit_bytes;
+
     if (limit != 0 && count_get(&pool->reserved) + bytes > limit)
         return -ENOMEM;
     return mapped_isolate(pool->mapped, bytes, pool->mapped->config.page_bytes, ret_extent);
@@ -185,12 +194,14 @@ static int isolate(struct pool *pool, uint64_t bytes, struct extent **ret_extent
 static bool isolated_may_waste(const struct pool *pool, uint64_t waste)
 {
     uint64_t most = (count_get(&pool->reserved) + count_get(&pool->room)) / ISOLATED_WASTE_SHARE;
+
     return count_get(&pool->runs.isolated_waste) + waste <= most;
 }
 
 int supply_isolate(struct pool *pool, size_t wanted, struct extent **ret_extent)
 {
     uint64_t bytes = pool_round_up(wanted, RANGE_PAGE_BYTES), returned = 0;
+
     if (!isolated_may_waste(pool, bytes - wanted))
         return -ENOMEM;
     pool_lock_acquire(&pool->backend_lock);
@@ -232,6 +243,7 @@ static int range_make(struct pool *pool, const struct mapped_config *config, uin
         .account = &pool->metadata_bytes,
         .reserved_bytes = &pool->reserved,
     };
+
     if (wanted == 0)
         wanted = device != 0 ? RANGE_SHARE * device : RANGE_BYTES_UNKNOWN;
     int error = -ENOTSUP;
@@ -254,6 +266,7 @@ static void reserve_make(struct pool *pool)
         .handle_bytes = RESERVE_PAGE_BYTES,
         .create = true,
     };
+
     if (wish.bytes == 0)
         return;
     pool_lock_acquire(&pool->backend_lock);
@@ -271,6 +284,7 @@ int supply_mapped_init(struct pool *pool)
 {
     struct mapped_config config;
     uint64_t device;
+
     if (!backend_maps(&pool->backend))
         return -ENOTSUP;
     mapped_config_init(&config);

@@ -15,6 +15,7 @@ static void quarantine_drain(struct pool *pool, enum quarantine_closer closer)
 {
     uint64_t all, open;
     uint32_t last = quarantine_label(pool);
+
     quarantine_bytes_get(pool, &all, &open);
     if (open > 0)
         quarantine_close_locked(pool, closer);
@@ -27,6 +28,7 @@ static void quarantine_drain(struct pool *pool, enum quarantine_closer closer)
 static bool device_idle_await(struct pool *pool)
 {
     int idle = quarantine_idle_await_locked(pool, QUARANTINE_SECONDS);
+
     quarantine_flush_locked(pool);
     return idle != 0;
 }
@@ -37,6 +39,7 @@ static bool device_idle_await(struct pool *pool)
 static uint64_t excess_bytes(struct pool *pool)
 {
     uint64_t gauges[GAUGE_COUNT], room = count_get(&pool->room);
+
     figures_gauges_get(pool, gauges);
     uint64_t reserved = gauges[GAUGE_reserved_bytes];
     uint64_t free_bytes = gauges[GAUGE_cached_bytes] + gauges[GAUGE_quarantined_bytes];
@@ -50,6 +53,7 @@ static uint64_t excess_bytes(struct pool *pool)
 static uint64_t idle_return(struct pool *pool, uint64_t now_ns)
 {
     uint64_t returned = 0;
+
     device_request_note(pool, POOL_REQUEST_IDLE_TRIM, 0, 0);
     if (quarantine_idle_await_locked(pool, QUARANTINE_BRIEFLY) != 1)
         return 0;
@@ -66,6 +70,7 @@ static uint64_t idle_trim(struct pool *pool)
 {
     uint64_t allocations = figures_allocations(pool);
     uint64_t now_ns = pool->backend.clock_ns(pool->backend.state);
+
     if (allocations != pool->idle_allocations || pool->idle_since_ns == 0) {
         pool->idle_allocations = allocations;
         pool->idle_since_ns = now_ns;
@@ -95,7 +100,8 @@ uint64_t pool_idle_trim(struct pool *pool)
 void supply_freed(struct shard *shard)
 {
     struct pool *pool = shard->pool;
-    if (POOL_LIKELY(!quarantine_close_due(pool, shard)))
+
+    if (likely(!quarantine_close_due(pool, shard)))
         return;
     pool_lock_acquire(&pool->backend_lock);
     uint64_t excess = 0, returned;
@@ -127,7 +133,8 @@ void supply_doomed_return(struct pool *pool)
 void supply_cache_bound(struct pool *pool)
 {
     uint64_t cached = runs_free_bytes(&pool->runs), returned;
-    if (POOL_LIKELY(pool->config.cache_max == 0 || cached <= pool->config.cache_max))
+
+    if (likely(pool->config.cache_max == 0 || cached <= pool->config.cache_max))
         return;
     pool_lock_acquire(&pool->backend_lock);
     cached = runs_free_bytes(&pool->runs);
@@ -148,6 +155,7 @@ int pool_trim(struct pool *pool, size_t keep_bytes, size_t *ret_returned_bytes)
 {
     uint64_t gauges[GAUGE_COUNT], returned = 0, surrendered = 0;
     int error = 0;
+
     device_request_note(pool, POOL_REQUEST_TRIM, 0, keep_bytes);
     pool_lock_acquire(&pool->backend_lock);
     figures_gauges_get(pool, gauges);
@@ -173,6 +181,7 @@ int pool_defragment(struct pool *pool, uint64_t *ret_moved_bytes)
     struct mapped_grown grown = {0};
     uint64_t start_ns = pool->backend.clock_ns(pool->backend.state);
     int error = 0;
+
     device_request_note(pool, POOL_REQUEST_DEFRAGMENT, 0, 0);
     pool_lock_acquire(&pool->backend_lock);
     settle(pool);

@@ -13,6 +13,7 @@ static bool membarrier(int command)
 {
     int saved_errno = errno;
     bool done = syscall(SYS_membarrier, command, 0, 0) == 0;
+
     errno = saved_errno;
     return done;
 }
@@ -27,6 +28,7 @@ void barrier_init(void)
 static void stores_wait(void)
 {
     int saved_errno = errno;
+
     nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     errno = saved_errno;
 }

@@ -27,7 +27,7 @@ void barrier_heavy(void);
 /** The cheap side. */
 static inline void barrier_light(void)
 {
-    if (POOL_LIKELY(atomic_load_explicit(&barrier_is_asymmetric, memory_order_acquire)))
+    if (likely(atomic_load_explicit(&barrier_is_asymmetric, memory_order_acquire)))
         atomic_signal_fence(memory_order_seq_cst);
     else
         atomic_thread_fence(memory_order_seq_cst);

@@ -29,11 +29,11 @@
 #define pool_assert(condition)           POOL_ASSERT_AT(1, condition)
 #define pool_assert_expensive(condition) POOL_ASSERT_AT(2, condition)
 
-#define POOL_LIKELY(x)   __builtin_expect(!!(x), 1)
-#define POOL_UNLIKELY(x) __builtin_expect(!!(x), 0)
-#define POOL_NOINLINE    __attribute__((noinline))
-#define POOL_CACHE_LINE  64
-#define POOL_ALIGNED     __attribute__((aligned(POOL_CACHE_LINE)))
+#define likely(x)       __builtin_expect(!!(x), 1)
+#define unlikely(x)     __builtin_expect(!!(x), 0)
+#define POOL_NOINLINE   __attribute__((noinline))
+#define POOL_CACHE_LINE 64
+#define POOL_ALIGNED    __attribute__((aligned(POOL_CACHE_LINE)))
 
 #define pool_container_of(pointer, type, member)                                                   \
     ((type *)(void *)((char *)(pointer)-offsetof(type, member)))

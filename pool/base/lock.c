@@ -34,6 +34,7 @@ static inline void spin_pause(void)
 static void futex_call(_Atomic uint32_t *word, int operation, uint32_t value)
 {
     int saved_errno = errno;
+
     syscall(SYS_futex, word, operation | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
     errno = saved_errno;
 }
@@ -47,6 +48,7 @@ POOL_NOINLINE void pool_lock_acquire_slow(struct pool_lock *lock)
     }
     for (;;) {
         uint32_t sleep = atomic_fetch_or(&lock->sleep, 1) | 1;
+
         barrier_heavy();
         if (pool_lock_take(lock))
             return;
@@ -57,6 +59,7 @@ POOL_NOINLINE void pool_lock_acquire_slow(struct pool_lock *lock)
 POOL_NOINLINE void pool_lock_wake(struct pool_lock *lock)
 {
     uint32_t sleep = atomic_load_explicit(&lock->sleep, memory_order_relaxed);
+
     if ((sleep & 1) == 0 ||
         !atomic_compare_exchange_strong_explicit(&lock->sleep, &sleep, sleep + 1,
                                                  memory_order_relaxed, memory_order_relaxed))

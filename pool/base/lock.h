@@ -70,13 +70,14 @@ void pool_lock_rank_reset(void);
 static inline bool pool_lock_take(struct pool_lock *lock)
 {
     uint16_t expected = 0;
+
     return atomic_compare_exchange_strong_explicit(&lock->held, &expected, 1, memory_order_acquire,
                                                    memory_order_relaxed);
 }
 
 static inline bool pool_lock_try(struct pool_lock *lock)
 {
-    if (POOL_UNLIKELY(!pool_lock_take(lock)))
+    if (unlikely(!pool_lock_take(lock)))
         return false;
     pool_lock_rank_enter(lock, false);
     return true;
@@ -85,7 +86,7 @@ static inline bool pool_lock_try(struct pool_lock *lock)
 static inline void pool_lock_acquire(struct pool_lock *lock)
 {
     pool_lock_rank_enter(lock, true);
-    if (POOL_UNLIKELY(!pool_lock_take(lock)))
+    if (unlikely(!pool_lock_take(lock)))
         pool_lock_acquire_slow(lock);
 }
 
@@ -93,7 +94,7 @@ static inline void pool_lock_acquire(struct pool_lock *lock)
 static inline void pool_lock_acquire_among_equals(struct pool_lock *lock)
 {
     pool_lock_rank_enter(lock, false);
-    if (POOL_UNLIKELY(!pool_lock_take(lock)))
+    if (unlikely(!pool_lock_take(lock)))
         pool_lock_acquire_slow(lock);
 }
 
@@ -102,7 +103,7 @@ static inline void pool_lock_release(struct pool_lock *lock)
     pool_lock_rank_leave(lock);
     atomic_store_explicit(&lock->held, 0, memory_order_release);
     barrier_light();
-    if (POOL_UNLIKELY(atomic_load_explicit(&lock->sleep, memory_order_relaxed) & 1))
+    if (unlikely(atomic_load_explicit(&lock->sleep, memory_order_relaxed) & 1))
         pool_lock_wake(lock);
 }
 

@@ -47,6 +47,7 @@ void *metadata_map(size_t bytes)
     int saved_errno = errno;
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
     errno = saved_errno;
     return memory == MAP_FAILED ? NULL : memory;
 }
@@ -54,6 +55,7 @@ void *metadata_map(size_t bytes)
 void metadata_unmap(void *memory, size_t bytes)
 {
     int saved_errno = errno;
+
     munmap(memory, bytes);
     errno = saved_errno;
 }
@@ -62,6 +64,7 @@ void metadata_unmap(void *memory, size_t bytes)
 static char *huge_chunk_map(void)
 {
     char *memory = metadata_map(2 * HUGE_CHUNK_BYTES);
+
     if (!memory)
         return NULL;
     size_t before = -(uintptr_t)memory & (HUGE_CHUNK_BYTES - 1);
@@ -78,6 +81,7 @@ static bool chunk_renew(struct chunk *chunk)
 {
     bool huge = chunk->small_left == 0;
     char *memory = huge ? huge_chunk_map() : metadata_map(CHUNK_BYTES);
+
     if (!memory)
         return false;
     chunk->rest = memory;
@@ -90,6 +94,7 @@ static void *chunk_cut(struct chunk *chunk, size_t bytes)
 {
     size_t alignment = bytes % POOL_CACHE_LINE ? 16 : POOL_CACHE_LINE;
     size_t padding = -(uintptr_t)chunk->rest & (alignment - 1);
+
     if (chunk->left < bytes + padding) {
         if (!chunk_renew(chunk))
             return NULL;

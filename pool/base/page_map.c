@@ -24,6 +24,7 @@ static _Atomic(page_map_leaf *) *root_slot(uint64_t page)
 static _Atomic page_entry *entry_slot(uint64_t page)
 {
     page_map_leaf *leaf = atomic_load_explicit(root_slot(page), memory_order_relaxed);
+
     return &(*leaf)[page & (PAGE_MAP_LEAF_COUNT - 1)];
 }
 
@@ -31,6 +32,7 @@ static int page_vacate_locked(uint64_t page)
 {
     if (!atomic_load_explicit(root_slot(page), memory_order_relaxed)) {
         page_map_leaf *leaf = metadata_map(sizeof(*leaf));
+
         if (!leaf)
             return -ENOMEM;
         atomic_store_explicit(root_slot(page), leaf, memory_order_release);
@@ -41,6 +43,7 @@ static int page_vacate_locked(uint64_t page)
 int page_map_insert(uint64_t address, size_t bytes, page_entry entry)
 {
     uint64_t first = address >> PAGE_MAP_PAGE_BITS, pages = bytes >> PAGE_MAP_PAGE_BITS;
+
     if (pages == 0 || first + pages > UINT64_C(1) << (PAGE_MAP_ROOT_BITS + PAGE_MAP_LEAF_BITS))
         return -ERANGE;
 
@@ -57,6 +60,7 @@ int page_map_insert(uint64_t address, size_t bytes, page_entry entry)
 void page_map_replace(uint64_t address, size_t bytes, page_entry entry)
 {
     uint64_t first = address >> PAGE_MAP_PAGE_BITS, pages = bytes >> PAGE_MAP_PAGE_BITS;
+
     pool_lock_acquire(&write_lock);
     for (uint64_t page = first; page < first + pages; page++)
         atomic_store_explicit(entry_slot(page), entry, memory_order_release);
@@ -77,6 +81,7 @@ void page_map_fork_child(void)
 {
     for (unsigned slot = 0; slot < PAGE_MAP_ROOT_COUNT; slot++) {
         page_map_leaf *leaf = atomic_load_explicit(&page_map_root[slot], memory_order_relaxed);
+
         if (!leaf)
             continue;
         atomic_store_explicit(&page_map_root[slot], NULL, memory_order_relaxed);

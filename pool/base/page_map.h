@@ -30,11 +30,11 @@ extern _Atomic(page_map_leaf *) page_map_root[PAGE_MAP_ROOT_COUNT];
 
 static inline page_entry page_map_get(uint64_t address)
 {
-    if (POOL_UNLIKELY(address >> PAGE_MAP_ADDRESS_BITS))
+    if (unlikely(address >> PAGE_MAP_ADDRESS_BITS))
         return 0;
     page_map_leaf *leaf = atomic_load_explicit(
         &page_map_root[address >> (PAGE_MAP_PAGE_BITS + PAGE_MAP_LEAF_BITS)], memory_order_acquire);
-    if (POOL_UNLIKELY(!leaf))
+    if (unlikely(!leaf))
         return 0;
     return atomic_load_explicit(
         &(*leaf)[(address >> PAGE_MAP_PAGE_BITS) & (PAGE_MAP_LEAF_COUNT - 1)],

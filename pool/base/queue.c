@@ -24,6 +24,7 @@ int queue_reserve(struct queue *queue, uint64_t entries, pool_count *account)
 {
     while (queue->chunks < chunks_for(entries)) {
         struct queue_chunk *chunk = metadata_allocate(METADATA_QUEUE, sizeof(*chunk), account);
+
         if (!chunk)
             return -ENOMEM;
         chunk_spare(queue, chunk);
@@ -36,6 +37,7 @@ void queue_shrink(struct queue *queue, uint64_t entries, pool_count *account)
 {
     while (queue->chunks > chunks_for(entries) && queue->spare) {
         struct queue_chunk *chunk = queue->spare;
+
         queue->spare = chunk->next;
         queue->chunks--;
         metadata_free(METADATA_QUEUE, chunk, sizeof(*chunk), account);
@@ -45,6 +47,7 @@ void queue_shrink(struct queue *queue, uint64_t entries, pool_count *account)
 void queue_done(struct queue *queue, pool_count *account)
 {
     struct queue_chunk *lists[] = {queue->head, queue->spare};
+
     for (unsigned which = 0; which < 2; which++) {
         for (struct queue_chunk *chunk = lists[which], *next; chunk; chunk = next) {
             next = chunk->next;
@@ -57,6 +60,7 @@ void queue_done(struct queue *queue, pool_count *account)
 POOL_NOINLINE void queue_chunk_append(struct queue *queue, uint32_t label)
 {
     struct queue_chunk *chunk = queue->spare;
+
     pool_assert(chunk);
     queue->spare = chunk->next;
     chunk->next = NULL;
@@ -72,8 +76,10 @@ POOL_NOINLINE void queue_labels_raise(struct queue *queue, uint32_t label)
     struct queue_chunk *tail = queue->tail;
     uint32_t base = label - QUEUE_LABEL_MAX, raised = base - tail->label;
     uint32_t index = tail == queue->head ? queue->first : 0;
+
     for (; index < queue->last; index++) {
         uint32_t difference = (uint32_t)(tail->entry[index] >> QUEUE_LABEL_SHIFT);
+
         tail->entry[index] -= (uint64_t)pool_min(difference, raised) << QUEUE_LABEL_SHIFT;
     }
     tail->label = base;
@@ -82,6 +88,7 @@ POOL_NOINLINE void queue_labels_raise(struct queue *queue, uint32_t label)
 POOL_NOINLINE void queue_chunk_drop(struct queue *queue)
 {
     struct queue_chunk *head = queue->head;
+
     queue->head = head->next;
     if (!head->next)
         queue->tail = NULL;

@@ -74,10 +74,10 @@ static inline uint32_t queue_entry_index(uint64_t entry)
 static inline void queue_append(struct queue *queue, const struct slab *slab, uint32_t index,
                                 uint32_t label)
 {
-    if (POOL_UNLIKELY(!queue->tail || queue->last == QUEUE_CHUNK_ENTRIES))
+    if (unlikely(!queue->tail || queue->last == QUEUE_CHUNK_ENTRIES))
         queue_chunk_append(queue, label);
     struct queue_chunk *tail = queue->tail;
-    if (POOL_UNLIKELY(label - tail->label > QUEUE_LABEL_MAX))
+    if (unlikely(label - tail->label > QUEUE_LABEL_MAX))
         queue_labels_raise(queue, label);
     tail->entry[queue->last++] = (uint64_t)(uintptr_t)slab | (index & (POOL_CACHE_LINE - 1)) |
                                  (uint64_t)(index >> 6) << QUEUE_INDEX_SHIFT |
@@ -111,7 +111,7 @@ static inline void queue_pop(struct queue *queue)
     pool_assert(queue->count > 0);
     queue->count--;
     queue->first++;
-    if (POOL_UNLIKELY(queue->first == QUEUE_CHUNK_ENTRIES || queue->count == 0))
+    if (unlikely(queue->first == QUEUE_CHUNK_ENTRIES || queue->count == 0))
         queue_chunk_drop(queue);
 }
 
@@ -120,6 +120,7 @@ static inline uint64_t queue_ahead(const struct queue *queue, uint32_t distance)
 {
     const struct queue_chunk *chunk = queue->head;
     uint32_t index = queue->first + distance;
+
     if (distance >= queue->count)
         return 0;
     return index < QUEUE_CHUNK_ENTRIES ? chunk->entry[index]
@@ -140,6 +141,7 @@ static inline struct queue_cursor queue_begin(const struct queue *queue)
 static inline void queue_next(const struct queue *queue, struct queue_cursor *cursor)
 {
     const struct queue_chunk *chunk = cursor->chunk;
+
     if (++cursor->index < (chunk == queue->tail ? queue->last : QUEUE_CHUNK_ENTRIES))
         return;
     *cursor = (struct queue_cursor){chunk->next, 0};

@@ -22,12 +22,14 @@ static uint32_t tail_per_mille(uint32_t slab_bytes, uint32_t object_bytes)
 static uint32_t better_of(uint32_t best, uint32_t bytes, uint32_t object_bytes)
 {
     uint32_t least = best == 0 ? UINT32_MAX : tail_per_mille(best, object_bytes);
+
     return least > TAIL_PER_MILLE && tail_per_mille(bytes, object_bytes) < least ? bytes : best;
 }
 
 static uint32_t own_choice(uint32_t object_bytes)
 {
     uint32_t best = 0;
+
     for (uint32_t step = 1; step <= STEPS_OWN_CHOICE; step++)
         if (step * SIZE_SLAB_STEP_BYTES / object_bytes >= OBJECTS_OWN_CHOICE)
             best = better_of(best, step * SIZE_SLAB_STEP_BYTES, object_bytes);
@@ -37,6 +39,7 @@ static uint32_t own_choice(uint32_t object_bytes)
 static uint32_t largest_up_to(uint32_t most_bytes, uint32_t object_bytes)
 {
     uint32_t best = 0;
+
     for (uint32_t bytes = most_bytes; bytes > 0; bytes -= SIZE_SLAB_STEP_BYTES)
         if (bytes / object_bytes <= SIZE_SLAB_OBJECTS_MAX)
             best = better_of(best, bytes, object_bytes);
@@ -47,6 +50,7 @@ void size_class_describe(uint32_t object_bytes, uint64_t slab_bytes, struct size
 {
     uint32_t bytes = slab_bytes ? largest_up_to((uint32_t)slab_bytes, object_bytes)
                                 : own_choice(object_bytes);
+
     *ret_class = (struct size_class){
         .object_bytes = object_bytes,
         .slab_bytes = bytes,
@@ -64,6 +68,7 @@ static bool class_follows(uint16_t bytes, uint16_t before)
 int size_classes_init(const uint16_t *bytes, size_t count, struct size_classes *ret_classes)
 {
     size_t used = 0;
+
     if (count > SIZE_CLASS_COUNT)
         return -EINVAL;
     for (; used < count; used++) {
@@ -77,10 +82,10 @@ int size_classes_init(const uint16_t *bytes, size_t count, struct size_classes *
         return -EINVAL;
     for (; used < SIZE_CLASS_COUNT; used++)
         ret_classes->bytes[used] = SIZE_SMALL_MAX;
-    for (unsigned unit = 0, class = 0; unit < SIZE_UNITS; unit++) {
-        while (ret_classes->bytes[class] < (unit + 1) * SIZE_UNIT_BYTES)
-            class ++;
-        ret_classes->of[unit] = (uint8_t) class;
+    for (unsigned unit = 0, size_class = 0; unit < SIZE_UNITS; unit++) {
+        while (ret_classes->bytes[size_class] < (unit + 1) * SIZE_UNIT_BYTES)
+            size_class++;
+        ret_classes->of[unit] = (uint8_t)size_class;
     }
     return 0;
 }

@@ -59,11 +59,11 @@ static inline unsigned size_class_of(const struct size_classes *classes, size_t 
 }
 
 /** The size of a built-in class. */
-static inline uint32_t size_class_bytes(unsigned class)
+static inline uint32_t size_class_bytes(unsigned size_class)
 {
-    if (class < 8)
-        return (class + 1) * SIZE_GRAIN_BYTES;
-    return ((class % 8 + 9) << (class / 8 - 1)) * SIZE_GRAIN_BYTES;
+    if (size_class < 8)
+        return (size_class + 1) * SIZE_GRAIN_BYTES;
+    return ((size_class % 8 + 9) << (size_class / 8 - 1)) * SIZE_GRAIN_BYTES;
 }
 
 /** Index of the object at an offset in a slab; `objects` or more in the unused tail. */
@@ -96,6 +96,7 @@ extern const struct size_shape size_shapes[SIZE_SHAPE_COUNT];
 static inline unsigned size_shape_of(uint32_t object_bytes, uint32_t slab_bytes)
 {
     unsigned alignment = (unsigned)pool_log2_ceil(slab_bytes) - SIZE_ALIGNMENT_BITS_MIN;
+
     return alignment * SIZE_UNITS + object_bytes / SIZE_UNIT_BYTES - 1;
 }
 

@@ -90,6 +90,7 @@ struct size_node *size_tree_at_least(const struct size_tree *tree, uint64_t byte
 
     for (struct size_node *node = tree->root; node;) {
         bool less = is_less(node, bytes, address);
+
         if (!less)
             best = node;
         node = less ? node->right : node->left;
@@ -103,6 +104,7 @@ struct size_node *size_tree_below(const struct size_tree *tree, uint64_t bytes, 
 
     for (struct size_node *node = tree->root; node;) {
         bool less = is_less(node, bytes, address);
+
         if (less)
             best = node;
         node = less ? node->right : node->left;

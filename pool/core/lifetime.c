@@ -56,6 +56,7 @@ static bool config_valid(const struct pool_config *config)
 static bool backend_valid(const struct pool_config *config, const struct pool_backend *backend)
 {
     bool fills = config->fill != POOL_FILL_NONE || config->scrub != POOL_FILL_NONE;
+
     return backend->segment_allocate && backend->segment_free && backend->fence_record &&
            backend->fence_query && backend->fence_wait && backend->fence_release &&
            backend->device_wait && backend->clock_ns && (!fills || backend->memory_fill);
@@ -101,6 +102,7 @@ static void slot_forget(struct pool *pool, struct segment *segment, unsigned ind
     slot_entry entry = atomic_load_explicit(&slot->entry, memory_order_relaxed);
     struct slab *slab = slot_slab(entry);
     uint64_t address = segment->address + ((uint64_t)index << SEGMENT_SLOT_BITS);
+
     if (entry & SLOT_SLAB) {
         if (slab->base == address)
             slab_metadata_free(slab, &pool->metadata_bytes);

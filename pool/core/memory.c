@@ -9,6 +9,7 @@
 static void range_describe(struct pool *pool, struct pool_memory *memory)
 {
     const struct mapped *mapped = pool->mapped;
+
     memory->page_bytes = mapped->config.page_bytes;
     memory->range_address = mapped->range.address;
     memory->range_bytes = mapped->range.bytes;
@@ -24,6 +25,7 @@ void pool_memory_get(struct pool *pool, struct pool_memory *ret_memory)
 {
     uint64_t gauges[GAUGE_COUNT];
     struct pool_memory memory = {.backing = pool->config.backing};
+
     figures_gauges_get(pool, gauges);
     memory.reserved_bytes = gauges[GAUGE_reserved_bytes];
     memory.live_bytes = gauges[GAUGE_live_allocated_bytes];

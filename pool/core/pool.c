@@ -50,6 +50,7 @@ static inline void object_hand_out(struct bin *bin, struct object object, size_t
     struct slab *slab = object.slab;
     struct segment *segment = slab->segment;
     pool_count *live = object_live_word(object, segment_slot(segment, slab->base));
+
     count_set(live, count_get(live) | UINT64_C(1) << (object.index % 64));
     struct object_record *record = object_record(object);
     record->requested = (uint16_t)bytes;
@@ -76,7 +77,7 @@ static inline void object_hand_out(struct bin *bin, struct object object, size_t
 static inline bool small_done(struct bin *bin, struct object object, size_t bytes, uint32_t site,
                               struct pool_block *ret_block)
 {
-    if (POOL_LIKELY(object.slab))
+    if (likely(object.slab))
         object_hand_out(bin, object, bytes, site, ret_block);
     pool_lock_release(&bin->lock);
     return object.slab;
@@ -85,6 +86,7 @@ static inline bool small_done(struct bin *bin, struct object object, size_t byte
 static bool small_try(struct pool *pool, size_t bytes, uint32_t site, struct pool_block *ret_block)
 {
     struct bin *bin = shard_bin_lock(pool, size_class_of(&pool->classes, bytes));
+
     return small_done(bin, bin_take_locked(bin), bytes, site, ret_block);
 }
 
@@ -93,6 +95,7 @@ static bool small_try_in(struct shard *shard, size_t bytes, uint32_t site,
                          struct pool_block *ret_block)
 {
     struct bin *bin = &shard->bins[size_class_of(&shard->pool->classes, bytes)];
+
     pool_lock_acquire(&bin->lock);
     struct object object = bin_take_locked(bin);
     if (!object.slab && bin_grow_locked(bin) == 0)
@@ -104,6 +107,7 @@ static bool middle_try_locked(struct shard *shard, size_t bytes, uint32_t site,
                               struct pool_block *ret_block)
 {
     bool done = extents_allocate_locked(shard, bytes, site, ret_block);
+
     pool_lock_release(&shard->extents.blocks.lock);
     return done;
 }
@@ -124,7 +128,8 @@ static bool middle_try_in(struct shard *shard, size_t bytes, uint32_t site,
 static void spare_offer(struct pool *pool, size_t bytes)
 {
     struct shard *shard = shard_here(pool);
-    if (POOL_LIKELY(count_get(&shard->extents.spare_bytes) != extents_run_bytes(bytes)))
+
+    if (likely(count_get(&shard->extents.spare_bytes) != extents_run_bytes(bytes)))
         return;
     pool_lock_acquire(&shard->extents.blocks.lock);
     segment_spare_release_locked(shard);
@@ -154,8 +159,10 @@ static bool shard_try(struct shard *shard, size_t bytes, uint32_t site,
 static bool shards_try(struct pool *pool, size_t bytes, uint32_t site, struct pool_block *ret_block)
 {
     unsigned index = shard_index(pool);
+
     for (unsigned step = 0; step < POOL_SHARDS_MAX; step++) {
         struct shard *shard = shard_get(pool, (index + step) % POOL_SHARDS_MAX);
+
         if (shard && shard_try(shard, bytes, site, ret_block))
             return true;
     }
@@ -179,16 +186,17 @@ static bool is_too_rare(const struct pool *pool, size_t bytes)
     if (!pool->runs.range || bytes <= SIZE_TINY_MAX || bytes > SIZE_SMALL_MAX ||
         pool->config.class_count > 0 || atomic_load_explicit(&pool->spread, memory_order_relaxed))
         return false;
-    unsigned class = size_class_of(&pool->classes, bytes);
-    const struct bin *bin = &shard_get(pool, 0)->bins[class];
-    uint64_t live = count_get(&pool->runs.small_extents[class]) + count_get(&bin->allocations) -
-                    count_get(&bin->frees);
+    unsigned size_class = size_class_of(&pool->classes, bytes);
+    const struct bin *bin = &shard_get(pool, 0)->bins[size_class];
+    uint64_t live = count_get(&pool->runs.small_extents[size_class]) +
+                    count_get(&bin->allocations) - count_get(&bin->frees);
     return live < (uint64_t)SLABS_WORTH * bin->objects;
 }
 
 static size_t supply_bytes(const struct pool *pool, size_t bytes, bool large)
 {
-    struct size_class class;
+    struct size_class size_class;
+
     if (large && pool->runs.range)
         return pool_round_up(bytes, RANGE_GRAIN_BYTES);
     if (bytes > SIZE_MIDDLE_MAX)
@@ -196,8 +204,8 @@ static size_t supply_bytes(const struct pool *pool, size_t bytes, bool large)
     if (bytes > SIZE_SMALL_MAX)
         return pool_round_up(bytes, SIZE_LEAF_BYTES);
     size_class_describe(pool->classes.bytes[size_class_of(&pool->classes, bytes)],
-                        pool->config.slab_bytes, &class);
-    return class.slab_bytes;
+                        pool->config.slab_bytes, &size_class);
+    return size_class.slab_bytes;
 }
 
 /* How often a shard is retried because others have taken the memory that came for it. */
@@ -208,6 +216,7 @@ static bool slow_try(struct supply_request *request, size_t bytes, uint32_t site
                      struct pool_block *ret_block)
 {
     struct pool *pool = request->pool;
+
     supply_attempt(request);
     if (request->extent) {
         pool_lock_acquire(&pool->runs.blocks.lock);
@@ -238,8 +247,10 @@ static POOL_NOINLINE int allocate_slow(struct pool *pool, size_t bytes, uint32_t
         .outcome = POOL_OUTCOME_HIT,
         .last_number = quarantine_label(pool),
     };
+
     while (!slow_try(&request, bytes, site, ret_block)) {
         int error = supply_more(&request);
+
         if (rare && error == -ENOMEM && shards_try(pool, bytes, site, ret_block))
             break; /* what segments have left is better than none */
         if (error < 0) {
@@ -258,14 +269,15 @@ static inline int allocate(struct pool *pool, size_t bytes, uint32_t site,
                            struct pool_block *ret_block)
 {
     bool hit;
-    if (POOL_LIKELY(bytes <= SIZE_SMALL_MAX))
+
+    if (likely(bytes <= SIZE_SMALL_MAX))
         hit = small_try(pool, bytes, site, ret_block);
     else if (!is_large(pool, bytes))
         hit = middle_try(pool, bytes, site, ret_block);
     else
         hit = large_try(pool, bytes, EXTENTS_FIT_CLOSE, site, ret_block);
-    int error = POOL_LIKELY(hit) ? 0 : allocate_slow(pool, bytes, site, ret_block);
-    if (POOL_LIKELY(error == 0))
+    int error = likely(hit) ? 0 : allocate_slow(pool, bytes, site, ret_block);
+    if (likely(error == 0))
         figures_live_add(pool, bytes);
     return error;
 }
@@ -276,6 +288,7 @@ static POOL_NOINLINE int allocate_filled(struct pool *pool, size_t bytes, uint32
 {
     struct pool_block block;
     int error = allocate(pool, bytes, site, &block);
+
     if (error < 0)
         return error;
     error = device_fill(pool, block.address, block.allocated_bytes, pool->config.fill);
@@ -288,11 +301,11 @@ static POOL_NOINLINE int allocate_filled(struct pool *pool, size_t bytes, uint32
 
 int pool_allocate(struct pool *pool, size_t bytes, uint32_t site, struct pool_block *ret_block)
 {
-    if (POOL_UNLIKELY(bytes == 0))
+    if (unlikely(bytes == 0))
         return -EINVAL;
-    if (POOL_UNLIKELY(bytes > SIZE_REQUEST_MAX))
+    if (unlikely(bytes > SIZE_REQUEST_MAX))
         return -ENOMEM;
-    if (POOL_UNLIKELY(pool->config.fill != POOL_FILL_NONE))
+    if (unlikely(pool->config.fill != POOL_FILL_NONE))
         return allocate_filled(pool, bytes, site, ret_block);
     return allocate(pool, bytes, site, ret_block);
 }
@@ -309,6 +322,7 @@ int pool_allocate_isolated(struct pool *pool, size_t bytes, uint32_t site,
 {
     struct extent *extent;
     struct pool_block block;
+
     if (bytes == 0)
         return -EINVAL;
     if (!pool->mapped)
@@ -334,24 +348,6 @@ int pool_allocate_isolated(struct pool *pool, size_t bytes, uint32_t site,
 
 /* ---- finding ---- */
 
-/*
- * Locks the bin that owns the slab of an entry read without a lock; NULL when the slab is gone.
- * Slabs come and go only under their bin's lock, so an entry that is unchanged now stays so, and
- * its segment too.
- */
-static inline struct bin *slab_bin_lock(struct segment *segment, slot_entry entry, uint64_t address)
-{
-    struct shard *shard = atomic_load_explicit(&segment->shard, memory_order_acquire);
-    struct bin *bin = &shard->bins[slot_class(entry)];
-    pool_lock_acquire(&bin->lock);
-    if (POOL_LIKELY(segment_slot_get(segment, address) == entry &&
-                    segment->address == (address & ~(uint64_t)(POOL_SEGMENT_BYTES - 1)) &&
-                    segment->shard == shard))
-        return bin;
-    pool_lock_release(&bin->lock);
-    return NULL;
-}
-
 /** Finds a place in a slab by arithmetic alone, without reading the slab. */
 struct place {
     struct object object; /* index beyond the last: the tail of the slab */
@@ -364,6 +360,7 @@ static inline struct place place_of(struct segment *segment, slot_entry entry, u
     const struct size_shape *shape = &size_shapes[slot_shape(entry)];
     uint32_t offset = (uint32_t)(address & ((UINT64_C(1) << shape->alignment_bits) - 1));
     uint32_t index = size_class_index(shape->reciprocal, offset);
+
     return (struct place){
         .object = {slot_slab(entry), index},
         .offset = offset - index * shape->object_bytes,
@@ -389,6 +386,7 @@ static int slab_find(struct segment *segment, slot_entry entry, uint64_t address
                      struct pool_block *ret_block)
 {
     struct bin *bin = slab_bin_lock(segment, entry, address);
+
     if (!bin)
         return -ENOENT;
     struct object object = place_of(segment, entry, address).object;
@@ -402,6 +400,7 @@ static int slab_find(struct segment *segment, slot_entry entry, uint64_t address
 static int extent_find(page_entry entry, uint64_t address, struct pool_block *ret_block)
 {
     struct blocks *blocks = blocks_lock(address, entry);
+
     if (!blocks)
         return -ENOENT;
     struct block *block = block_around_locked(address, entry);
@@ -414,6 +413,7 @@ static int extent_find(page_entry entry, uint64_t address, struct pool_block *re
 int pool_find(uint64_t address, struct pool_block *ret_block, struct pool **ret_pool)
 {
     page_entry entry = page_map_get(address);
+
     if (entry == 0)
         return -ENOENT;
     struct pool_block block;
@@ -433,6 +433,7 @@ int pool_range_get(uint64_t address, struct pool_block *ret_block)
 {
     struct pool_block block;
     int error = pool_find(address, &block, NULL);
+
     if (error < 0)
         return page_map_get(address) == 0 ? -ENOENT : -EINVAL;
     if (!block.live || address - block.address >= block.requested_bytes)
@@ -457,6 +458,7 @@ static void marks_change(uint8_t *marks, struct wish *wish)
 static int slab_wish(struct segment *segment, slot_entry entry, uint64_t address, struct wish *wish)
 {
     struct bin *bin = slab_bin_lock(segment, entry, address);
+
     if (!bin)
         return -ENOENT;
     struct object object = place_of(segment, entry, address).object;
@@ -472,6 +474,7 @@ static int slab_wish(struct segment *segment, slot_entry entry, uint64_t address
 static int extent_wish(page_entry entry, uint64_t address, struct wish *wish)
 {
     struct blocks *blocks = blocks_lock(address, entry);
+
     if (!blocks)
         return -ENOENT;
     struct block *block = block_around_locked(address, entry);
@@ -490,6 +493,7 @@ static int extent_wish(page_entry entry, uint64_t address, struct wish *wish)
 static int wish_fulfil(uint64_t address, struct wish *wish)
 {
     page_entry entry = page_map_get(address);
+
     if (entry == 0)
         return -ENOENT;
     slot_entry slot = entry_slot(entry, address);
@@ -506,6 +510,7 @@ int pool_block_mark(uint64_t address, uint8_t set, uint8_t clear, uint8_t *ret_b
 {
     struct wish wish = {.set = set, .clear = clear};
     int error = wish_fulfil(address, &wish);
+
     if (error == 0 && ret_before)
         *ret_before = wish.before;
     return error;
@@ -517,8 +522,9 @@ int pool_block_mark(uint64_t address, uint8_t set, uint8_t clear, uint8_t *ret_b
 static inline void object_release_locked(struct bin *bin, struct object object)
 {
     struct pool *pool = bin->pool;
+
     count_add(&bin->frees, 1);
-    if (POOL_UNLIKELY(pool->config.reuse == POOL_REUSE_IMMEDIATE) &&
+    if (unlikely(pool->config.reuse == POOL_REUSE_IMMEDIATE) &&
         device_fill(pool, object_address(bin, object), bin->object_bytes, pool->config.scrub) ==
             0) {
         count_add(&bin->retired, 1);
@@ -532,7 +538,7 @@ static inline void object_release_locked(struct bin *bin, struct object object)
 static POOL_NOINLINE void unsettled_tell_locked(struct bin *bin)
 {
     atomic_fetch_or_explicit(&shard_get(bin->pool, bin->shard)->unsettled,
-                             UINT32_C(1) << bin->class, memory_order_relaxed);
+                             UINT32_C(1) << bin->size_class, memory_order_relaxed);
     bin->unsettled_known = true;
 }
 
@@ -540,12 +546,14 @@ static POOL_NOINLINE void unsettled_tell_locked(struct bin *bin)
 static inline uint64_t object_take_back_locked(struct bin *bin, struct object object, uint32_t site)
 {
     struct object_record *record = object_record(object);
-    if (POOL_UNLIKELY(bin->pool->config.reuse != POOL_REUSE_DEFERRED)) {
+
+    if (unlikely(bin->pool->config.reuse != POOL_REUSE_DEFERRED)) {
         uint64_t bytes = object_record_settle(record, site);
+
         object_release_locked(bin, object);
         return bytes;
     }
-    if (POOL_UNLIKELY(!bin->unsettled_known))
+    if (unlikely(!bin->unsettled_known))
         unsettled_tell_locked(bin);
     object_release_locked(bin, object);
     return bin_unsettled_push_locked(bin, record, site);
@@ -556,6 +564,7 @@ static POOL_NOINLINE int object_refuse_locked(struct bin *bin, const struct plac
                                               struct pool_block *ret_block)
 {
     struct object object = place->object;
+
     if (place->offset != 0 || object.index >= bin->objects || object_record(object)->requested == 0)
         return -EINVAL;
     if (ret_block)
@@ -567,6 +576,7 @@ static POOL_NOINLINE int object_refuse_locked(struct bin *bin, const struct plac
 static POOL_NOINLINE void chunk_filled(const struct bin *bin)
 {
     struct shard *shard = shard_get(bin->pool, bin->shard);
+
     count_add_shared(&shard->open_bytes, (uint64_t)QUEUE_CHUNK_ENTRIES * bin->object_bytes);
     supply_freed(shard);
 }
@@ -576,13 +586,14 @@ static inline int slab_free(struct segment *segment, slot_entry entry, uint64_t 
 {
     struct place place = place_of(segment, entry, address);
     struct bin *bin = slab_bin_lock(segment, entry, address);
-    if (POOL_UNLIKELY(!bin))
+
+    if (unlikely(!bin))
         return -EINVAL;
     struct pool *pool = bin->pool;
     uint64_t bit = UINT64_C(1) << (place.object.index % 64);
     pool_count *live = object_live_word(place.object, place.first);
-    if (POOL_UNLIKELY(place.offset != 0 || place.object.index >= bin->objects ||
-                      !(count_get(live) & bit))) {
+    if (unlikely(place.offset != 0 || place.object.index >= bin->objects ||
+                 !(count_get(live) & bit))) {
         int error = object_refuse_locked(bin, &place, ret_block);
         pool_lock_release(&bin->lock);
         return error;
@@ -597,11 +608,11 @@ static inline int slab_free(struct segment *segment, slot_entry entry, uint64_t 
         *ret_block = (struct pool_block){
             .address = address, .allocated_bytes = bin->object_bytes, .free_site = site};
     figures_live_subtract(pool, freed_bytes);
-    if (POOL_UNLIKELY(chunk_full))
+    if (unlikely(chunk_full))
         chunk_filled(bin);
-    if (POOL_UNLIKELY(atomic_load_explicit(&pool->frees_wait, memory_order_relaxed)))
+    if (unlikely(atomic_load_explicit(&pool->frees_wait, memory_order_relaxed)))
         quarantine_sync(pool);
-    if (POOL_UNLIKELY(pinned))
+    if (unlikely(pinned))
         supply_doomed_return(pool);
     return 0;
 }
@@ -623,6 +634,7 @@ static int block_free(page_entry entry, uint64_t address, uint32_t site,
                       struct pool_block *ret_block)
 {
     struct pool_block ignored;
+
     if (!ret_block)
         ret_block = &ignored;
     bool pinned = false;
@@ -663,118 +675,24 @@ static POOL_NOINLINE int free_refuse(page_entry entry, int error)
 int pool_free(uint64_t address, uint32_t site, struct pool_block *ret_block)
 {
     page_entry entry = page_map_get(address);
-    if (POOL_UNLIKELY(entry == 0))
+
+    if (unlikely(entry == 0))
         return -ENOENT;
     slot_entry slot = entry_slot(entry, address);
-    int error = POOL_LIKELY(slot & SLOT_SLAB)
+    int error = likely(slot & SLOT_SLAB)
                     ? slab_free((struct segment *)entry, slot, address, site, ret_block)
                     : block_free(entry, address, site, ret_block);
-    return POOL_LIKELY(error == 0) ? 0 : free_refuse(entry, error);
+    return likely(error == 0) ? 0 : free_refuse(entry, error);
 }
 
 /* The segment may already belong to others: harmless, because it is not read. */
 void pool_prefetch(uint64_t address)
 {
     page_entry entry = page_map_get(address);
+
     if (entry == 0 || entry & PAGE_ENTRY_RUN)
         return;
     struct segment *segment = (struct segment *)entry;
     __builtin_prefetch(segment);
     __builtin_prefetch(segment_slot(segment, address), 1);
-}
-
-/* ---- exporting ---- */
-
-static void segment_slabs_pin(page_entry entry)
-{
-    struct segment *segment = (struct segment *)entry;
-    if (entry == 0 || entry & PAGE_ENTRY_RUN) /* its last block has been freed meanwhile */
-        return;
-    for (unsigned index = 0; index < SEGMENT_SLOTS; index++) {
-        uint64_t address = segment->address + ((uint64_t)index << SEGMENT_SLOT_BITS);
-        slot_entry slot = segment_slot_get(segment, address);
-        struct bin *bin = slot & SLOT_SLAB ? slab_bin_lock(segment, slot, address) : NULL;
-        if (!bin)
-            continue;
-        bin_slab_pin_locked(bin, slot_slab(slot));
-        pool_lock_release(&bin->lock);
-    }
-}
-
-/* Finds a live block of the driver allocation that begins at an address. Rarely called, so it
- * checks every place where a block may begin rather than maintaining a count. */
-static bool live_block_find(uint64_t base, uint64_t *ret_address)
-{
-    struct pool_block block;
-    page_entry entry = page_map_get(base);
-    if (entry & PAGE_ENTRY_RUN && ((struct run *)(entry & ~PAGE_ENTRY_RUN))->use == RUN_RANGE)
-        return false; /* each block is an allocation */
-    for (uint64_t offset = 0; offset < SEGMENT_CUT_PRESSED_MAX; offset += SIZE_UNIT_BYTES) {
-        if (page_map_get(base + offset) == 0)
-            return false;
-        if (pool_find(base + offset, &block, NULL) < 0 || !block.live)
-            continue;
-        *ret_address = block.address;
-        return block.segment_address == base;
-    }
-    return false;
-}
-
-/* Takes the handles below the block, or the segment, out of service. */
-static int extent_pin_locked(struct pool *pool, uint64_t address)
-{
-    struct extent *extent = range_find(pool->runs.range, address);
-    return extent ? mapped_pin_locked(pool->mapped, extent) : -EINVAL;
-}
-
-/* Does the same for the segment that holds a live block; its extents lock is held. */
-static int segment_pin_locked(struct pool *pool, struct run *run)
-{
-    if (!pool->mapped)
-        return 0;
-    pool_lock_acquire(&pool->runs.blocks.lock);
-    int error = extent_pin_locked(pool, run->address);
-    pool_lock_release(&pool->runs.blocks.lock);
-    return error;
-}
-
-int pool_pin_segment(uint64_t address)
-{
-    struct pool_block block;
-    struct pool *pool;
-    uint64_t neighbour;
-    int error = pool_find(address, &block, &pool);
-    if (error < 0 && page_map_get(address) == 0)
-        return -ENOENT;
-    if (error < 0 || !block.live)
-        return live_block_find(address, &neighbour) ? pool_pin_segment(neighbour) : -EINVAL;
-
-    device_request_note(pool, POOL_REQUEST_PIN, block.address, 0);
-    /* The block is live, so its run stays; no slab is placed in it once its segments are
-     * unlisted.
-     */
-    pool_lock_acquire(&pool->backend_lock);
-    page_entry entry = page_map_get(address);
-    struct blocks *blocks = entry == 0 ? NULL : blocks_lock(address, entry);
-    if (!blocks) { /* it is being freed meanwhile */
-        pool_lock_release(&pool->backend_lock);
-        return -EINVAL;
-    }
-    bool cut = !(entry & PAGE_ENTRY_RUN);
-    struct segment *segment = (struct segment *)entry;
-    struct run *run = cut ? segment->run : (struct run *)(entry & ~PAGE_ENTRY_RUN);
-    bool fresh = !run->pinned;
-    if (run->use == RUN_RANGE)
-        error = extent_pin_locked(pool, address);
-    else if (fresh && cut)
-        error = segment_pin_locked(pool, run);
-    if (error == 0 && fresh && cut)
-        segment_run_pin_locked(segment->shard, run);
-    fresh = fresh && error == 0;
-    run->pinned = run->pinned || (error == 0 && run->use != RUN_RANGE);
-    pool_lock_release(&blocks->lock);
-    for (size_t offset = 0; fresh && cut && offset < run->bytes; offset += POOL_SEGMENT_BYTES)
-        segment_slabs_pin(page_map_get(run->address + offset));
-    pool_lock_release(&pool->backend_lock);
-    return error;
 }

@@ -37,8 +37,9 @@ static void bins_each(struct pool *pool, void (*act)(struct pool_lock *))
 {
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         struct shard *shard = shard_get(pool, index);
-        for (unsigned class = 0; shard && class < SIZE_CLASS_COUNT; class ++)
-            act(&shard->bins[class].lock);
+
+        for (unsigned size_class = 0; shard && size_class < SIZE_CLASS_COUNT; size_class++)
+            act(&shard->bins[size_class].lock);
     }
 }
 
@@ -46,6 +47,7 @@ static void extents_each(struct pool *pool, void (*act)(struct pool_lock *))
 {
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         struct shard *shard = shard_get(pool, index);
+
         if (shard)
             act(&shard->extents.blocks.lock);
     }

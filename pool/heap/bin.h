@@ -40,7 +40,7 @@ uint64_t block_id_next(void);
 /** The id of a live object. -ENOMEM: no host memory. */
 int bin_object_id_locked(struct bin *bin, struct object object, uint64_t *ret_id);
 
-void bin_init(struct bin *bin, struct pool *pool, unsigned shard, unsigned class);
+void bin_init(struct bin *bin, struct pool *pool, unsigned shard, unsigned size_class);
 
 /** Gives back what the bin holds beside its slabs. */
 void bin_done(struct bin *bin);
@@ -92,6 +92,7 @@ static inline struct object queue_object(uint64_t entry)
 static inline struct object slab_lowest_free(struct slab *slab)
 {
     unsigned word = slab->free_mask[0] == 0;
+
     return (struct object){slab, word * 64 + (unsigned)__builtin_ctzll(slab->free_mask[word])};
 }
 
@@ -103,6 +104,7 @@ static inline struct object bin_take_locked(struct bin *bin)
 {
     if (bin_retirable_locked(bin, quarantine_retired(bin->pool))) {
         struct object oldest = queue_object(queue_peek(&bin->quarantine));
+
         if (oldest.slab->place == SLAB_FULL && bin->pool->config.scrub == POOL_FILL_NONE) {
             bin_oldest_drop_locked(bin);
             count_add(&bin->retired, 1);
@@ -110,7 +112,7 @@ static inline struct object bin_take_locked(struct bin *bin)
         }
         bin_retire_locked(bin, 1);
     }
-    if (POOL_UNLIKELY(!bin->current) && !bin_refill_locked(bin))
+    if (unlikely(!bin->current) && !bin_refill_locked(bin))
         return (struct object){NULL, 0};
     struct slab *slab = bin->current;
     struct object object = slab_lowest_free(slab);
@@ -147,6 +149,7 @@ static inline uint64_t bin_unsettled_push_locked(struct bin *bin, struct object_
     unsigned slot = count_get(&bin->frees) % BIN_UNSETTLED_MAX;
     struct object_record *earlier = bin->unsettled[slot];
     uint32_t earlier_site = bin->unsettled_site[slot];
+
     __builtin_prefetch(&record->requested, 1);
     bin->unsettled[slot] = record;
     bin->unsettled_site[slot] = site;

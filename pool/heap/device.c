@@ -46,6 +46,7 @@ static POOL_NOINLINE void observe_since(struct pool *pool, uint64_t start_ns,
 static void reserved_peak_note(struct pool *pool, uint64_t more_bytes)
 {
     uint64_t reserved = count_get(&pool->reserved) + more_bytes;
+
     if (reserved > count_get(&pool->reserved_peak))
         count_set(&pool->reserved_peak, reserved);
 }
@@ -54,6 +55,7 @@ int device_segment_allocate(struct pool *pool, size_t bytes, uint64_t *ret_addre
 {
     uint64_t start_ns = clock_now(pool), address = 0;
     int error = pool->backend.segment_allocate(pool->backend.state, bytes, &address);
+
     figures_count(pool, COUNTER_driver_calls, 1);
     if (error == 0) {
         figures_count(pool, COUNTER_segment_allocations, 1);
@@ -69,6 +71,7 @@ int device_segment_free(struct pool *pool, uint64_t address, size_t bytes)
 {
     uint64_t start_ns = clock_now(pool);
     int error = pool->backend.segment_free(pool->backend.state, address, bytes);
+
     figures_count(pool, COUNTER_driver_calls, 1);
     if (error == 0) {
         atomic_store_explicit(&pool->refused, false, memory_order_relaxed);
@@ -82,6 +85,7 @@ int device_segment_free(struct pool *pool, uint64_t address, size_t bytes)
 uint64_t device_room(struct pool *pool, uint64_t *ret_total_bytes)
 {
     size_t free_bytes = 0, total_bytes = 0;
+
     if (ret_total_bytes)
         *ret_total_bytes = 0;
     if (!pool->backend.memory_info)
@@ -102,6 +106,7 @@ int device_fence_record(struct pool *pool, struct device_epoch epoch, pool_fence
     uint64_t start_ns = clock_now(pool);
     pool_fence fence = 0;
     int error = pool->backend.fence_record(pool->backend.state, &fence);
+
     figures_count(pool, COUNTER_driver_calls, 1);
     if (error == 0) {
         figures_count(pool, COUNTER_fences, 1);
@@ -115,6 +120,7 @@ int device_fence_query(struct pool *pool, pool_fence fence, uint32_t number)
 {
     uint64_t start_ns = clock_now(pool);
     int error = pool->backend.fence_query(pool->backend.state, fence);
+
     figures_count(pool, COUNTER_driver_calls, 1);
     figures_count(pool, COUNTER_fence_queries, 1);
     observe_since(pool, start_ns, POOL_EVENT_QUERY, error < 0 ? error : 0, number, error == 1);
@@ -138,6 +144,7 @@ int device_fence_wait(struct pool *pool, pool_fence fence, struct device_epoch e
                       uint64_t most_ns)
 {
     uint64_t start_ns = clock_now(pool);
+
     figures_count(pool, COUNTER_driver_calls, 1);
     int error = pool->backend.fence_wait(pool->backend.state, fence, most_ns);
     wait_observe(pool, start_ns, epoch, error, error == 0);
@@ -147,6 +154,7 @@ int device_fence_wait(struct pool *pool, pool_fence fence, struct device_epoch e
 int device_wait(struct pool *pool, uint64_t bytes)
 {
     uint64_t start_ns = clock_now(pool);
+
     figures_count(pool, COUNTER_driver_calls, 1);
     int error = pool->backend.device_wait(pool->backend.state);
     wait_observe(pool, start_ns, (struct device_epoch){0, bytes}, error, false);
@@ -178,6 +186,7 @@ static POOL_NOINLINE void page_call_note(struct pool *pool, enum pool_refusal ca
 {
     uint64_t before = atomic_fetch_add_explicit(&pool->page_calls[call - 1], 1,
                                                 memory_order_relaxed);
+
     if (error < 0)
         device_observe(pool, &(struct pool_event){.kind = POOL_EVENT_REFUSAL,
                                                   .error = error,
@@ -189,6 +198,7 @@ static POOL_NOINLINE void page_call_note(struct pool *pool, enum pool_refusal ca
 static int device_range_reserve(void *state, size_t bytes, uint64_t *ret_address)
 {
     struct pool *pool = state;
+
     figures_count(pool, COUNTER_driver_calls, 1);
     return pool->backend.range_reserve(pool->backend.state, bytes, ret_address);
 }
@@ -196,6 +206,7 @@ static int device_range_reserve(void *state, size_t bytes, uint64_t *ret_address
 static int device_range_release(void *state, uint64_t address, size_t bytes)
 {
     struct pool *pool = state;
+
     figures_count(pool, COUNTER_driver_calls, 1);
     return pool->backend.range_release(pool->backend.state, address, bytes);
 }
@@ -210,6 +221,7 @@ static int device_page_create(void *state, size_t bytes, pool_page_handle *ret_h
 {
     struct pool *pool = state;
     uint64_t start_ns = clock_now(pool), limit = pool->config.limit_bytes;
+
     if (limit != 0 && count_get(&pool->reserved) + bytes > limit)
         return -ENOMEM;
     int error = pool->backend.page_create(pool->backend.state, bytes, ret_handle);
@@ -226,6 +238,7 @@ static int device_page_release(void *state, pool_page_handle handle)
 {
     struct pool *pool = state;
     int error = pool->backend.page_release(pool->backend.state, handle);
+
     figures_count(pool, COUNTER_driver_calls, 1);
     figures_count(pool, COUNTER_segment_frees, error == 0);
     if (error == 0)
@@ -239,6 +252,7 @@ static int device_page_map(void *state, uint64_t address, size_t bytes, pool_pag
     struct pool *pool = state;
     uint64_t start_ns = clock_now(pool);
     int error = pool->backend.page_map(pool->backend.state, address, bytes, handle);
+
     figures_count(pool, COUNTER_driver_calls, 1);
     mapping_add(pool, start_ns);
     page_call_note(pool, POOL_REFUSAL_MAP, bytes, error);
@@ -250,6 +264,7 @@ static int device_page_enable(void *state, uint64_t address, size_t bytes)
     struct pool *pool = state;
     uint64_t start_ns = clock_now(pool);
     int error = pool->backend.page_enable(pool->backend.state, address, bytes);
+
     figures_count(pool, COUNTER_driver_calls, 1);
     figures_count(pool, COUNTER_maps, error == 0);
     uint64_t before_ns = atomic_exchange_explicit(&pool->mapping_ns, 0, memory_order_relaxed);
@@ -262,6 +277,7 @@ static int device_page_unmap(void *state, uint64_t address, size_t bytes)
     struct pool *pool = state;
     uint64_t start_ns = clock_now(pool);
     int error = pool->backend.page_unmap(pool->backend.state, address, bytes);
+
     figures_count(pool, COUNTER_driver_calls, 1);
     figures_count(pool, COUNTER_unmaps, error == 0);
     observe_since(pool, start_ns, POOL_EVENT_UNMAP, error, address, bytes);
@@ -271,6 +287,7 @@ static int device_page_unmap(void *state, uint64_t address, size_t bytes)
 static int device_memory_copy(void *state, uint64_t target, uint64_t source, size_t bytes)
 {
     struct pool *pool = state;
+
     figures_count(pool, COUNTER_driver_calls, 1);
     int error = pool->backend.memory_copy(pool->backend.state, target, source, bytes);
     page_call_note(pool, POOL_REFUSAL_COPY, bytes, error);

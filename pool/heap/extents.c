@@ -28,6 +28,7 @@
 static struct block *block_create(struct shard *shard)
 {
     struct block *block = shard->extents.unused_blocks;
+
     if (block) {
         shard->extents.unused_blocks = block->next;
         return block;
@@ -52,6 +53,7 @@ static bool is_short(const struct pool *pool)
 static struct block *middle_take(struct shard *shard, uint32_t leaves)
 {
     struct block *block = block_create(shard);
+
     if (!block)
         return NULL;
     uint32_t first_leaf;
@@ -73,6 +75,7 @@ static void middle_give(struct block *block)
     struct segment *segment = segment_of_page(block->address);
     struct shard *shard = segment->shard; /* the segment may be gone with its last block */
     uint64_t offset = block->address & (POOL_SEGMENT_BYTES - 1);
+
     segment_window_set_locked(segment, block->address, NULL);
     segment_leaves_give_locked(segment, (uint32_t)(offset / SIZE_LEAF_BYTES), block->leaves);
     block_destroy(shard, block);
@@ -89,8 +92,10 @@ static uint64_t run_waste(const struct run *run)
 static uint64_t blocks_live_bytes(const struct pool *pool)
 {
     uint64_t bytes = count_get(&pool->runs.blocks.live_bytes);
+
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         const struct shard *shard = shard_get(pool, index);
+
         bytes += !shard ? 0 : count_get(&shard->extents.blocks.live_bytes);
     }
     return bytes;
@@ -100,6 +105,7 @@ static bool run_fits(const struct pool *pool, const struct run *run, size_t want
                      enum extents_fit fit)
 {
     uint64_t waste = run->bytes - wanted;
+
     if (waste <= wanted / 100 * pool->config.large_waste_percent || fit == EXTENTS_FIT_WHOLE)
         return true;
     if (fit == EXTENTS_FIT_CLOSE || waste > wanted)
@@ -115,6 +121,7 @@ static struct block *large_take(struct pool *pool, size_t bytes, enum extents_fi
     struct runs *runs = &pool->runs;
     size_t wanted = extents_run_bytes(bytes);
     struct run *run = run_cache_best_locked(runs, wanted);
+
     if (!run || !run_fits(pool, run, wanted, fit))
         return NULL;
 
@@ -131,6 +138,7 @@ static void large_give(struct pool *pool, struct block *block)
 {
     struct runs *runs = &pool->runs;
     struct run *run = pool_container_of(block, struct run, block);
+
     count_subtract(&runs->large_waste, run_waste(run));
     if (run->pinned) {
         run_cache_doom_locked(runs, run);
@@ -145,6 +153,7 @@ static void large_give(struct pool *pool, struct block *block)
 static struct block *extent_occupy(struct extent *extent)
 {
     struct block *block = extent_block(extent);
+
     extent->occupied = true;
     block->address = extent->node.address;
     block->leaves = BLOCK_IS_EXTENT;
@@ -160,6 +169,7 @@ static void small_count(struct pool *pool, size_t bytes, uint64_t change)
 static struct block *range_block_take(struct pool *pool, size_t bytes)
 {
     struct extent *extent = range_take(pool->runs.range, pool_round_up(bytes, RANGE_GRAIN_BYTES));
+
     if (!extent)
         return NULL;
     small_count(pool, bytes, 1);
@@ -170,6 +180,7 @@ static void range_block_give(struct pool *pool, struct block *block)
 {
     struct range *range = pool->runs.range;
     struct extent *extent = block_extent(block);
+
     extent->occupied = false;
     if (extent->isolated) {
         count_subtract(&pool->runs.isolated_waste, extent->node.bytes - block->requested_bytes);
@@ -185,6 +196,7 @@ static struct block *range_block_around(const struct range *range, uint64_t addr
 {
     struct extent *extent = range_at(range, address);
     struct block *block = extent_block(extent);
+
     if (extent->occupied)
         return block;
     bool kept = extent->isolated ||
@@ -210,7 +222,7 @@ static void block_give(struct pool *pool, struct block *block)
 static bool block_hand_out(struct blocks *blocks, struct block *block, size_t bytes, uint32_t site,
                            struct pool_block *ret_block)
 {
-    if (POOL_UNLIKELY(!block))
+    if (unlikely(!block))
         return false;
     block->state = BLOCK_LIVE;
     block->requested_bytes = bytes;
@@ -228,6 +240,7 @@ bool extents_allocate_locked(struct shard *shard, size_t bytes, uint32_t site,
                              struct pool_block *ret_block)
 {
     struct blocks *blocks = &shard->extents.blocks;
+
     if (blocks->quarantine_head)
         blocks_retire_locked(shard->pool, blocks, RETIRE_PER_ALLOCATION);
     struct block *block = middle_take(shard, size_leaves(bytes));
@@ -238,6 +251,7 @@ bool runs_allocate_locked(struct pool *pool, size_t bytes, enum extents_fit fit,
                           struct pool_block *ret_block)
 {
     struct blocks *blocks = &pool->runs.blocks;
+
     if (blocks->quarantine_head)
         blocks_retire_locked(pool, blocks, RETIRE_PER_ALLOCATION);
     struct block *block = pool->runs.range ? range_block_take(pool, bytes)
@@ -256,6 +270,7 @@ void runs_adopt_isolated_locked(struct pool *pool, struct extent *extent, size_t
                                 uint32_t site, struct pool_block *ret_block)
 {
     struct block *block = extent_occupy(extent);
+
     block->address = extent_end(extent) - pool_round_up(bytes, POOL_ISOLATED_ALIGNMENT);
     count_add(&pool->runs.isolated_waste, extent->node.bytes - bytes);
     block_hand_out(&pool->runs.blocks, block, bytes, site, ret_block);
@@ -293,8 +308,10 @@ unsigned blocks_retire_locked(struct pool *pool, struct blocks *blocks, unsigned
 {
     uint32_t retired = quarantine_retired(pool);
     unsigned count = 0;
+
     for (; count < limit; count++) {
         struct block *block = blocks->quarantine_head;
+
         if (!block || !quarantine_passed(block->epoch, retired))
             break;
         size_t bytes = block_bytes(block);
@@ -312,6 +329,7 @@ struct run *runs_surrender_locked(struct pool *pool)
 {
     struct blocks *blocks = &pool->runs.blocks;
     struct block *block = blocks->quarantine_head;
+
     if (pool->config.scrub != POOL_FILL_NONE || !block || pool->runs.range)
         return NULL;
     blocks->quarantine_head = block->next;
@@ -334,6 +352,7 @@ bool extents_slab_place_locked(struct shard *shard, struct slab *slab, size_t by
 {
     uint32_t first_leaf;
     struct segment *segment = segment_leaves_take_locked(shard, size_leaves(bytes), &first_leaf);
+
     if (!segment)
         return false;
     slab->base = segment->address + first_leaf * SIZE_LEAF_BYTES;
@@ -348,6 +367,7 @@ void extents_slab_remove_locked(struct slab *slab, size_t bytes)
 {
     struct segment *segment = slab->segment;
     uint64_t first = slab->base & (POOL_SEGMENT_BYTES - 1);
+
     for (size_t offset = 0; offset < bytes; offset += 1u << SEGMENT_SLOT_BITS)
         segment_slot_set(segment, slab->base + offset, 0);
     segment_leaves_give_locked(segment, (uint32_t)(first / SIZE_LEAF_BYTES), size_leaves(bytes));
@@ -366,6 +386,7 @@ static struct blocks *blocks_of_entry(page_entry entry)
 struct blocks *blocks_lock(uint64_t address, page_entry entry)
 {
     struct blocks *blocks = blocks_of_entry(entry);
+
     pool_lock_acquire(&blocks->lock);
     /* The target of the entry may have become the same address in another shard or pool. */
     if (page_map_get(address) == entry && blocks_of_entry(entry) == blocks)
@@ -378,6 +399,7 @@ static struct block *middle_around(struct segment *segment, uint64_t address)
 {
     /* A block may begin many windows earlier; any other block in between ends the search. */
     unsigned window = (unsigned)((address & (POOL_SEGMENT_BYTES - 1)) >> SEGMENT_WINDOW_BITS);
+
     for (int at = (int)window; at >= 0; at--) {
         if (segment_slot_get(segment, (uint64_t)at << SEGMENT_WINDOW_BITS) & SLOT_SLAB)
             return NULL;
@@ -402,6 +424,7 @@ void block_describe_locked(struct block *block, struct pool_block *ret_block)
 {
     bool extent = block->leaves == BLOCK_IS_EXTENT;
     const struct run *run = extent ? NULL : block_run(block);
+
     *ret_block = (struct pool_block){
         .address = block->address,
         .requested_bytes = block->requested_bytes,

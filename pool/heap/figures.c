@@ -20,16 +20,19 @@
 static uint64_t frees_settle(struct pool *pool)
 {
     uint64_t bytes = 0;
+
     for (unsigned index = 0; index < pool->shards_max; index++) {
         struct shard *shard = shard_get(pool, index);
         uint32_t bins = !shard ? 0 : atomic_load_explicit(&shard->unsettled, memory_order_relaxed);
+
         for (; bins != 0; bins &= bins - 1) {
-            unsigned class = (unsigned)__builtin_ctz(bins);
-            struct bin *bin = &shard->bins[class];
+            unsigned size_class = (unsigned)__builtin_ctz(bins);
+            struct bin *bin = &shard->bins[size_class];
+
             pool_lock_acquire(&bin->lock);
             bytes += bin_settle_locked(bin);
             bin->unsettled_known = false;
-            atomic_fetch_and_explicit(&shard->unsettled, ~(UINT32_C(1) << class),
+            atomic_fetch_and_explicit(&shard->unsettled, ~(UINT32_C(1) << size_class),
                                       memory_order_relaxed);
             pool_lock_release(&bin->lock);
         }
@@ -43,8 +46,10 @@ static uint64_t frees_settle(struct pool *pool)
 static uint64_t live_requested_get(const struct pool *pool)
 {
     uint64_t live = count_get(&pool->live_requested);
+
     for (unsigned index = 0; index < pool->shards_max; index++) {
         const struct shard *shard = shard_get(pool, index);
+
         if (shard)
             live += (uint64_t)atomic_load_explicit(&shard->pending, memory_order_relaxed);
     }
@@ -54,6 +59,7 @@ static uint64_t live_requested_get(const struct pool *pool)
 static void peak_note(struct pool *pool, uint64_t live)
 {
     uint64_t peak = count_get(&pool->live_requested_peak);
+
     while (live > peak &&
            !atomic_compare_exchange_weak_explicit(&pool->live_requested_peak, &peak, live,
                                                   memory_order_relaxed, memory_order_relaxed))
@@ -66,19 +72,20 @@ POOL_NOINLINE void figures_peak_raise(struct pool *pool, int64_t live)
     if (live <= (int64_t)count_get(&pool->live_requested_peak))
         return;
     peak_note(pool, (uint64_t)live);
-    if (POOL_UNLIKELY((uint64_t)live >= count_get(&pool->sample_at)))
+    if (unlikely((uint64_t)live >= count_get(&pool->sample_at)))
         figures_sample(pool);
 }
 
 POOL_NOINLINE void figures_live_add_spread(struct pool *pool, int64_t bytes)
 {
     struct shard *shard = shard_get(pool, shard_index_spread(pool));
+
     if (!shard)
         shard = shard_get(pool, 0);
     int64_t pending = atomic_fetch_add_explicit(&shard->pending, bytes, memory_order_relaxed) +
                       bytes;
     int64_t most = (int64_t)count_get(&pool->pending_max);
-    if (POOL_LIKELY(pending < most && pending > -most))
+    if (likely(pending < most && pending > -most))
         return;
     uint64_t moved = (uint64_t)atomic_exchange_explicit(&shard->pending, 0, memory_order_relaxed);
     int64_t live = (int64_t)(atomic_fetch_add_explicit(&pool->live_requested, moved,
@@ -101,6 +108,7 @@ static void bin_sums_add(const struct bin *bin, struct sums *sums)
     uint64_t live = pool_minus(allocations, frees);
     uint64_t quarantined = pool_minus(frees, retired);
     uint64_t used = live + quarantined + count_get(&bin->pinned_free);
+
     sums->allocations += allocations;
     sums->frees += frees;
     sums->live_blocks += live;
@@ -114,6 +122,7 @@ static void bin_sums_add(const struct bin *bin, struct sums *sums)
 static void blocks_sums_add(const struct blocks *blocks, struct sums *sums)
 {
     uint64_t allocations = count_get(&blocks->allocations), frees = count_get(&blocks->frees);
+
     sums->allocations += allocations;
     sums->frees += frees;
     sums->live_blocks += pool_minus(allocations, frees);
@@ -124,13 +133,15 @@ static void blocks_sums_add(const struct blocks *blocks, struct sums *sums)
 static struct sums pool_sums(const struct pool *pool)
 {
     struct sums sums = {.free_bytes = runs_free_bytes(&pool->runs)};
+
     blocks_sums_add(&pool->runs.blocks, &sums);
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         const struct shard *shard = shard_get(pool, index);
+
         if (!shard)
             continue;
-        for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
-            bin_sums_add(&shard->bins[class], &sums);
+        for (unsigned size_class = 0; size_class < SIZE_CLASS_COUNT; size_class++)
+            bin_sums_add(&shard->bins[size_class], &sums);
         blocks_sums_add(&shard->extents.blocks, &sums);
         sums.free_bytes += count_get(&shard->extents.free_bytes);
     }
@@ -156,6 +167,7 @@ static void gauges_fill(const struct pool *pool, const struct sums *sums,
 void figures_gauges_get(const struct pool *pool, uint64_t ret_gauges[GAUGE_COUNT])
 {
     struct sums sums = pool_sums(pool);
+
     gauges_fill(pool, &sums, ret_gauges);
 }
 
@@ -165,6 +177,7 @@ static void gauges_sample_locked(struct pool *pool, const uint64_t current[GAUGE
     struct pool_gauge *live = &pool->gauges[GAUGE_live_requested_bytes];
     struct pool_gauge *reserved = &pool->gauges[GAUGE_reserved_bytes];
     bool at_peak = current[GAUGE_live_requested_bytes] > live->at_peak;
+
     for (unsigned gauge = 0; gauge < GAUGE_COUNT; gauge++) {
         pool->gauges[gauge].current = current[gauge];
         pool->gauges[gauge].peak = pool_max(pool->gauges[gauge].peak, current[gauge]);
@@ -182,6 +195,7 @@ static void gauges_sample_locked(struct pool *pool, const uint64_t current[GAUGE
 POOL_NOINLINE void figures_sample(struct pool *pool)
 {
     uint64_t current[GAUGE_COUNT];
+
     frees_settle(pool);
     figures_gauges_get(pool, current);
     peak_note(pool, current[GAUGE_live_requested_bytes]);
@@ -223,8 +237,10 @@ static uint64_t largest_order_bytes(struct extents *extents)
 uint64_t figures_largest_free(struct pool *pool)
 {
     uint64_t largest = largest_cached_bytes(pool);
+
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         struct shard *shard = shard_get(pool, index);
+
         if (shard)
             largest = pool_max(largest, largest_order_bytes(&shard->extents));
     }
@@ -263,6 +279,7 @@ uint64_t pool_available_bytes(const struct pool *pool)
 {
     uint64_t gauges[GAUGE_COUNT];
     struct sums sums = pool_sums(pool);
+
     gauges_fill(pool, &sums, gauges);
     return gauges[GAUGE_cached_bytes] + gauges[GAUGE_quarantined_bytes] + sums.tail_bytes;
 }

@@ -47,19 +47,19 @@ void figures_live_add_spread(struct pool *pool, int64_t bytes);
 
 static inline void figures_live_add(struct pool *pool, uint64_t bytes)
 {
-    if (POOL_UNLIKELY(atomic_load_explicit(&pool->spread, memory_order_relaxed))) {
+    if (unlikely(atomic_load_explicit(&pool->spread, memory_order_relaxed))) {
         figures_live_add_spread(pool, (int64_t)bytes);
         return;
     }
     uint64_t live = atomic_fetch_add_explicit(&pool->live_requested, bytes, memory_order_relaxed) +
                     bytes;
-    if (POOL_UNLIKELY((int64_t)live > (int64_t)count_get(&pool->live_requested_peak)))
+    if (unlikely((int64_t)live > (int64_t)count_get(&pool->live_requested_peak)))
         figures_peak_raise(pool, (int64_t)live);
 }
 
 static inline void figures_live_subtract(struct pool *pool, uint64_t bytes)
 {
-    if (POOL_UNLIKELY(atomic_load_explicit(&pool->spread, memory_order_relaxed)))
+    if (unlikely(atomic_load_explicit(&pool->spread, memory_order_relaxed)))
         figures_live_add_spread(pool, -(int64_t)bytes);
     else
         atomic_fetch_sub_explicit(&pool->live_requested, bytes, memory_order_relaxed);

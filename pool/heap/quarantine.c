@@ -8,6 +8,7 @@
  */
 #include "pool/heap/quarantine.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <time.h>
 
@@ -69,6 +70,7 @@ uint64_t quarantine_bound(const struct pool *pool)
 static void bin_bytes_add(const struct bin *bin, uint64_t *all, uint64_t *open)
 {
     uint64_t frees = count_get(&bin->frees);
+
     *all += pool_minus(frees, count_get(&bin->retired)) * bin->object_bytes;
     *open += pool_minus(frees, count_get(&bin->frees_closed)) * bin->object_bytes;
 }
@@ -81,17 +83,19 @@ static void blocks_bytes_add(const struct blocks *blocks, uint64_t *all, uint64_
 
 static void shard_bytes_add(const struct shard *shard, uint64_t *all, uint64_t *open)
 {
-    for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
-        bin_bytes_add(&shard->bins[class], all, open);
+    for (unsigned size_class = 0; size_class < SIZE_CLASS_COUNT; size_class++)
+        bin_bytes_add(&shard->bins[size_class], all, open);
     blocks_bytes_add(&shard->extents.blocks, all, open);
 }
 
 void quarantine_bytes_get(const struct pool *pool, uint64_t *ret_all, uint64_t *ret_open)
 {
     uint64_t all = 0, open = 0;
+
     blocks_bytes_add(&pool->runs.blocks, &all, &open);
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         const struct shard *shard = shard_get(pool, index);
+
         if (shard)
             shard_bytes_add(shard, &all, &open);
     }
@@ -102,12 +106,14 @@ void quarantine_bytes_get(const struct pool *pool, uint64_t *ret_all, uint64_t *
 static uint64_t open_everywhere(const struct pool *pool, uint64_t shard_bytes)
 {
     bool spread = atomic_load_explicit(&pool->spread, memory_order_relaxed);
+
     return shard_bytes * (spread ? pool->shards_max : 1) + count_get(&pool->runs.blocks.open_bytes);
 }
 
 bool quarantine_due(const struct pool *pool, unsigned share)
 {
     uint64_t all = 0, open = 0;
+
     shard_bytes_add(shard_here(pool), &all, &open);
     return open_everywhere(pool, open) >= quarantine_bound(pool) / share;
 }
@@ -117,12 +123,14 @@ static uint64_t close_bytes(const struct pool *pool)
     uint64_t bound = quarantine_bound(pool);
     uint64_t share = pool->runs.range ? ROOM_MAPPED_SHARE : ROOM_SHARE;
     uint64_t room = pool_max(count_get(&pool->room) / share, bound / CLOSE_MIN_SHARE);
+
     return pool_min(pool_min(bound, room), CLOSE_MAX_BYTES);
 }
 
 bool quarantine_close_due(const struct pool *pool, const struct shard *shard)
 {
     uint64_t open = count_get(&shard->open_bytes) + count_get(&shard->extents.blocks.open_bytes);
+
     return pool->config.reuse == POOL_REUSE_DEFERRED &&
            open_everywhere(pool, open) >= close_bytes(pool);
 }
@@ -149,13 +157,15 @@ static uint64_t blocks_visit(struct blocks *blocks)
 static uint64_t locks_visit(struct pool *pool)
 {
     uint64_t bytes = blocks_visit(&pool->runs.blocks);
+
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         struct shard *shard = shard_get(pool, index);
+
         if (!shard)
             continue;
         atomic_store_explicit(&shard->open_bytes, 0, memory_order_relaxed);
-        for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
-            bytes += bin_visit(&shard->bins[class]);
+        for (unsigned size_class = 0; size_class < SIZE_CLASS_COUNT; size_class++)
+            bytes += bin_visit(&shard->bins[size_class]);
         bytes += blocks_visit(&shard->extents.blocks);
     }
     return bytes;
@@ -178,6 +188,7 @@ static struct epoch *epoch_oldest_pending(struct quarantine *quarantine)
 static void retired_raise(struct quarantine *quarantine, uint32_t number)
 {
     uint32_t retired = atomic_load_explicit(&quarantine->retired_number, memory_order_relaxed);
+
     if (!quarantine_passed(number, retired))
         atomic_store_explicit(&quarantine->retired_number, number, memory_order_release);
 }
@@ -211,6 +222,7 @@ static bool epoch_drop(struct pool *pool, const struct epoch *epoch)
 {
     if (epoch->waiters > 0) {
         struct epoch *lingering = lingering_unused(&pool->quarantine);
+
         if (!lingering)
             return false;
         *lingering = *epoch;
@@ -224,8 +236,10 @@ static bool epoch_drop(struct pool *pool, const struct epoch *epoch)
 static void epochs_retire(struct pool *pool, uint32_t number)
 {
     struct quarantine *quarantine = &pool->quarantine;
+
     for (uint32_t index = 0; index < quarantine->count; index++) {
         struct epoch *epoch = epoch_at(quarantine, index);
+
         epoch->done = epoch->done || quarantine_passed(epoch->number, number);
     }
     retired_raise(quarantine, number);
@@ -248,6 +262,7 @@ bool quarantine_poll_locked(struct pool *pool)
 {
     struct quarantine *quarantine = &pool->quarantine;
     struct epoch *epoch = epoch_oldest_pending(quarantine);
+
     if (!epoch || !epoch_passed(pool, epoch))
         return false;
     epoch = epoch_oldest_pending(quarantine);
@@ -267,6 +282,7 @@ bool quarantine_poll_fresh_locked(struct pool *pool)
 {
     struct quarantine *quarantine = &pool->quarantine;
     uint32_t looks = quarantine->vain_looks % FRESH_VAIN ? 1 : FRESH_LOOKS;
+
     for (uint32_t look = 0; look < looks; look++) {
         if (look > 0)
             nanosleep(&(struct timespec){.tv_nsec = FRESH_PAUSE_NS}, NULL);
@@ -288,10 +304,12 @@ static uint32_t epoch_dispensable(struct quarantine *quarantine)
 {
     uint32_t best = quarantine->count;
     uint64_t best_bytes = UINT64_MAX;
+
     for (uint32_t index = 0; index + 1 < quarantine->count; index++) {
         const struct epoch *epoch = epoch_at(quarantine, index);
         const struct epoch *next = epoch_at(quarantine, index + 1);
         uint64_t bytes = epoch->bytes + next->bytes;
+
         if (epoch->waiters > 0 || epoch->done || (epoch->prompt && !next->prompt) ||
             bytes >= best_bytes)
             continue;
@@ -305,6 +323,7 @@ static uint32_t epoch_dispensable(struct quarantine *quarantine)
 static bool ring_room_make(struct pool *pool)
 {
     struct quarantine *quarantine = &pool->quarantine;
+
     if (quarantine->count == QUARANTINE_EPOCHS_MAX)
         quarantine_poll_locked(pool);
     if (quarantine->count < QUARANTINE_EPOCHS_MAX)
@@ -338,6 +357,7 @@ static uint32_t epoch_end(struct pool *pool)
 {
     struct quarantine *quarantine = &pool->quarantine;
     uint32_t number = atomic_fetch_add_explicit(&quarantine->open_number, 1, memory_order_relaxed);
+
     count_add(&quarantine->carried_bytes, locks_visit(pool));
     return number;
 }
@@ -346,6 +366,7 @@ int quarantine_close_locked(struct pool *pool, enum quarantine_closer closer)
 {
     struct quarantine *quarantine = &pool->quarantine;
     pool_fence fence = 0;
+
     if (!ring_room_make(pool))
         return -EAGAIN;
     figures_sample(pool);
@@ -374,6 +395,7 @@ int quarantine_idle_locked(struct pool *pool)
     struct quarantine *quarantine = &pool->quarantine;
     uint64_t all, open;
     pool_fence fence;
+
     if (epoch_oldest_pending(quarantine))
         return 0;
     quarantine_bytes_get(pool, &all, &open);
@@ -393,6 +415,7 @@ int quarantine_idle_locked(struct pool *pool)
 static int epoch_wait(struct pool *pool, struct epoch *epoch, uint64_t most_ns)
 {
     struct quarantine *quarantine = &pool->quarantine;
+
     epoch->waiters++; /* keeps the fence */
     uint32_t number = epoch->number;
     pool_fence fence = epoch->fence;
@@ -422,6 +445,7 @@ void quarantine_held_up_await_locked(struct pool *pool)
     struct epoch *epoch = epoch_newest(&pool->quarantine);
     const struct pool_backend *backend = &pool->backend;
     uint64_t all, open;
+
     if (!backend->fence_open || !backend->fence_open(backend->state, epoch->fence))
         return;
     quarantine_bytes_get(pool, &all, &open);
@@ -433,14 +457,17 @@ void quarantine_held_up_await_locked(struct pool *pool)
 static bool is_stuck(struct pool *pool, enum quarantine_patience patience)
 {
     uint32_t number = pool->quarantine.stuck_number[patience];
+
     return number != 0 && !quarantine_passed(number, quarantine_retired(pool));
 }
 
 int quarantine_wait_owed_locked(struct pool *pool, uint32_t last)
 {
     struct quarantine *quarantine = &pool->quarantine;
+
     for (uint32_t index = 0; index < quarantine->count; index++) {
         struct epoch *epoch = epoch_at(quarantine, index);
+
         if (epoch->done || !epoch->prompt)
             continue;
         bool pointless = is_stuck(pool, QUARANTINE_SECONDS) &&
@@ -500,10 +527,11 @@ static void blocks_flush(struct pool *pool, struct blocks *blocks, uint32_t reti
 static void shard_flush(struct shard *shard, uint32_t retired, struct flushed *flushed)
 {
     struct flushed here = {0};
+
     if (quarantine_passed(retired, shard->flushed_number))
         return;
-    for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
-        bin_flush(&shard->bins[class], retired, &here);
+    for (unsigned size_class = 0; size_class < SIZE_CLASS_COUNT; size_class++)
+        bin_flush(&shard->bins[size_class], retired, &here);
     blocks_flush(shard->pool, &shard->extents.blocks, retired, &here);
     if (!here.stuck)
         shard->flushed_number = retired;
@@ -522,8 +550,10 @@ bool quarantine_flush_locked(struct pool *pool)
 {
     struct flushed flushed = {0};
     uint32_t retired = quarantine_retired(pool);
+
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         struct shard *shard = shard_get(pool, index);
+
         if (shard)
             shard_flush(shard, retired, &flushed);
     }
@@ -534,6 +564,7 @@ bool quarantine_flush_locked(struct pool *pool)
 bool quarantine_shard_flush_locked(struct shard *shard)
 {
     struct flushed flushed = {0};
+
     shard_flush(shard, quarantine_retired(shard->pool), &flushed);
     return flush_done(shard->pool, &flushed);
 }
@@ -541,6 +572,7 @@ bool quarantine_shard_flush_locked(struct shard *shard)
 void quarantine_sync(struct pool *pool)
 {
     struct quarantine *quarantine = &pool->quarantine;
+
     pool_lock_acquire(&pool->backend_lock);
     uint32_t number = epoch_end(pool);
     uint64_t bytes = count_get(&quarantine->carried_bytes);
@@ -551,6 +583,7 @@ void quarantine_sync(struct pool *pool)
     pool_lock_acquire(&pool->backend_lock);
     if (error == 0) {
         uint64_t carried = count_get(&quarantine->carried_bytes);
+
         count_set(&quarantine->carried_bytes, pool_minus(carried, bytes));
         epochs_retire(pool, number);
     }
@@ -560,6 +593,7 @@ void quarantine_sync(struct pool *pool)
 void quarantine_done(struct pool *pool)
 {
     struct quarantine *quarantine = &pool->quarantine;
+
     for (; quarantine->count > 0; quarantine->count--) {
         device_fence_release(pool, epoch_at(quarantine, 0)->fence);
         quarantine->first = (quarantine->first + 1) % QUARANTINE_EPOCHS_MAX;

@@ -82,6 +82,7 @@ void run_unlink_locked(struct runs *runs, struct run *run)
 struct run *range_run_create_locked(struct pool *pool, struct extent *page)
 {
     struct run *run = metadata_allocate(METADATA_RUN, sizeof(*run), &pool->metadata_bytes);
+
     if (!run)
         return NULL;
     *run = (struct run){
@@ -95,6 +96,7 @@ void range_run_give_locked(struct pool *pool, struct run *run)
 {
     struct range *range = pool->runs.range;
     struct extent *page = range_at(range, run->address);
+
     run_unlink_locked(&pool->runs, run);
     page_map_replace(run->address, run->bytes, (page_entry)&pool->range_run | PAGE_ENTRY_RUN);
     range_settle(range, page, page->exported ? EXTENT_SPENT : EXTENT_FREE);

@@ -83,4 +83,23 @@ const char *segment_check_locked(struct segment *segment);
 /** List key of a segment as it should be. */
 uint8_t segment_key(const struct segment *segment);
 
+/*
+ * Locks the bin that owns the slab of an entry read without a lock; NULL when the slab is gone.
+ * Slabs come and go only under their bin's lock, so an entry that is unchanged now stays so, and
+ * its segment too.
+ */
+static inline struct bin *slab_bin_lock(struct segment *segment, slot_entry entry, uint64_t address)
+{
+    struct shard *shard = atomic_load_explicit(&segment->shard, memory_order_acquire);
+    struct bin *bin = &shard->bins[slot_class(entry)];
+
+    pool_lock_acquire(&bin->lock);
+    if (likely(segment_slot_get(segment, address) == entry &&
+               segment->address == (address & ~(uint64_t)(POOL_SEGMENT_BYTES - 1)) &&
+               segment->shard == shard))
+        return bin;
+    pool_lock_release(&bin->lock);
+    return NULL;
+}
+
 #endif

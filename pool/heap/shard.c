@@ -20,6 +20,7 @@ __thread unsigned shard_hint __attribute__((tls_model("initial-exec")));
 static struct shard *shard_create(struct pool *pool, unsigned index)
 {
     struct shard *shard = metadata_allocate(METADATA_SHARD, sizeof(*shard), &pool->metadata_bytes);
+
     if (!shard)
         return NULL;
     shard->pool = pool;
@@ -29,8 +30,8 @@ static struct shard *shard_create(struct pool *pool, unsigned index)
     atomic_store_explicit(&shard->open_bytes, 0, memory_order_relaxed);
     atomic_store_explicit(&shard->pending, 0, memory_order_relaxed);
     atomic_store_explicit(&shard->unsettled, 0, memory_order_relaxed);
-    for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
-        bin_init(&shard->bins[class], pool, index, class);
+    for (unsigned size_class = 0; size_class < SIZE_CLASS_COUNT; size_class++)
+        bin_init(&shard->bins[size_class], pool, index, size_class);
     atomic_store_explicit(&pool->shards[index], shard, memory_order_release);
     return shard;
 }
@@ -39,6 +40,7 @@ static struct shard *shard_create(struct pool *pool, unsigned index)
 static struct shard *shard_get_or_create(struct pool *pool, unsigned index)
 {
     struct shard *shard = shard_get(pool, index);
+
     if (shard || !pool_lock_try(&pool->backend_lock))
         return shard;
     shard = shard_get(pool, index);
@@ -51,6 +53,7 @@ static struct shard *shard_get_or_create(struct pool *pool, unsigned index)
 int shard_init(struct pool *pool)
 {
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
+
     pool->shards_max = processors < 1 ? 1
                                       : (unsigned)pool_min((uint64_t)processors, POOL_SHARDS_MAX);
     return shard_create(pool, 0) ? 0 : -ENOMEM;
@@ -60,8 +63,9 @@ void shard_done(struct pool *pool)
 {
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         struct shard *shard = shard_get(pool, index);
-        for (unsigned class = 0; shard && class < SIZE_CLASS_COUNT; class ++)
-            bin_done(&shard->bins[class]);
+
+        for (unsigned size_class = 0; shard && size_class < SIZE_CLASS_COUNT; size_class++)
+            bin_done(&shard->bins[size_class]);
         atomic_store_explicit(&pool->shards[index], NULL, memory_order_relaxed);
         metadata_free(METADATA_SHARD, shard, sizeof(*shard), &pool->metadata_bytes);
     }
@@ -73,6 +77,7 @@ static struct shard *free_shard_lock(struct pool *pool, size_t lock_offset, unsi
 {
     for (unsigned step = 0; step < pool->shards_max; step++) {
         struct shard *shard = shard_get_or_create(pool, (index + step) % pool->shards_max);
+
         if (!shard || !pool_lock_try(shard_lock_at(shard, lock_offset)))
             continue;
         shard_hint = (index + step) % pool->shards_max;
@@ -85,6 +90,7 @@ POOL_NOINLINE struct shard *shard_lock_contended(struct pool *pool, size_t lock_
                                                  unsigned index)
 {
     bool spread = atomic_load_explicit(&pool->spread, memory_order_relaxed);
+
     if (!spread && count_get(&pool->collisions) < COLLISIONS_TO_SPREAD)
         count_add_shared(&pool->collisions, 1);
     else if (!spread)

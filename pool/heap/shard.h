@@ -35,7 +35,8 @@ static inline unsigned shard_index_spread(const struct pool *pool)
 static inline unsigned shard_index(const struct pool *pool)
 {
     bool spread = atomic_load_explicit(&pool->spread, memory_order_relaxed);
-    return POOL_LIKELY(!spread) ? 0 : shard_index_spread(pool);
+
+    return likely(!spread) ? 0 : shard_index_spread(pool);
 }
 
 static inline struct shard *shard_get(const struct pool *pool, unsigned index)
@@ -47,7 +48,8 @@ static inline struct shard *shard_get(const struct pool *pool, unsigned index)
 static inline struct shard *shard_here(const struct pool *pool)
 {
     struct shard *shard = shard_get(pool, shard_index(pool));
-    return POOL_LIKELY(shard) ? shard : shard_get(pool, 0);
+
+    return likely(shard) ? shard : shard_get(pool, 0);
 }
 
 /** Creates the first shard. -ENOMEM without host memory. */
@@ -68,16 +70,18 @@ static inline struct shard *shard_lock(struct pool *pool, size_t lock_offset)
 {
     unsigned index = shard_index(pool);
     struct shard *shard = shard_get(pool, index);
-    if (POOL_LIKELY(shard) && POOL_LIKELY(pool_lock_try(shard_lock_at(shard, lock_offset))))
+
+    if (likely(shard) && likely(pool_lock_try(shard_lock_at(shard, lock_offset))))
         return shard;
     return shard_lock_contended(pool, lock_offset, index);
 }
 
 /** Locks the bin of a class that suits this thread. */
-static inline struct bin *shard_bin_lock(struct pool *pool, unsigned class)
+static inline struct bin *shard_bin_lock(struct pool *pool, unsigned size_class)
 {
-    size_t offset = offsetof(struct shard, bins) + class * sizeof(struct bin);
-    return &shard_lock(pool, offset + offsetof(struct bin, lock))->bins[class];
+    size_t offset = offsetof(struct shard, bins) + size_class * sizeof(struct bin);
+
+    return &shard_lock(pool, offset + offsetof(struct bin, lock))->bins[size_class];
 }
 
 /** Locks the extents that suit this thread. */

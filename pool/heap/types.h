@@ -29,7 +29,6 @@
 #include "pool/backend.h"
 #include "pool/base/base.h"
 #include "pool/base/buddy.h"
-#include "pool/figure_names.h"
 #include "pool/base/lock.h"
 #include "pool/base/metadata.h"
 #include "pool/base/page_map.h"
@@ -38,6 +37,25 @@
 #include "pool/base/queue.h"
 #include "pool/base/size_class.h"
 #include "pool/base/size_tree.h"
+
+/** Indices of the statistics, from the table that declares them. */
+enum figure_gauge {
+#define POOL_GAUGE(name, unit, help) GAUGE_##name,
+#define POOL_COUNTER(name, unit, help)
+#include "pool/statistics.def"
+#undef POOL_GAUGE
+#undef POOL_COUNTER
+    GAUGE_COUNT
+};
+
+enum figure_counter {
+#define POOL_GAUGE(name, unit, help)
+#define POOL_COUNTER(name, unit, help) COUNTER_##name,
+#include "pool/statistics.def"
+#undef POOL_GAUGE
+#undef POOL_COUNTER
+    COUNTER_COUNT
+};
 
 /** Of a middle or large block. */
 enum block_state {
@@ -79,7 +97,7 @@ struct slab {
     uint8_t used;             /* objects live or quarantined */
     uint8_t place;
     uint8_t objects;
-    uint8_t class;
+    uint8_t size_class;
     uint16_t shape; /* size_shape_of() */
     struct object_record record[] POOL_ALIGNED;
 };
@@ -101,7 +119,7 @@ struct POOL_ALIGNED bin {
     uint16_t objects;
     pool_count allocations, frees; /* written under lock, read by anyone */
     struct pool *pool;
-    uint8_t class, shard;
+    uint8_t size_class, shard;
     bool unsettled_known;  /* this bin's bit in `unsettled` of the shard is set */
     uint16_t bucket_scale; /* bucket of a slab: used * scale >> 10 */
 
@@ -174,7 +192,7 @@ struct segment_slot {
 
 static inline slot_entry slot_of_slab(const struct slab *slab)
 {
-    return (slot_entry)(uintptr_t)slab | (slot_entry)slab->class << 1 |
+    return (slot_entry)(uintptr_t)slab | (slot_entry)slab->size_class << 1 |
            (slot_entry)slab->shape << SLOT_SHAPE_SHIFT | SLOT_SLAB;
 }
 
@@ -397,13 +415,14 @@ static inline struct segment_slot *segment_slot(struct segment *segment, uint64_
 /** Returns the word with the live bit of an object, bit index % 64. */
 static inline pool_count *object_live_word(struct object object, struct segment_slot *first)
 {
-    return POOL_LIKELY(object.index < 64) ? &first->live : &object.slab->live_high;
+    return likely(object.index < 64) ? &first->live : &object.slab->live_high;
 }
 
 static inline bool object_live(struct object object)
 {
     struct slab *slab = object.slab;
     const pool_count *word = object_live_word(object, segment_slot(slab->segment, slab->base));
+
     return count_get(word) >> (object.index % 64) & 1;
 }
 

@@ -9,13 +9,11 @@
 
 static int handles_live(struct cupool_kv *pool, const cupool_kv_handle *handles, uint32_t count)
 {
-    int error = 0;
+    int error;
 
     if (count > 0 && !handles)
         return kv_fail(pool, -EINVAL, "an array is missing");
-    for (uint32_t at = 0; at < count && error == 0; at++)
-        if (kv_find(pool, handles[at], &error))
-            error = 0;
+    error = kv_handles_find(pool, handles, count);
     return error < 0 ? kv_fail(pool, error, "the handle is stale or never was one of this pool")
                      : 0;
 }
@@ -74,6 +72,7 @@ int cupool_kv_set_priorities(struct cupool_kv *pool, const cupool_kv_handle *han
     error = handles_live(pool, handles, count);
     for (uint32_t at = 0; at < range_count && error == 0; at++) {
         uint64_t expires_ns = expiry(pool, ranges[at].duration_ns);
+
         for (uint32_t block = 0; block < ranges[at].count; block++)
             priority_set(pool, handles[ranges[at].first + block], ranges[at].priority, expires_ns);
     }
@@ -122,6 +121,7 @@ int cupool_kv_unpin(struct cupool_kv *pool, const struct cupool_kv_hash *hashes,
         return error;
     for (uint32_t at = 0; at < count; at++) {
         uint32_t id = kv_table_find(&pool->table, &hashes[at], NULL);
+
         for (; id != KV_NONE; id = pool->records[id].same_next)
             unpin(pool, &pool->records[id], now_ns);
     }
@@ -139,32 +139,25 @@ static uint32_t evict_some(struct cupool_kv *pool, enum cupool_kv_evict_mode mod
 
     while (evicted < count) {
         struct cupool_kv_block block;
-        uint64_t rank, serial;
-        uint32_t id = kv_order_take(&pool->order, &rank, &serial);
-        if (id == KV_NONE)
+        struct kv_record *record = kv_victim_take(pool);
+
+        if (!record)
             break;
-        struct kv_record *record = &pool->records[id];
         kv_describe(pool, record, now_ns, &block);
         bool stays = mode == CUPOOL_KV_EVICT_NORMAL &&
                      (block.priority > CUPOOL_KV_PRIORITY_DEFAULT ||
                       (pool->config.policy == CUPOOL_KV_CUSTOM && pool->config.custom.may_evict &&
                        !pool->config.custom.may_evict(pool->config.custom.state, &block)));
-        kv_order_restore(&pool->order, id, rank, serial);
-        if (!stays) {
-            kv_evict_block(pool, record);
-            evicted++;
+        if (stays) {
+            record->next = kept;
+            kept = kv_id(pool, record);
             continue;
         }
-        kv_order_remove(&pool->order, id);
-        pool->uses[id].rank = rank;
-        pool->uses[id].serial = serial;
-        record->next = kept;
-        kept = id;
+        kv_victim_restore(pool, record);
+        kv_evict_block(pool, record);
+        evicted++;
     }
-    for (uint32_t id = kept, next; id != KV_NONE; id = next) {
-        next = pool->records[id].next;
-        kv_order_restore(&pool->order, id, pool->uses[id].rank, pool->uses[id].serial);
-    }
+    kv_victims_restore(pool, kept);
     return evicted;
 }
 
@@ -203,9 +196,11 @@ int cupool_kv_forget(struct cupool_kv *pool, const struct cupool_kv_hash *hashes
         return error;
     for (uint32_t at = count; at > 0; at--) {
         uint32_t id = kv_table_find(&pool->table, &hashes[at - 1], NULL), next;
+
         forgotten += id != KV_NONE;
         for (; id != KV_NONE; id = next) {
             struct kv_record *record = &pool->records[id];
+
             next = record->same_next;
             if (kv_state(kv_load(record)) == CUPOOL_KV_INACTIVE) {
                 kv_evict_block(pool, record);
@@ -251,6 +246,7 @@ static uint32_t shrink(struct cupool_kv *pool)
 
     for (uint32_t at = 0; at < pool->stack_count; at++) {
         uint32_t id = pool->stack[at];
+
         if (id < pool->limit) {
             pool->stack[kept++] = id;
             continue;
@@ -262,6 +258,7 @@ static uint32_t shrink(struct cupool_kv *pool)
     for (uint32_t id = pool->limit; id < pool->slots; id++) {
         struct kv_record *record = &pool->records[id];
         uint64_t word = kv_load(record);
+
         if (kv_state(word) == CUPOOL_KV_INACTIVE)
             kv_evict_block(pool, record);
         overflow += kv_references(word) > 0;
@@ -282,6 +279,7 @@ static void grow(struct cupool_kv *pool, uint32_t limit)
     pool->retired -= fresh;
     for (uint32_t id = pool->first; id < limit && fresh > 0; id++) {
         struct kv_record *record = &pool->records[id];
+
         if (kv_state(kv_load(record)) != CUPOOL_KV_RETIRED)
             continue;
         kv_set_state(record, CUPOOL_KV_FREE);

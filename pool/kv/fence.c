@@ -65,6 +65,7 @@ static struct kv_fence *entry_new(struct kv_fences *fences)
     for (;;) {
         uint32_t serial = ++fences->serial;
         struct kv_fence *entry = &fences->entries[serial % KV_FENCES];
+
         if (serial == 0 || entry->serial != 0)
             continue;
         *entry = (struct kv_fence){.serial = serial, .first = KV_NONE, .last = KV_NONE};
@@ -79,6 +80,7 @@ uint32_t kv_fences_add(struct kv_fences *fences, uint64_t fence, kv_stream strea
 
     if (!entry) {
         uint32_t at = fences->newest;
+
         while (at != 0 &&
                (fences->entries[at - 1].joint || fences->entries[at - 1].stream != stream))
             at = fences->entries[at - 1].older;
@@ -128,6 +130,7 @@ bool kv_fences_same(struct kv_fences *fences, uint32_t serial, kv_stream stream)
 {
     for (;;) {
         const struct kv_fence *entry = kv_fences_find(fences, serial);
+
         if (!entry)
             return true;
         if (!entry->joint)
@@ -142,6 +145,7 @@ int kv_fences_order(struct kv_fences *fences, uint32_t serial, kv_stream stream)
 {
     for (;;) {
         const struct kv_fence *entry = kv_fences_find(fences, serial);
+
         if (!entry)
             return 0;
         if (!entry->joint)
@@ -171,6 +175,7 @@ void kv_fences_poll(struct kv_fences *fences, void (*free_blocks)(void *state, u
 
     for (uint32_t at = fences->oldest, next; at != 0; at = next) {
         struct kv_fence *entry = &fences->entries[at - 1];
+
         next = entry->newer;
         if (entry->joint) {
             if (kv_fences_find(fences, entry->left) || kv_fences_find(fences, entry->right))

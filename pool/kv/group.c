@@ -20,6 +20,7 @@ static int members_validate(const struct cupool_kv_member *members, uint32_t cou
         return -EINVAL;
     for (uint32_t at = 0; at < count; at++) {
         uint32_t tokens = members[at].pool->config.block_tokens;
+
         least = tokens < least ? tokens : least;
         most = tokens > most ? tokens : most;
     }
@@ -84,6 +85,7 @@ static uint64_t prefix_choose(const struct cupool_kv_member *members, uint32_t c
                                  members[at].pool->config.block_tokens / least);
     for (tokens -= tokens % most; tokens > 0; tokens -= most) {
         bool all = true;
+
         for (uint32_t at = 0; at < count && all; at++)
             all = members[at].window == 0 ||
                   window_here(&members[at], hashes, tokens,
@@ -111,6 +113,7 @@ static bool member_take(const struct cupool_kv_member *member, const struct cupo
 
     for (uint64_t block = 0; block < blocks; block++) {
         uint32_t matched = 0;
+
         ret_handles[block] = 0;
         if (block < first)
             continue;
@@ -175,6 +178,7 @@ int cupool_kv_window_tail(uint32_t block_tokens, uint32_t window, int64_t alignm
     for (uint64_t block = 0; (block + 1) * block_tokens <= tokens; block++) {
         uint64_t end = (block + 1) * block_tokens, every = (uint64_t)retention;
         uint64_t kept = (end + every - 1) / every * every;
+
         if (!(kept <= tokens && tail_needs(kept, end, window)) && !tail_needs(last, end, window) &&
             !tail_needs(again, end, window))
             continue;

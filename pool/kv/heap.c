@@ -47,6 +47,7 @@ void kv_heap_done(struct kv_heap *heap)
 {
     while (heap->count > 0) {
         struct kv_heap_block *block = &heap->blocks[--heap->count];
+
         if (block->bytes < MAPPED_FROM)
             free(block->memory);
         else

@@ -131,6 +131,7 @@ static void media_add(struct hasher *hasher, const struct cupool_kv_scope *scope
     for (size_t at = 0; at < scope->media_count; at++) {
         const struct cupool_kv_media *media = &scope->media[at];
         int64_t offset = media->offset - first;
+
         if (!media_overlaps(media, first, first + (int64_t)tokens))
             continue;
         hasher_add(hasher, media->digest, sizeof(media->digest));
@@ -162,6 +163,7 @@ static void block_plain(const struct cupool_kv_identity *identity,
     memcpy(input.tokens, tokens, count * sizeof(*tokens));
     if (identity->method == CUPOOL_KV_SHA256) {
         SHA256_CTX sha;
+
         SHA256_Init(&sha);
         SHA256_Update(&sha, &input, bytes);
         SHA256_Final(ret_hash->bytes, &sha);

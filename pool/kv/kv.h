@@ -184,6 +184,9 @@ static inline struct kv_record *kv_find(struct cupool_kv *pool, cupool_kv_handle
     return &pool->records[id];
 }
 
+/** Whether each handle has a reference: 0, or the error of the first that has none. */
+int kv_handles_find(struct cupool_kv *pool, const cupool_kv_handle *handles, uint32_t count);
+
 static inline uint32_t kv_id(const struct cupool_kv *pool, const struct kv_record *record)
 {
     return (uint32_t)(record - pool->records);
@@ -207,6 +210,12 @@ void kv_make_inactive(struct cupool_kv *pool, struct kv_record *record, uint64_t
 void kv_make_active(struct cupool_kv *pool, struct kv_record *record);
 void kv_unregister(struct cupool_kv *pool, struct kv_record *record);
 void kv_evict_block(struct cupool_kv *pool, struct kv_record *record);
+/** Removes the next victim from the order, and notes its place. NULL: there is none. */
+struct kv_record *kv_victim_take(struct cupool_kv *pool);
+/** Puts a victim back in its place: of several the one taken last first. */
+void kv_victim_restore(struct cupool_kv *pool, struct kv_record *record);
+/** Likewise for a chain of them (record->next) that begins with the one taken last. */
+void kv_victims_restore(struct cupool_kv *pool, uint32_t first);
 void kv_after_fill(struct cupool_kv *pool, struct kv_after *after);
 /** Turns taken ids into handles, with their memory. Without the lock. */
 int kv_hand_out(struct cupool_kv *pool, uint32_t count, cupool_stream stream, uint64_t *handles);

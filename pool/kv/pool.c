@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "pool/base/clock.h"
 #include "pool/kv/kv.h"
 
 #define BLOCKS_MAX               (UINT32_C(1) << 28)
@@ -56,14 +57,11 @@ void kv_unlock(struct cupool_kv *pool)
 
 uint64_t kv_now(const struct cupool_kv *pool)
 {
-    struct timespec now;
-
     if (pool->config.clock_ns)
         return pool->config.clock_ns(pool->config.clock_state);
     if (pool->backend.clock_ns)
         return pool->backend.clock_ns(pool->backend.state);
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    return pool_clock_ns();
 }
 
 static bool config_valid(const struct cupool_kv_config *config)
@@ -117,6 +115,7 @@ static void blocks_init(struct cupool_kv *pool)
         enum cupool_kv_state state = id < pool->first   ? CUPOOL_KV_NULL
                                      : id < pool->limit ? CUPOOL_KV_FREE
                                                         : CUPOOL_KV_RETIRED;
+
         atomic_init(&record->word, kv_word(generation, state, 0));
         record->previous = record->next = KV_NONE;
         record->same_previous = record->same_next = KV_NONE;
@@ -288,6 +287,7 @@ static bool reference_add(struct cupool_kv *pool, cupool_kv_handle handle, uint6
 
     do {
         uint32_t references = kv_references(word);
+
         if (kv_generation(word) != handle >> 32 || references == 0 ||
             references == KV_REFERENCES_MASK)
             return false;
@@ -295,15 +295,23 @@ static bool reference_add(struct cupool_kv *pool, cupool_kv_handle handle, uint6
     return true;
 }
 
-int cupool_kv_retain(struct cupool_kv *pool, const cupool_kv_handle *handles, uint32_t count)
+int kv_handles_find(struct cupool_kv *pool, const cupool_kv_handle *handles, uint32_t count)
 {
     int error = 0;
 
-    if (count > 0 && !handles)
-        return kv_fail(pool, -EINVAL, "an array is missing");
     for (uint32_t at = 0; at < count && error == 0; at++)
         if (kv_find(pool, handles[at], &error))
             error = 0;
+    return error;
+}
+
+int cupool_kv_retain(struct cupool_kv *pool, const cupool_kv_handle *handles, uint32_t count)
+{
+    int error;
+
+    if (count > 0 && !handles)
+        return kv_fail(pool, -EINVAL, "an array is missing");
+    error = kv_handles_find(pool, handles, count);
     for (uint32_t at = 0; at < count && error == 0; at++) {
         if (reference_add(pool, handles[at], KV_REFERENCE))
             continue;
@@ -330,6 +338,7 @@ int cupool_kv_stream_order(struct cupool_kv *pool, const cupool_kv_handle *handl
         return error;
     for (uint32_t at = 0; at < count && error == 0; at++) {
         struct kv_record *record = kv_find(pool, handles[at], &error);
+
         if (!record)
             break;
         error = 0;

@@ -40,6 +40,7 @@ static uint32_t slot_find(const struct kv_table *table, const struct cupool_kv_h
 
     for (;; at = (at + 1) & table->mask) {
         const struct kv_slot *slot = &table->slots[at];
+
         if (slot->block == KV_NONE ||
             (slot->tag == tag && key_half_equal(&table->records[slot->block].key, key)))
             return at;

@@ -9,6 +9,7 @@
 #ifndef POOL_KV_TABLE_H
 #define POOL_KV_TABLE_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 

@@ -53,6 +53,7 @@ static void drained(void *state, uint32_t first)
     for (uint32_t id = first, next; id != KV_NONE; id = next) {
         struct kv_record *record = &pool->records[id];
         uint32_t fence = record->fence;
+
         next = record->next;
         pool->draining--;
         kv_push_free(pool, id, fence); /* a joint fence may have replaced it */
@@ -109,6 +110,7 @@ void kv_make_inactive(struct cupool_kv *pool, struct kv_record *record, uint64_t
     }
     if (pool->config.policy == CUPOOL_KV_CUSTOM) {
         struct cupool_kv_block block;
+
         kv_describe(pool, record, now_ns, &block);
         rank = pool->config.custom.rank(pool->config.custom.state, &block);
     }
@@ -169,6 +171,7 @@ static void priorities_expire(struct cupool_kv *pool, uint64_t now_ns)
 {
     for (;;) {
         uint32_t id = kv_order_expired(&pool->order, now_ns);
+
         if (id == KV_NONE)
             return;
         kv_order_remove(&pool->order, id);
@@ -199,13 +202,31 @@ static bool victim_usable(struct cupool_kv *pool, struct take *take, struct kv_r
     return !victim_vetoed(pool, record, now_ns);
 }
 
-/* Restores a chain in front of the order, the last removed first. */
-static void chain_restore(struct cupool_kv *pool, uint32_t first)
+struct kv_record *kv_victim_take(struct cupool_kv *pool)
+{
+    uint64_t rank, serial;
+    uint32_t id = kv_order_take(&pool->order, &rank, &serial);
+
+    if (id == KV_NONE)
+        return NULL;
+    pool->uses[id].rank = rank;
+    pool->uses[id].serial = serial;
+    return &pool->records[id];
+}
+
+void kv_victim_restore(struct cupool_kv *pool, struct kv_record *record)
+{
+    uint32_t id = kv_id(pool, record);
+
+    record->flags &= (uint8_t)~KV_FLAG_BATCH;
+    kv_order_restore(&pool->order, id, pool->uses[id].rank, pool->uses[id].serial);
+}
+
+void kv_victims_restore(struct cupool_kv *pool, uint32_t first)
 {
     for (uint32_t id = first, next; id != KV_NONE; id = next) {
         next = pool->records[id].next;
-        pool->records[id].flags &= (uint8_t)~KV_FLAG_BATCH;
-        kv_order_restore(&pool->order, id, pool->uses[id].rank, pool->uses[id].serial);
+        kv_victim_restore(pool, &pool->records[id]);
     }
 }
 
@@ -217,21 +238,18 @@ static int victims_choose(struct cupool_kv *pool, struct take *take, cupool_stre
     if (pool->config.policy == CUPOOL_KV_PRIORITY)
         priorities_expire(pool, now_ns);
     while (chosen < take->victims) {
-        uint64_t rank, serial;
-        uint32_t id = kv_order_take(&pool->order, &rank, &serial);
-        if (id == KV_NONE)
+        struct kv_record *record = kv_victim_take(pool);
+
+        if (!record)
             break;
-        struct kv_record *record = &pool->records[id];
-        pool->uses[id].rank = rank;
-        pool->uses[id].serial = serial;
         bool usable = victim_usable(pool, take, record, stream, now_ns);
         record->flags |= usable ? KV_FLAG_BATCH : 0;
         record->next = all;
-        all = id;
+        all = kv_id(pool, record);
         chosen += usable;
     }
     if (chosen < take->victims) {
-        chain_restore(pool, all);
+        kv_victims_restore(pool, all);
         return -ENOMEM;
     }
     /* Separates chosen blocks from those passed over, each newest first. */
@@ -239,13 +257,14 @@ static int victims_choose(struct cupool_kv *pool, struct take *take, cupool_stre
     for (uint32_t id = all, next; id != KV_NONE; id = next) {
         struct kv_record *record = &pool->records[id];
         uint32_t **end = record->flags & KV_FLAG_BATCH ? &victim_end : &passed_end;
+
         record->flags &= (uint8_t)~KV_FLAG_BATCH;
         next = record->next;
         **end = id;
         *end = &record->next;
     }
     *victim_end = *passed_end = KV_NONE;
-    chain_restore(pool, take->passed_first);
+    kv_victims_restore(pool, take->passed_first);
     return 0;
 }
 
@@ -340,6 +359,7 @@ static void taken_return(struct cupool_kv *pool, uint32_t count, const uint64_t 
     pthread_mutex_lock(&pool->lock);
     while (count-- > 0) {
         uint32_t id = (uint32_t)ids[count];
+
         pool->mutable_blocks--;
         kv_push_free(pool, id, pool->records[id].fence);
         kv_transit_end(pool, 1);
@@ -356,6 +376,7 @@ static int taken_clear(struct cupool_kv *pool, uint32_t count, cupool_stream str
         int error = record->flags & KV_FLAG_UNCLEAR
                         ? kv_memory_clear(pool, (uint32_t)ids[at], stream)
                         : 0;
+
         if (error < 0)
             return error;
         record->flags &= (uint8_t)~KV_FLAG_UNCLEAR;
@@ -380,6 +401,7 @@ int kv_hand_out(struct cupool_kv *pool, uint32_t count, cupool_stream stream, ui
     for (uint32_t at = 0; at < count; at++) {
         struct kv_record *record = &pool->records[handles[at]];
         uint64_t word = atomic_load_explicit(&record->word, memory_order_relaxed);
+
         word = kv_word(kv_generation(word), CUPOOL_KV_MUTABLE, 1);
         atomic_store_explicit(&record->word, word, memory_order_release);
         handles[at] = kv_handle(word, (uint32_t)handles[at]);

@@ -192,6 +192,7 @@ void tensors_evicted_free(struct tensor_evicted *evicted)
 {
     for (unsigned at = 0; at < evicted->count; at++) {
         const struct tensor_freed *freed = &evicted->freed[at];
+
         if (freed->plain)
             freed->backend->plain_free(freed->backend->state, freed->address, freed->bytes);
         else

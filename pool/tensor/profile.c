@@ -203,7 +203,7 @@ static bool value_skip(struct scan *scan)
         default:
             do
                 scan->at++;
-            while (scan->at < scan->end && memchr(",:]}[{\" \t\r\n", *scan->at, 10) == NULL);
+            while (scan->at < scan->end && !memchr(",:]}[{\" \t\r\n", *scan->at, 10));
         }
     } while (depth > 0);
     return true;

@@ -52,6 +52,7 @@ int kv_age_describe(struct cupool_kv *pool, cupool_kv_handle handle, uint32_t fi
     if (record) {
         bool whole = kv_state(kv_load(record)) == CUPOOL_KV_ACTIVE &&
                      !(record->flags & KV_FLAG_PARTIAL);
+
         error = whole ? 0 : -EINVAL;
         if (whole)
             *ret_aged = aged_of(pool, record, first_blocks);
@@ -80,26 +81,20 @@ uint32_t kv_age_take(struct cupool_kv *pool, uint64_t before_ns, uint32_t first_
     if (kv_lock(pool) < 0)
         return 0;
     while (taken < room && looks-- > 0) {
-        uint64_t rank, serial;
-        uint32_t id = kv_order_take(&pool->order, &rank, &serial);
-        if (id == KV_NONE)
+        struct kv_record *record = kv_victim_take(pool);
+
+        if (!record)
             break;
-        struct kv_record *record = &pool->records[id];
-        pool->uses[id].rank = rank;
-        pool->uses[id].serial = serial;
         if (block_ages(pool, record, before_ns)) {
-            kv_order_restore(&pool->order, id, rank, serial);
+            kv_victim_restore(pool, record);
             kv_make_active(pool, record);
             ret_aged[taken++] = aged_of(pool, record, first_blocks);
             continue;
         }
         record->next = kept;
-        kept = id;
+        kept = kv_id(pool, record);
     }
-    for (uint32_t id = kept, next; id != KV_NONE; id = next) {
-        next = pool->records[id].next;
-        kv_order_restore(&pool->order, id, pool->uses[id].rank, pool->uses[id].serial);
-    }
+    kv_victims_restore(pool, kept);
     kv_unlock(pool);
     return taken;
 }

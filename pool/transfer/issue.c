@@ -61,6 +61,7 @@ static int singles_issue(struct transfer_queue *queue, uint32_t count)
     for (uint32_t at = 0; at < count; at++) {
         int error = backend->copy(backend->state, queue->stream, queue->to[at], queue->from[at],
                                   queue->bytes[at]);
+
         if (error < 0)
             return error;
         queue->noted.driver_calls++;
@@ -130,6 +131,7 @@ static uint32_t fragments_collect(struct transfer_queue *queue, struct transfer_
 
     for (; request->at < request->count && count < TRANSFER_BATCH_MAX; request->at++) {
         const struct transfer_fragment *fragment = &queue->fragments[request->first + request->at];
+
         if (fragment->way != request->pass)
             continue;
         queue->to[count] = fragment->to;
@@ -254,6 +256,7 @@ static uint32_t piece_fill(struct transfer_queue *queue, struct transfer_request
     piece->offset = request->offset;
     while (count < TRANSFER_BATCH_MAX) {
         struct packing before = packing;
+
         bytes = packing_next(queue, request, &packing, &fragment, &offset, &place);
         if (bytes == 0)
             break;
@@ -314,6 +317,7 @@ static int ring_pass(struct transfer_queue *queue, uint32_t number)
     const struct transfer_fragment *fragment = &queue->fragments[request->first + request->at];
     if (fragment->crossing) {
         int64_t bytes = crossing_issue(queue, fragment, request->offset);
+
         request->offset += bytes > 0 ? (uint64_t)bytes : 0;
         if (request->offset == fragment->bytes) {
             request->offset = 0;
@@ -357,6 +361,7 @@ bool transfer_issue(struct transfer_queue *queue, uint32_t number)
         return false;
     while (request->error == 0 && request->pass < TRANSFER_WAYS) {
         int error = 0;
+
         if (request->at == request->count) {
             request->pass++;
             request->at = 0;
@@ -390,6 +395,7 @@ bool transfer_reap(struct transfer_queue *queue)
         struct transfer_piece *piece = &queue->pieces[queue->piece_oldest];
         struct transfer_request *request = &queue->requests[piece->request];
         int passed = piece->has_fence ? backend->fence_query(backend->state, piece->fence) : 1;
+
         if (passed == 0)
             break;
         if (passed < 0) {

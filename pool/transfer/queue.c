@@ -58,6 +58,7 @@ static bool ended_find(struct transfer_queue *queue)
 
     for (uint32_t number = queue->begun.first, next; number != 0; number = next) {
         struct transfer_request *request = &queue->requests[number];
+
         next = request->next;
         if (!request->issued || request->pieces > 0)
             continue;
@@ -110,6 +111,7 @@ static void after_order(struct transfer_queue *queue, struct transfer_request *r
         return;
     if (request->host_reads) {
         int passed = backend->fence_query(backend->state, request->after);
+
         request->error = passed < 0 ? passed : 0;
     } else {
         request->error = backend->stream_wait(backend->state, queue->stream, request->after);
@@ -180,6 +182,7 @@ static void callbacks_run(struct transfer_queue *queue)
         cupool_transfer transfer = (uint64_t)request->generation << 32 |
                                    (uint64_t)queue->direction << 24 | number;
         int result = request->result;
+
         transfer_list_remove(queue, &queue->calls, number);
         pthread_mutex_unlock(&queue->lock);
         request->callback(request->callback_state, transfer, result);

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Common parts of the package's objects: settings by name, and the order of closing."""
 
-from typing import Any, Dict, Iterable
+from typing import Any, Dict, Iterable, Optional, TypeVar
 
 
 def settings_set(structure: Any, settings: Dict[str, int], names: Iterable[str], what: str) -> None:
@@ -15,7 +15,46 @@ def settings_set(structure: Any, settings: Dict[str, int], names: Iterable[str],
             raise ValueError(f"{what}: {name}={value} is out of range")
 
 
-class Owner:
+_Self = TypeVar("_Self", bound="Handle")
+
+
+class Handle:
+    """An object of the library until it is closed; `with` closes it.
+
+    A class says what it is for the message after that, and how its object ends.
+    """
+
+    _what = "the object"
+    _handle: Optional[int] = None
+
+    @property
+    def handle(self) -> int:
+        if self._handle is None:
+            raise ValueError(f"{self._what} closed")
+        return self._handle
+
+    def _close_first(self) -> None:
+        """Closes what uses the object."""
+
+    def _destroy(self, handle: int) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        if self._handle is not None:
+            try:
+                self._close_first()
+            finally:
+                self._destroy(self._handle)
+                self._handle = None
+
+    def __enter__(self: _Self) -> _Self:
+        return self
+
+    def __exit__(self, *unused) -> None:
+        self.close()
+
+
+class Owner(Handle):
     """A device or a pool; objects made on it are closed first.
 
     They are kept until they are closed, even if the program has dropped them: the library's object
@@ -35,8 +74,8 @@ class Owner:
         self._users.pop(id(item), None)
         self._memory.pop(id(item), None)
 
-    def close_owned(self) -> None:
-        """Closes all, the newest first, then raises the first error."""
+    def _close_first(self) -> None:
+        """Closes all that is on it, the newest first, then raises the first error."""
         errors = []
         for owned in (self._users, self._memory):
             for item in reversed(list(owned.values())):

@@ -66,6 +66,8 @@ class MemoryStats:
 class Device(Owner):
     """A GPU, or host memory with the same interface. Closing it first closes the objects made on it."""
 
+    _what = "the device is"
+
     def __init__(self, handle: int, name: str = "Device"):
         super().__init__()
         self._handle: Optional[int] = handle
@@ -87,25 +89,8 @@ class Device(Owner):
         check(api.device_host(ctypes.byref(handle)))
         return cls(handle.value or 0, "Device.host()")
 
-    @property
-    def handle(self) -> int:
-        if self._handle is None:
-            raise ValueError("the device is closed")
-        return self._handle
-
-    def close(self) -> None:
-        if self._handle is not None:
-            try:
-                self.close_owned()
-            finally:
-                api.device_close(self._handle)
-                self._handle = None
-
-    def __enter__(self) -> "Device":
-        return self
-
-    def __exit__(self, *unused) -> None:
-        self.close()
+    def _destroy(self, handle: int) -> None:
+        api.device_close(handle)
 
     def _check(self, result: int) -> int:
         return check(result, api.device_error(self.handle).decode() if result < 0 else "")

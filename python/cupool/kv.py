@@ -142,6 +142,8 @@ class KVPool(Owner):
     INACTIVE (Returned: cached).
     """
 
+    _what = "the pool is"
+
     def __init__(self, device: Device, blocks: int, **settings: int):
         super().__init__()
         config = lib.KVConfig()
@@ -159,21 +161,10 @@ class KVPool(Owner):
         self._callback = lib.PRESSURE_CALLBACK()
         self._waiting: dict = {}
 
-    @property
-    def handle(self) -> int:
-        if self._handle is None:
-            raise ValueError("the pool is closed")
-        return self._handle
-
-    def close(self) -> None:
-        if self._handle is not None:
-            try:
-                self.close_owned()
-            finally:
-                api.kv_destroy(self._handle)
-                self._handle = None
-                self._waiting.clear()
-                self.device.disown(self)
+    def _destroy(self, handle: int) -> None:
+        api.kv_destroy(handle)
+        self._waiting.clear()
+        self.device.disown(self)
 
     def __repr__(self) -> str:
         if self._handle is None:
@@ -181,12 +172,6 @@ class KVPool(Owner):
         stats = self.stats()
         return (f"<KVPool of {stats.total} blocks of {self.block_tokens} tokens: {stats.available} available, "
                 f"{stats.inactive} of them cached>")
-
-    def __enter__(self) -> "KVPool":
-        return self
-
-    def __exit__(self, *unused) -> None:
-        self.close()
 
     def _check(self, result: int) -> int:
         return check(result, api.kv_error(self.handle).decode() if result < 0 else "")

@@ -8,7 +8,7 @@ from typing import Callable, Optional, Sequence
 from . import _library as lib
 from ._errors import check
 from ._library import api
-from ._owner import settings_set
+from ._owner import Handle, settings_set
 from .device import figures
 from .kv import KVPool
 from .tier import Tiers
@@ -25,9 +25,11 @@ class PublisherStats:
     failures: int
 
 
-class Publisher:
+class Publisher(Handle):
     """Publishes the blocks that pools and tiers store and remove. Settings are the fields of
     cupool_publisher_config; tokens(key) returns the tokens of a stored block."""
+
+    _what = "the publisher is"
 
     def __init__(self, endpoint: str, replay_endpoint: Optional[str] = None, topic: str = "",
                  adapter: Optional[str] = None,
@@ -52,22 +54,8 @@ class Publisher:
         check(api.publisher_create(config, ctypes.byref(handle)), "the sockets could not be opened")
         self._handle: Optional[int] = handle.value
 
-    @property
-    def handle(self) -> int:
-        if self._handle is None:
-            raise ValueError("the publisher is closed")
-        return self._handle
-
-    def close(self) -> None:
-        if self._handle is not None:
-            api.publisher_destroy(self._handle)
-            self._handle = None
-
-    def __enter__(self) -> "Publisher":
-        return self
-
-    def __exit__(self, *unused) -> None:
-        self.close()
+    def _destroy(self, handle: int) -> None:
+        api.publisher_destroy(handle)
 
     def poll(self, pool: KVPool, medium: Optional[str] = "GPU") -> int:
         """Publishes the events of a pool, and answers requests for replay."""

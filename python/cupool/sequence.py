@@ -9,7 +9,7 @@ from typing import List, Optional, Sequence as Seq, Tuple
 from . import _library as lib
 from ._errors import check
 from ._library import api
-from ._owner import settings_set
+from ._owner import Handle, settings_set
 from .device import STREAM_NONE
 from .identity import Scope
 from .kv import KVPool
@@ -17,8 +17,10 @@ from .kv import KVPool
 COPY_SECONDS = 10
 
 
-class Sequences:
+class Sequences(Handle):
     """A set of sequences over one pool, or over several with windows: [(pool, window), …]."""
+
+    _what = "the set is"
 
     def __init__(self, pools, sequences: int = 64, max_tokens: int = 4096, **settings: int):
         members = [(pools, 0)] if isinstance(pools, KVPool) else list(pools)
@@ -35,30 +37,16 @@ class Sequences:
         for pool, _ in members:
             pool.own(self)
 
-    @property
-    def handle(self) -> int:
-        if self._handle is None:
-            raise ValueError("the set is closed")
-        return self._handle
-
     def check(self, result: int) -> int:
         return check(result, api.sequences_error(self.handle).decode() if result < 0 else "")
 
-    def close(self) -> None:
-        if self._handle is not None:
-            api.sequences_destroy(self._handle)
-            self._handle = None
-            for pool, _ in self._pools:
-                pool.disown(self)
+    def _destroy(self, handle: int) -> None:
+        api.sequences_destroy(handle)
+        for pool, _ in self._pools:
+            pool.disown(self)
 
     def __repr__(self) -> str:
         return f"<Sequences on {len(self._pools)} pools{', closed' if self._handle is None else ''}>"
-
-    def __enter__(self) -> "Sequences":
-        return self
-
-    def __exit__(self, *unused) -> None:
-        self.close()
 
     def create(self, scope: Scope = Scope(), flags: int = 0) -> "Sequence":
         name, structure = ctypes.c_uint64(), scope.structure()

@@ -9,7 +9,7 @@ from typing import List, Optional, Sequence, Tuple
 from . import _library as lib
 from ._errors import check
 from ._library import api
-from ._owner import settings_set
+from ._owner import Handle, settings_set
 from .device import STREAM_NONE, Device, figures
 
 
@@ -88,8 +88,10 @@ class Tensor:
         self.release()
 
 
-class Tensors:
+class Tensors(Handle):
     """A cache over one or several devices, numbered by their position in the list."""
+
+    _what = "the tensor cache is"
 
     def __init__(self, *devices: Device, tensors: int = 4096, shapes: int = 1024,
                  limit_bytes: int = 0, limit_entries: int = 0):
@@ -108,27 +110,13 @@ class Tensors:
         for device in devices:
             device.own(self)
 
-    @property
-    def handle(self) -> int:
-        if self._handle is None:
-            raise ValueError("the tensor cache is closed")
-        return self._handle
-
     def check_result(self, result: int) -> int:
         return check(result, api.tensors_error(self.handle).decode() if result < 0 else "")
 
-    def close(self) -> None:
-        if self._handle is not None:
-            api.tensors_destroy(self._handle)
-            self._handle = None
-            for device in self._devices:
-                device.disown(self)
-
-    def __enter__(self) -> "Tensors":
-        return self
-
-    def __exit__(self, *unused) -> None:
-        self.close()
+    def _destroy(self, handle: int) -> None:
+        api.tensors_destroy(handle)
+        for device in self._devices:
+            device.disown(self)
 
     @staticmethod
     def _shape(dimensions: Sequence[int], kind: TensorType, device: int, flags: int) -> lib.TensorShape:

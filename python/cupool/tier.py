@@ -10,7 +10,7 @@ from typing import List, Optional, Sequence, Tuple, Union
 from . import _library as lib
 from ._errors import check
 from ._library import api
-from ._owner import settings_set
+from ._owner import Handle, settings_set
 from .codec import Codec
 from .device import STREAM_NONE, figures
 from .identity import to_hashes
@@ -128,8 +128,10 @@ class TierStats:
     peak_bytes: int
 
 
-class Tiers:
+class Tiers(Handle):
     """Puts tiers below a pool, which closes them first. Settings are the fields of cupool_tiers_config."""
+
+    _what = "the tiers are"
 
     def __init__(self, pool: KVPool, tiers: Sequence[Union[HostTier, FileTier, ServerTier]],
                  identity: str = "", codec: int = Codec.PLAIN, **settings: int):
@@ -157,23 +159,9 @@ class Tiers:
         self._handle: Optional[int] = handle.value
         pool.own(self)
 
-    @property
-    def handle(self) -> int:
-        if self._handle is None:
-            raise ValueError("the tiers are closed")
-        return self._handle
-
-    def close(self) -> None:
-        if self._handle is not None:
-            api.tiers_destroy(self._handle)
-            self._handle = None
-            self.pool.disown(self)
-
-    def __enter__(self) -> "Tiers":
-        return self
-
-    def __exit__(self, *unused) -> None:
-        self.close()
+    def _destroy(self, handle: int) -> None:
+        api.tiers_destroy(handle)
+        self.pool.disown(self)
 
     def _check(self, result: int) -> int:
         return check(result, api.tiers_error(self.handle).decode() if result < 0 else "")

@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 from . import _library as lib
 from ._errors import check
 from ._library import api
-from ._owner import settings_set
+from ._owner import Handle, settings_set
 from .device import STREAM_NONE, Device, figures
 
 #: to, from, bytes
@@ -85,8 +85,10 @@ class Transfer:
             self._transfers.check_result(api.transfer_order(self._transfers.handle, self._name, stream))
 
 
-class Transfers:
+class Transfers(Handle):
     """The queues of a device."""
+
+    _what = "the transfers are"
 
     def __init__(self, device: Device, thresholds: Optional[Thresholds] = None,
                  folder: Optional[str] = None, **settings: int):
@@ -110,27 +112,13 @@ class Transfers:
         self._handle: Optional[int] = handle.value
         device.own(self)
 
-    @property
-    def handle(self) -> int:
-        if self._handle is None:
-            raise ValueError("the transfers are closed")
-        return self._handle
-
     def check_result(self, result: int) -> int:
         return check(result, api.transfers_error(self.handle).decode() if result < 0 else "")
 
-    def close(self) -> None:
+    def _destroy(self, handle: int) -> None:
         """Cancels what has not begun and waits for the rest."""
-        if self._handle is not None:
-            api.transfers_destroy(self._handle)
-            self._handle = None
-            self._device.disown(self)
-
-    def __enter__(self) -> "Transfers":
-        return self
-
-    def __exit__(self, *unused) -> None:
-        self.close()
+        api.transfers_destroy(handle)
+        self._device.disown(self)
 
     def submit(self, direction: Direction, copies: Sequence[Copy], priority: int = 50,
                after: Optional[int] = STREAM_NONE, alignment: int = 0,

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
+#include "cupti/base/clock.h"
 #include "shim/context/context.h"
 #include "shim/context/gate.h"
 #include "shim/options/mode.h"
@@ -29,10 +30,9 @@ void idle_watch(uint64_t idle_trim_ns)
 /* Whether a check is due, and this thread makes it. */
 static bool look_due(void)
 {
-    struct timespec now;
     uint64_t due_ns = atomic_load_explicit(&next_ns, memory_order_relaxed);
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    uint64_t now_ns = (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+    uint64_t now_ns = monotonic_ns();
+
     return now_ns >= due_ns &&
            atomic_compare_exchange_strong_explicit(
                &next_ns, &due_ns, now_ns + atomic_load_explicit(&between_ns, memory_order_relaxed),
@@ -42,6 +42,7 @@ static bool look_due(void)
 void idle_look_slow(void)
 {
     int saved_errno = errno;
+
     if (mode_now() == SHIM_POOL && thread_state.depth == 0 && look_due()) {
         thread_state.depth++;
         gate_enter();

@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cupti/base/likely.h"
+
 /* Whether any pool has the option; never reset. */
 extern bool idle_watched;
 
@@ -24,7 +26,7 @@ void idle_look_slow(void);
 /** Called at the end of a call of the program, outside every hook. */
 static inline void idle_look(void)
 {
-    if (__builtin_expect(__atomic_load_n(&idle_watched, __ATOMIC_RELAXED), 0))
+    if (unlikely(__atomic_load_n(&idle_watched, __ATOMIC_RELAXED)))
         idle_look_slow();
 }
 

@@ -40,6 +40,7 @@ static CUcontext context_of(CUstream stream)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
     CUcontext context = NULL;
+
     if (!driver || !driver->cuStreamGetCtx ||
         REAL_ASK(driver->cuStreamGetCtx(stream, &context)) != CUDA_SUCCESS)
         return NULL;
@@ -55,6 +56,7 @@ void capture_begin(CUstream stream, bool per_thread, CUstreamCaptureMode mode)
         .mode = mode,
         .per_thread = is_default_stream(stream, per_thread),
     };
+
     pthread_mutex_lock(&lock);
     if (used < CAPTURES_MAX)
         captures[used++] = capture;
@@ -80,6 +82,7 @@ static void remove_locked(int i)
 void capture_end(CUstream stream, bool per_thread)
 {
     bool own = is_default_stream(stream, per_thread);
+
     if (!capture_is_active())
         return;
     pthread_mutex_lock(&lock);
@@ -118,6 +121,7 @@ void capture_mode_restore(const struct driver_functions *driver, CUstreamCapture
 static CUstreamCaptureMode thread_mode(const struct driver_functions *driver)
 {
     CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
+
     if (!driver->cuThreadExchangeStreamCaptureMode || !mode_exchange(driver, &mode))
         return CU_STREAM_CAPTURE_MODE_GLOBAL;
     capture_mode_restore(driver, mode);
@@ -136,6 +140,7 @@ bool capture_forbids_here(const struct driver_functions *driver)
     for (int i = 0; i < used && !forbidden; i++) {
         const struct capture *capture = &captures[i];
         bool mine = pthread_equal(capture->thread, pthread_self());
+
         if (mine)
             forbidden = capture->mode != CU_STREAM_CAPTURE_MODE_RELAXED;
         else
@@ -149,6 +154,7 @@ bool capture_forbids_here(const struct driver_functions *driver)
 bool capture_includes(const struct driver_functions *driver, CUstream stream)
 {
     CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
+
     if (!capture_is_active() || !driver->cuStreamIsCapturing)
         return false;
     return REAL_ASK(driver->cuStreamIsCapturing(stream, &status)) != CUDA_SUCCESS ||

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cupti/base/likely.h"
 #include "pool/pool.h"
 #include "shim/resolve/real.h"
 #include "shim/context/thread_state.h"
@@ -74,12 +75,12 @@ static inline struct context *context_current(const struct driver_functions *dri
 {
     struct thread_state *self = &thread_state;
     CUcontext handle = NULL;
+
     if (REAL_ASK(driver->cuCtxGetCurrent(&handle)) != CUDA_SUCCESS || !handle)
         return NULL;
-    if (__builtin_expect(self->context_handle == handle &&
-                             self->context_generation ==
-                                 atomic_load_explicit(&context_generation, memory_order_acquire),
-                         1))
+    if (likely(self->context_handle == handle &&
+               self->context_generation ==
+                   atomic_load_explicit(&context_generation, memory_order_acquire)))
         return self->context;
     return context_obtain(driver, handle);
 }
@@ -88,6 +89,7 @@ static inline struct context *context_current(const struct driver_functions *dri
 static inline struct context *context_last(void)
 {
     const struct thread_state *self = &thread_state;
+
     return self->context_generation == atomic_load(&context_generation) ? self->context : NULL;
 }
 

@@ -32,6 +32,7 @@ static void slot_release(void *slot)
 int gate_init(void)
 {
     int error = pthread_key_create(&leave_key, slot_release);
+
     if (error)
         return -error;
     barrier_init();
@@ -42,6 +43,7 @@ void gate_join(void)
 {
     struct thread_state *self = &thread_state;
     int i = 0;
+
     while (i < GATE_SLOTS - 1 && atomic_exchange(&slots[i].taken, true))
         i++;
     self->gate_shared = i == GATE_SLOTS - 1;
@@ -89,6 +91,7 @@ void gate_open(void)
 void gate_fork_child(void)
 {
     const struct thread_state *self = &thread_state;
+
     pthread_mutex_init(&close_lock, NULL);
     atomic_store(&gate_closed, false);
     for (int i = 0; i < GATE_SLOTS; i++) {

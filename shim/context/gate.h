@@ -15,6 +15,7 @@
 
 #include <stdatomic.h>
 
+#include "cupti/base/likely.h"
 #include "pool/base/barrier.h"
 #include "shim/context/thread_state.h"
 
@@ -41,20 +42,22 @@ void gate_open(void);
 static inline void gate_enter(void)
 {
     struct thread_state *self = &thread_state;
-    if (__builtin_expect(!self->gate, 0))
+
+    if (unlikely(!self->gate))
         gate_join();
     if (self->gate_shared)
         atomic_fetch_add(&self->gate->inside, 1);
     else
         atomic_store_explicit(&self->gate->inside, 1, memory_order_relaxed);
     barrier_light();
-    if (__builtin_expect(atomic_load_explicit(&gate_closed, memory_order_acquire), 0))
+    if (unlikely(atomic_load_explicit(&gate_closed, memory_order_acquire)))
         gate_enter_slow();
 }
 
 static inline void gate_leave(void)
 {
     struct thread_state *self = &thread_state;
+
     if (self->gate_shared)
         atomic_fetch_sub(&self->gate->inside, 1);
     else

@@ -27,6 +27,7 @@ static void *_Atomic noted[CUPTI_API_COUNT];
 enum cupti_api_id cupti_api_find(const char *name)
 {
     int id = 0;
+
     while (id < CUPTI_API_COUNT && strcmp(functions[id].name, name) != 0)
         id++;
     return (enum cupti_api_id)id;
@@ -50,6 +51,7 @@ static void *not_own(void *function)
 void *cupti_api_real(enum cupti_api_id id, const void *caller)
 {
     void *function = not_own(real_dlsym_near(caller, functions[id].name));
+
     if (!function)
         function = atomic_load(&noted[id]);
     if (!function)

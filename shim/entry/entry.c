@@ -212,6 +212,7 @@ static void *route_for_caller(const struct hook *hook, uint32_t target, const vo
 {
     struct caller *caller = caller_get(code);
     void *known = caller_route(caller, target + 1);
+
     if (known)
         return known;
     void *function = next_for_module(hook, target % ENTRY_VERSIONS, code);
@@ -226,6 +227,7 @@ static void *route_for_caller(const struct hook *hook, uint32_t target, const vo
 static void *route(const struct hook *hook, uint32_t target, const void *code)
 {
     void *function = next_in_global_scope(hook, target % ENTRY_VERSIONS);
+
     if (!function)
         return route_for_caller(hook, target, code);
     next_keep(function);
@@ -238,6 +240,7 @@ void *entry_route(uint32_t target, const void *return_address)
 {
     const struct hook *hook = &hooks[target / ENTRY_VERSIONS];
     int saved_errno = errno;
+
     (void)shim_mode(); /* starts the library: a caller's properties depend on options */
     void *destination = route(hook, target, return_address);
     if (!destination) { /* the hook says that there is no such function */

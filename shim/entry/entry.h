@@ -41,6 +41,7 @@ extern const struct entry_address entry_addresses[HOOK_COUNT];
 static inline void *entry_of(const struct hook *hook, unsigned library)
 {
     unsigned before = hook->family == HOOK_FAMILY_RUNTIME ? ENTRY_VERSIONS : 1;
+
     return (char *)entry_addresses[hook - hooks].block + (size_t)(before + library) * ENTRY_BYTES;
 }
 

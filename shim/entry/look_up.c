@@ -42,6 +42,7 @@
 static real_dlsym_function *behind_us(const void *caller)
 {
     real_dlsym_function *next = real_dlsym_next();
+
     return next == real_dlsym_get() || real_is_same_module((void *)next, caller) ? real_dlsym_get()
                                                                                  : next;
 }
@@ -64,6 +65,7 @@ static void *real_of(const struct driver_functions *driver, const struct hook *h
 void *look_up_driver_pointer(void *function)
 {
     const struct driver_functions *driver = function ? real_driver_if_loaded() : NULL;
+
     if (!driver)
         return function;
     for (int id = 0; id < HOOK_COUNT; id++)
@@ -75,6 +77,7 @@ void *look_up_driver_pointer(void *function)
 static void *substitute(const struct hook *hook, void *function)
 {
     int library;
+
     if (!function || real_is_own(function) || !real_is_in_our_namespace(function))
         return function;
     if (hook->family == HOOK_FAMILY_DRIVER)
@@ -90,6 +93,7 @@ static bool is_before_us(const void *code)
 {
     Dl_info info;
     struct link_map *caller = NULL, *own = NULL;
+
     if (!dladdr1(code, &info, (void **)&caller, RTLD_DL_LINKMAP) ||
         !dladdr1((void *)look_up_dlsym, &info, (void **)&own, RTLD_DL_LINKMAP))
         return false;
@@ -102,6 +106,7 @@ static bool is_before_us(const void *code)
 static struct dlsym_answer resolve_default(const struct hook *hook, const void *caller)
 {
     void *function = real_dlsym_global(hook->name);
+
     if (!function || real_is_own(function))
         function = real_dlsym(RTLD_NEXT, hook->name);
     if (!function)
@@ -112,6 +117,7 @@ static struct dlsym_answer resolve_default(const struct hook *hook, const void *
 static struct dlsym_answer resolve_next(const struct hook *hook, const void *caller)
 {
     void *function;
+
     if (is_before_us(caller)) {
         function = next_before_us(hook->name, caller);
         return answer(substitute(hook, function ? function : real_dlsym(RTLD_NEXT, hook->name)));
@@ -156,6 +162,7 @@ static struct dlsym_answer resolve_unhooked(void *handle, const char *name, cons
 static struct dlsym_answer resolve_cupti(void *handle, const char *name, const void *caller)
 {
     enum cupti_api_id id = cupti_api_find(name);
+
     if (id == CUPTI_API_COUNT || handle == RTLD_NEXT || shim_mode() == SHIM_OFF)
         return resolve_unhooked(handle, name, caller);
     if (handle == RTLD_DEFAULT)
@@ -202,6 +209,7 @@ static struct dlsym_answer resolve_by(real_dlsym_function *look_up, void *handle
 struct dlsym_answer look_up_dlsym(void *handle, const char *name, const void *caller)
 {
     const struct hook *hook = name ? hook_find(name) : NULL;
+
     if (!hook)
         return is_of_cupti(name) ? resolve_cupti(handle, name, caller)
                                  : resolve_unhooked(handle, name, caller);
@@ -231,6 +239,7 @@ struct dlsym_answer look_up_dlvsym(void *handle, const char *name, const char *v
 {
     const struct hook *hook = name ? hook_find(name) : NULL;
     bool special = is_special(handle);
+
     if (!hook && (!name || !is_look_up(name)))
         return forward_versioned();
     /* For a module before us we are the next one; for a module behind us the search continues
@@ -260,6 +269,7 @@ static void substitute_found(int result, void **pfn)
 CUresult cuGetProcAddress(const char *symbol, void **pfn, int cudaVersion, cuuint64_t flags)
 {
     const struct driver_functions *real = real_driver();
+
     if (!real || !real->cuGetProcAddress)
         return MISSING_DRIVER;
     CUresult result = real->cuGetProcAddress(symbol, pfn, cudaVersion, flags);
@@ -271,6 +281,7 @@ CUresult cuGetProcAddress_v2(const char *symbol, void **pfn, int cudaVersion, cu
                              CUdriverProcAddressQueryResult *symbolStatus)
 {
     const struct driver_functions *real = real_driver();
+
     if (!real || !real->cuGetProcAddress_v2)
         return MISSING_DRIVER;
     CUresult result = real->cuGetProcAddress_v2(symbol, pfn, cudaVersion, flags, symbolStatus);

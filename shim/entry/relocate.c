@@ -66,6 +66,7 @@ static bool module_read_segments(struct module *module, const struct dl_phdr_inf
     for (int i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
         uintptr_t begin = info->dlpi_addr + segment->p_vaddr, end = begin + segment->p_memsz;
+
         if (segment->p_type == PT_DYNAMIC)
             module->dynamic = (const ElfW(Dyn) *)begin;
         if (segment->p_type == PT_GNU_RELRO)
@@ -100,6 +101,7 @@ static bool slot_passes_us_by(const struct look_up *look_up, const struct module
                               const ElfW(Rela) * entry)
 {
     uintptr_t bound = *(const uintptr_t *)(module->base + entry->r_offset);
+
     if (bound == look_up->behind)
         return true;
     bool unbound = bound >= module->begin && bound < module->end;
@@ -111,6 +113,7 @@ static void slot_set(const struct module *module, uintptr_t slot, uintptr_t func
     uintptr_t page = slot & -(uintptr_t)sysconf(_SC_PAGESIZE);
     bool read_only = slot >= module->relro_begin && slot < module->relro_end;
     size_t bytes = slot + sizeof(slot) - page;
+
     if (read_only && mprotect((void *)page, bytes, PROT_READ | PROT_WRITE) < 0)
         return;
     __atomic_store_n((uintptr_t *)slot, function, __ATOMIC_RELEASE);
@@ -123,6 +126,7 @@ static const struct look_up *look_up_of(const struct scan *scan, const struct mo
                                         const ElfW(Rela) * entry)
 {
     unsigned long type = ELF64_R_TYPE(entry->r_info);
+
     if (type != SLOT_LAZY && type != SLOT_EAGER && type != SLOT_DATA)
         return NULL;
     const ElfW(Sym) *symbol = &module->symbols[ELF64_R_SYM(entry->r_info)];
@@ -138,6 +142,7 @@ static void module_examine(struct scan *scan, const struct module *module)
         for (size_t i = 0; module->tables[table] && i < module->counts[table]; i++) {
             const ElfW(Rela) *entry = &module->tables[table][i];
             const struct look_up *look_up = look_up_of(scan, module, entry);
+
             if (!look_up || !slot_passes_us_by(look_up, module, entry))
                 continue;
             scan->found = true;
@@ -151,6 +156,7 @@ static void module_examine(struct scan *scan, const struct module *module)
 static bool is_driver(const char *path)
 {
     const char *slash = strrchr(path, '/');
+
     return strncmp(slash ? slash + 1 : path, "libcuda.so", 10) == 0;
 }
 
@@ -158,6 +164,7 @@ static int visit(struct dl_phdr_info *info, size_t size, void *data)
 {
     struct scan *scan = data;
     struct module module;
+
     if (scan->position++ >= scan->skip && !is_driver(info->dlpi_name) &&
         module_read_segments(&module, info) && module_read_dynamic(&module) &&
         !real_is_own((const void *)module.dynamic))
@@ -168,6 +175,7 @@ static int visit(struct dl_phdr_info *info, size_t size, void *data)
 static int count_changes(struct dl_phdr_info *info, size_t size, void *data)
 {
     unsigned long long *changes = data;
+
     changes[0] = info->dlpi_adds;
     changes[1] = info->dlpi_subs;
     return 1;
@@ -176,6 +184,7 @@ static int count_changes(struct dl_phdr_info *info, size_t size, void *data)
 void relocate_new_modules(void)
 {
     unsigned long long changes[2] = {0};
+
     dl_iterate_phdr(count_changes, changes);
     if (changes[0] == last_adds && changes[1] == last_subs)
         return;

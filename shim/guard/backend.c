@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "cupti/base/clock.h"
 #include "shim/guard/blocks.h"
 #include "shim/guard/device.h"
 #include "shim/guard/guard.h"
@@ -28,6 +29,7 @@ struct guard_fence {
 static struct pool_backend inner_of(void *state)
 {
     struct pool_backend inner = {0};
+
     pthread_mutex_lock(&guard_lock);
     const struct guard_device *device = guard_device_of(state);
     if (device)
@@ -43,6 +45,7 @@ static int fence_record(void *state, pool_fence *ret_fence)
     int error = !fence               ? -ENOMEM
                 : inner.fence_record ? inner.fence_record(state, &fence->inner)
                                      : -EIO;
+
     if (error < 0) {
         free(fence);
         if (error == -ENOTSUP)
@@ -63,18 +66,12 @@ static bool batches_passed(void *state, uint64_t number)
     return passed;
 }
 
-static uint64_t monotonic_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
-
 /* Waits for batches whose preceding work has completed. They take microseconds, so the pause is
  * short. */
 static bool batches_await(void *state, uint64_t number, uint64_t most_ns)
 {
     uint64_t begin_ns = monotonic_ns();
+
     while (!batches_passed(state, number)) {
         if (monotonic_ns() - begin_ns >= most_ns)
             return false;
@@ -113,6 +110,7 @@ static int fence_query(void *state, pool_fence handle)
     const struct pool_backend inner = inner_of(state);
     const struct guard_fence *fence = (const struct guard_fence *)(uintptr_t)handle;
     int done = inner.fence_query ? inner.fence_query(state, fence->inner) : 1;
+
     return done == 1 && !own_work_passed(state, batches_before(state, fence)) ? 0 : done;
 }
 
@@ -122,6 +120,7 @@ static int fence_wait(void *state, pool_fence handle, uint64_t most_ns)
     const struct guard_fence *fence = (const struct guard_fence *)(uintptr_t)handle;
     uint64_t begin_ns = monotonic_ns();
     int done = inner.fence_wait ? inner.fence_wait(state, fence->inner, most_ns) : 1;
+
     if (done != 1)
         return done;
     uint64_t waited_ns = monotonic_ns() - begin_ns;
@@ -136,6 +135,7 @@ static bool fence_open(void *state, pool_fence handle)
 {
     const struct pool_backend inner = inner_of(state);
     const struct guard_fence *fence = (const struct guard_fence *)(uintptr_t)handle;
+
     return inner.fence_open && inner.fence_open(state, fence->inner);
 }
 
@@ -143,6 +143,7 @@ static void fence_release(void *state, pool_fence handle)
 {
     const struct pool_backend inner = inner_of(state);
     struct guard_fence *fence = (struct guard_fence *)(uintptr_t)handle;
+
     if (!fence)
         return;
     if (inner.fence_release)
@@ -167,6 +168,7 @@ static int page_unmap(void *state, uint64_t address, size_t bytes)
 static int device_wait(void *state)
 {
     int error = inner_of(state).device_wait(state);
+
     if (error == 0)
         guard_batches_finish(state);
     return error;

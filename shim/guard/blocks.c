@@ -27,6 +27,7 @@ static void remove_node(struct kept *kept, struct guarded_node *node)
 static struct guarded_node *add_node(struct kept *kept, const struct guarded_block *block)
 {
     struct guarded_node *old = table_first(&kept->table, block->address);
+
     if (old)
         remove_node(kept, old);
     struct guarded_node *node = table_add(&kept->table, block->address);
@@ -62,6 +63,7 @@ void blocks_live_add(const struct guarded_block *block)
 bool blocks_live_take(uint64_t address, struct guarded_block *ret_block)
 {
     struct guarded_node *node = table_first(&live.table, address);
+
     if (!node)
         return false;
     *ret_block = node->block;
@@ -81,6 +83,7 @@ void blocks_freed_add(const struct guarded_block *block)
 bool blocks_freed_take(uint64_t address, struct guarded_block *ret_block)
 {
     struct guarded_node *node = table_first(&freed.table, address);
+
     if (!node)
         return false;
     bool known = node->generation == generation;
@@ -139,6 +142,7 @@ static void heap_sort(size_t count)
         sift_down(at, count);
     for (size_t last = count; last-- > 1;) {
         struct guarded_node *largest = sorted[0];
+
         sorted[0] = sorted[last];
         sorted[last] = largest;
         sift_down(0, last);
@@ -148,6 +152,7 @@ static void heap_sort(size_t count)
 static size_t freed_collect(void)
 {
     size_t count = 0;
+
     for (struct guarded_node *node = freed.first; node; node = node->next) {
         node->untouched = node->generation == generation && count < BLOCKS_FREED_MAX;
         if (node->untouched)
@@ -163,8 +168,10 @@ static size_t freed_collect(void)
 static size_t freed_below(uint64_t address, size_t count)
 {
     size_t low = 0, high = count;
+
     while (low < high) {
         size_t middle = low + (high - low) / 2;
+
         if (begin_of(sorted[middle]) < address)
             low = middle + 1;
         else
@@ -176,6 +183,7 @@ static size_t freed_below(uint64_t address, size_t count)
 void blocks_freed_examine(void)
 {
     size_t count = freed_collect();
+
     for (const struct guarded_node *node = live.first; node; node = node->next)
         for (size_t at = freed_below(end_of(node), count); at-- > 0 && ends[at] > begin_of(node);)
             if (end_of(sorted[at]) > begin_of(node))

@@ -32,6 +32,7 @@ static struct guard_device *devices; /* guarded by guard_lock */
 struct guard_device *guard_device_of(const struct context *context)
 {
     struct guard_device *device = devices;
+
     while (device && device->context != context)
         device = device->next;
     return device;
@@ -45,6 +46,7 @@ struct guard_device *guard_device_first(void)
 struct guard_device *guard_device_add(struct context *context)
 {
     struct guard_device *device = pages_map(sizeof(*device));
+
     if (!device)
         return NULL;
     device->context = context;
@@ -58,6 +60,7 @@ struct guard_device *guard_device_add(struct context *context)
 void guard_device_forget(uint32_t number)
 {
     struct guard_device **place = &devices;
+
     while (*place && (*place)->number != number)
         place = &(*place)->next;
     struct guard_device *device = *place;
@@ -86,6 +89,7 @@ static bool driver_find(struct guard_device *device)
 {
     void *library = dlopen("libcuda.so.1", RTLD_NOLOAD | RTLD_LAZY);
     bool found = library && !driver_table_fill(&device->driver, find, library);
+
     if (library)
         dlclose(library); /* the driver stays: its functions are in use */
     return found;
@@ -96,6 +100,7 @@ static bool batch_prepare(struct guard_device *device, struct batch *batch)
 {
     void *host = NULL, *staging = NULL;
     const struct driver_table *driver = &device->driver;
+
     if (batch->host)
         return true;
     batch->of = pages_map(BATCH_BLOCKS * sizeof(struct guarded_block));
@@ -122,6 +127,7 @@ static bool batch_prepare(struct guard_device *device, struct batch *batch)
 static bool kernels_work(struct guard_device *device)
 {
     struct batch *batch = guard_batch_open(device, false);
+
     if (!batch)
         return false;
     bool works = guard_batch_run_now(device, batch);
@@ -132,6 +138,7 @@ static bool kernels_work(struct guard_device *device)
 static void batches_drop(struct guard_device *device)
 {
     struct batch *batch = &device->batches[0];
+
     if (batch->host)
         device->driver.host_free(batch->host);
     if (batch->event)
@@ -144,6 +151,7 @@ static void batches_drop(struct guard_device *device)
 static void open_now(struct guard_device *device)
 {
     const struct driver_table *driver = &device->driver;
+
     if (!driver_find(device) ||
         driver->stream_create(&device->stream, CU_STREAM_NON_BLOCKING) != CUDA_SUCCESS ||
         driver->stream_create(&device->now_stream, CU_STREAM_NON_BLOCKING) != CUDA_SUCCESS ||
@@ -161,6 +169,7 @@ static void open_now(struct guard_device *device)
 bool guard_device_ready(struct guard_device *device)
 {
     struct scope scope;
+
     if (device->tried || capture_is_active())
         return device->open;
     if (scope_enter(&scope, device->context) < 0)
@@ -176,6 +185,7 @@ bool guard_device_ready(struct guard_device *device)
 static size_t zone_bytes(const struct guard_device *device, size_t bytes)
 {
     size_t most = device->has_kernels ? ZONE_MAX : STAGING_BYTES;
+
     return bytes < most ? bytes : most;
 }
 
@@ -207,6 +217,7 @@ static void zones_of(const struct guard_device *device, const struct guarded_blo
                      struct fill_range ret_ranges[2])
 {
     size_t front = guard_front_bytes(device, block);
+
     range_of(device, &ret_ranges[0], block->address - front, front);
     range_of(device, &ret_ranges[1], block->address + block->requested_bytes,
              guard_rear_bytes(device, block));
@@ -215,6 +226,7 @@ static void zones_of(const struct guard_device *device, const struct guarded_blo
 static bool zones_fill(struct guard_device *device, const struct fill_range zones[2])
 {
     const struct driver_table *driver = &device->driver;
+
     if (device->has_kernels)
         return fill_launch_few(driver, &device->kernels, device->now_stream, zones, 2) == 0;
     for (int at = 0; at < 2; at++)
@@ -229,6 +241,7 @@ static void fill_wait(struct guard_device *device)
 {
     struct timespec begin, now;
     long most_ns = device->late ? FILL_WAIT_BUSY_NS : FILL_WAIT_NS, waited_ns = 0;
+
     clock_gettime(CLOCK_MONOTONIC, &begin);
     for (int round = 0; waited_ns < most_ns; round++) {
         if (device->driver.stream_query(device->now_stream) != CUDA_ERROR_NOT_READY)
@@ -245,6 +258,7 @@ bool guard_device_fill(struct guard_device *device, const struct guarded_block *
 {
     struct fill_range zones[2];
     struct scope scope;
+
     if (!guard_device_ready(device) || scope_enter(&scope, device->context) < 0)
         return false;
     zones_of(device, block, zones);
@@ -269,6 +283,7 @@ struct batch *guard_batch_open(struct guard_device *device, bool poison)
 {
     struct scope scope;
     struct batch *batch = batch_unused(device);
+
     if (!batch || !device->open || scope_enter(&scope, device->context) < 0)
         return NULL;
     bool prepared = batch_prepare(device, batch);
@@ -292,6 +307,7 @@ uint32_t guard_batch_ranges(const struct batch *batch)
 void guard_batch_add(struct batch *batch, const struct guarded_block *block)
 {
     struct fill_range *range = &batch->host->ranges[guard_batch_ranges(batch)];
+
     if (batch->poison)
         (void)fill_range_init(range, guarded_begin(block), block->allocated_bytes, poison_pattern,
                               1);
@@ -304,6 +320,7 @@ uint32_t guard_batch_withdraw(struct batch *batch, uint64_t address, size_t byte
 {
     const uint32_t ranges = batch->poison ? 1 : 2;
     uint32_t before = batch->blocks;
+
     for (uint32_t at = batch->blocks; at-- > 0;) {
         if (batch->of[at].address - address >= bytes)
             continue;
@@ -319,6 +336,7 @@ uint32_t guard_batch_withdraw(struct batch *batch, uint64_t address, size_t byte
 static bool fills_order(struct guard_device *device)
 {
     const struct driver_table *driver = &device->driver;
+
     return driver->event_record(device->fill_event, device->now_stream) == CUDA_SUCCESS &&
            driver->stream_wait_event(device->stream, device->fill_event, 0) == CUDA_SUCCESS;
 }
@@ -327,6 +345,7 @@ static CUresult batch_launch(struct guard_device *device, struct batch *batch, C
 {
     struct batch_memory *host = batch->host;
     uint32_t ranges = guard_batch_ranges(batch);
+
     memset(host->canary, 0, sizeof(host->canary));
     range_of(device, &host->ranges[ranges], (uint64_t)(uintptr_t)host->canary,
              sizeof(host->canary));
@@ -350,8 +369,10 @@ static CUresult batch_copy(struct guard_device *device, struct batch *batch, CUs
 {
     CUresult result = CUDA_SUCCESS;
     size_t most = staging_bytes(batch);
+
     for (uint32_t at = 0; at < guard_batch_ranges(batch) && result == CUDA_SUCCESS; at++) {
         const struct fill_range *range = &batch->host->ranges[at];
+
         if (range->bytes == 0)
             continue;
         result = device->driver.copy_async((CUdeviceptr)(uintptr_t)(batch->staging + at * most),
@@ -380,6 +401,7 @@ void guard_batch_run(struct guard_device *device, struct batch *batch, pool_fenc
 {
     struct scope scope;
     CUresult result = CUDA_ERROR_UNKNOWN;
+
     batch_begin(device, batch, ++device->last_number);
     if (scope_enter(&scope, device->context) == 0) {
         if (fills_order(device) && backend_driver_fence_order(fence, device->stream))
@@ -394,6 +416,7 @@ void guard_batch_run(struct guard_device *device, struct batch *batch, pool_fenc
 static bool canary_died(const struct batch *batch)
 {
     uint32_t ranges = guard_batch_ranges(batch);
+
     return batch->host->mismatches[ranges] == 0; /* at offset 0, a zero was found */
 }
 
@@ -409,8 +432,10 @@ static void batch_end(struct guard_device *device, struct batch *batch, bool fai
 static struct batch *batch_running_oldest(struct guard_device *device)
 {
     struct batch *oldest = NULL;
+
     for (uint32_t at = 0; at < BATCHES_MAX; at++) {
         struct batch *batch = &device->batches[at];
+
         if (batch->state == BATCH_RUNNING && batch->number &&
             (!oldest || batch->number < oldest->number))
             oldest = batch;
@@ -422,6 +447,7 @@ static struct batch *batch_running_oldest(struct guard_device *device)
 static bool batch_query(struct guard_device *device, struct batch *batch)
 {
     CUresult result = batch->failed ? CUDA_ERROR_UNKNOWN : device->driver.event_query(batch->event);
+
     if (result == CUDA_ERROR_NOT_READY || result == CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED ||
         result == CUDA_ERROR_STREAM_CAPTURE_IMPLICIT)
         return false;
@@ -432,6 +458,7 @@ static bool batch_query(struct guard_device *device, struct batch *batch)
 bool guard_device_poll(struct guard_device *device, uint64_t number)
 {
     struct scope scope;
+
     if (device->done_number >= number)
         return true;
     if (scope_enter(&scope, device->context) < 0)
@@ -447,6 +474,7 @@ bool guard_batch_run_now(struct guard_device *device, struct batch *batch)
 {
     struct scope scope;
     bool done = false;
+
     batch_begin(device, batch, 0);
     if (scope_enter(&scope, device->context) == 0) {
         done = batch_enqueue(device, batch, device->now_stream) == CUDA_SUCCESS &&
@@ -472,6 +500,7 @@ static uint64_t staging_compare(const struct batch *batch, uint32_t range)
     size_t most = staging_bytes(batch);
     const uint8_t *found = batch->staging + range * most;
     uint64_t bytes = batch->host->ranges[range].bytes;
+
     for (uint64_t at = 0; at < bytes && at < most; at++)
         if (found[at] != guard_pattern_byte(batch->of_device, batch->poison, at))
             return at << 8 | found[at];

@@ -26,6 +26,7 @@ void fault_note(struct context *context, CUresult result)
         return;
     for (unsigned at = 0; at < FAULTS_MAX; at++) {
         struct context *none = NULL;
+
         if (!atomic_compare_exchange_strong(&faults[at], &none, context))
             continue;
         atomic_store(&any, true);
@@ -57,9 +58,11 @@ struct suspects {
 static void suspects_collect_locked(uint32_t context, struct suspects *ret)
 {
     uint32_t live = 0;
+
     ret->count = 0;
     for (uint64_t back = 1; back <= FREED_KEPT && back <= freed_count; back++) {
         const struct guarded_block *block = &freed[(freed_count - back) % FREED_KEPT];
+
         if (block->address && block->context == context)
             ret->of[ret->count++] = *block;
     }
@@ -80,6 +83,7 @@ static void fault_record(const struct context *context)
         .context = context->number,
         .device = (uint16_t)context->device,
     };
+
     pthread_mutex_lock(&recording);
     pthread_mutex_lock(&guard_lock);
     suspects_collect_locked(context->number, &suspects);
@@ -90,6 +94,7 @@ static void fault_record(const struct context *context)
     }
     for (uint32_t at = 0; at < suspects.count; at++) {
         const struct guarded_block *block = &suspects.of[at];
+
         error.kind = MEMORY_ERROR_SUSPECT;
         error.address = block->address;
         error.requested_bytes = block->requested_bytes;
@@ -107,6 +112,7 @@ void fault_settle(void)
         return;
     for (unsigned at = 0; at < FAULTS_MAX; at++) {
         struct context *context = atomic_exchange(&faults[at], NULL);
+
         if (context)
             fault_record(context);
     }

@@ -59,6 +59,7 @@ static bool overrun_reaches(const struct guarded_block *block)
 static const struct guarded_block *live_before(const struct guarded_block *block)
 {
     const struct guarded_block *before = NULL;
+
     for (const struct guarded_node *node = blocks_live_first(); node; node = node->next)
         if (is_reach(guarded_end(&node->block), guarded_begin(block)) &&
             (!before || node->block.address > before->address))
@@ -98,6 +99,7 @@ static void changed_note(const struct guarded_block *block)
 static void before_ask(struct guard_device *device, const struct guarded_block *block)
 {
     const struct guarded_block *before = live_before(block);
+
     if (!before || !before->zoned || before->context != device->number)
         return;
     struct batch *batch = guard_batch_open(device, false);
@@ -120,6 +122,7 @@ static void zones_judge(struct guard_device *device, const struct guarded_block 
                         uint64_t front, uint64_t rear)
 {
     bool across = false;
+
     if (front == FILL_MATCHES && rear == FILL_MATCHES)
         return;
     changed_note(block);
@@ -130,6 +133,7 @@ static void zones_judge(struct guard_device *device, const struct guarded_block 
     }
     if (front != FILL_MATCHES && !across) {
         uint64_t offset = fill_mismatch_offset(front);
+
         error_put(device, block, MEMORY_ERROR_UNDERRUN,
                   (int64_t)offset - (int64_t)guard_front_bytes(device, block),
                   fill_mismatch_value(front), guard_pattern_byte(device, false, offset));
@@ -147,6 +151,7 @@ static void poison_judge(struct guard_device *device, const struct guarded_block
                          uint64_t mismatch)
 {
     struct guarded_block told;
+
     if (mismatch == FILL_MATCHES)
         return;
     blocks_freed_take(block->address, &told); /* it holds no poison any more */
@@ -172,6 +177,7 @@ void judge_batch_locked(struct guard_device *device, struct batch *batch)
 {
     static uint16_t found[BATCH_BLOCKS]; /* guarded by guard_lock */
     uint32_t count = 0;
+
     if (batch->failed && batch->number != 0)
         judge_unverified_add(batch->blocks);
     for (uint32_t at = 0; at < batch->blocks && !batch->failed; at++)
@@ -186,6 +192,7 @@ void judge_batch_locked(struct guard_device *device, struct batch *batch)
         }
     for (uint32_t at = 0; at < count; at++) {
         const struct guarded_block *block = &batch->of[found[at]];
+
         if (batch->poison)
             poison_judge(device, block, guard_batch_result(batch, found[at]));
         else

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 
+#include "cupti/base/likely.h"
 #include "shim/context/thread_state.h"
 #include "shim/observe/call_info.h"
 #include "shim/observe/live.h"
@@ -27,7 +28,7 @@ static inline bool call_begin(struct call *call, enum hook_id hook, const void *
     call->hook = hook;
     call->library = real_library;
     call->writer = NULL;
-    if (__builtin_expect(shim_mode() == SHIM_OFF, 0) || thread_state.depth)
+    if (unlikely(shim_mode() == SHIM_OFF) || thread_state.depth)
         return false;
     thread_state.depth = 1;
     call->saved_errno = errno;
@@ -41,8 +42,8 @@ static inline bool call_begin(struct call *call, enum hook_id hook, const void *
 /** Closes what call_begin opened with true. */
 static inline void call_end(struct call *call)
 {
-    if (__builtin_expect(
-            call->begin_ns >= atomic_load_explicit(&record_next_tick_ns, memory_order_relaxed), 0))
+    if (unlikely(call->begin_ns >=
+                 atomic_load_explicit(&record_next_tick_ns, memory_order_relaxed)))
         record_tick(call->begin_ns);
     thread_state.depth = 0;
     errno = call->saved_errno;

@@ -17,6 +17,7 @@
 static void record_node_freed(const struct call *call, uint64_t address, bool inside)
 {
     struct ledger_entry entry;
+
     if (!ledger_take(TRACE_MEMORY_ASYNC, address, &entry))
         return;
     record_free(call, &(struct record_block){
@@ -65,6 +66,7 @@ static void record_launch(const struct call *call, const struct graph_memory *bo
 static struct graph_memory *launch_begin(CUgraphExec handle, CUstream stream)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
+
     if (capture_is_active() && driver && capture_includes(driver, stream))
         return NULL;
     return graph_memory_enter(handle);
@@ -75,8 +77,10 @@ static bool relieve(const struct graph_memory *body)
 {
     bool relieved = false;
     int last = PLACE_HERE;
+
     for (size_t i = 0; i < body->count; i++) {
         const struct graph_memory_node *node = &body->node[i];
+
         if (node->bytes && node->place != last)
             relieved |= pooled_relieve_at(node->place);
         last = node->bytes ? node->place : last;
@@ -91,6 +95,7 @@ static CUresult driver_launch(const struct driver_functions *driver,
     for (int attempt = 0;; attempt++) {
         CUresult result = body && graph_memory_is_refused(driver, body) ? CUDA_ERROR_OUT_OF_MEMORY
                                                                         : real(handle, stream);
+
         if (!body || attempt == RELIEFS_MAX || result != CUDA_ERROR_OUT_OF_MEMORY || !relieve(body))
             return result;
     }
@@ -101,6 +106,7 @@ static CUresult driver_launch_hook(enum hook_id hook, __typeof__(cuGraphLaunch) 
                                    CUstream meant)
 {
     struct call call;
+
     if (!real)
         return MISSING_DRIVER;
     if (!graph_memory_is_noticed() || shim_mode() == SHIM_OFF)
@@ -120,6 +126,7 @@ static CUresult driver_launch_hook(enum hook_id hook, __typeof__(cuGraphLaunch) 
 CUresult cuGraphLaunch(CUgraphExec hGraphExec, CUstream stream)
 {
     const struct driver_functions *real = real_driver();
+
     return driver_launch_hook(HOOK_cuGraphLaunch, real ? real->cuGraphLaunch : NULL,
                               __builtin_return_address(0), hGraphExec, stream, stream);
 }
@@ -127,6 +134,7 @@ CUresult cuGraphLaunch(CUgraphExec hGraphExec, CUstream stream)
 CUresult cuGraphLaunch_ptsz(CUgraphExec hGraphExec, CUstream stream)
 {
     const struct driver_functions *real = real_driver();
+
     return driver_launch_hook(HOOK_cuGraphLaunch_ptsz, real ? real->cuGraphLaunch_ptsz : NULL,
                               __builtin_return_address(0), hGraphExec, stream,
                               stream ? stream : CU_STREAM_PER_THREAD);
@@ -137,6 +145,7 @@ static cudaError_t runtime_launch_hook(enum hook_id hook, __typeof__(cudaGraphLa
                                        cudaStream_t stream, cudaStream_t meant)
 {
     struct call call;
+
     if (!real)
         return MISSING_RUNTIME;
     if (!graph_memory_is_noticed() || !call_begin(&call, hook, code))
@@ -154,6 +163,7 @@ static cudaError_t runtime_launch_hook(enum hook_id hook, __typeof__(cudaGraphLa
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graphExec, cudaStream_t stream)
 {
     const struct runtime_functions *real = CALL_REAL_RUNTIME();
+
     return runtime_launch_hook(HOOK_cudaGraphLaunch, real ? real->cudaGraphLaunch : NULL,
                                __builtin_return_address(0), graphExec, stream, stream);
 }
@@ -161,6 +171,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t graphExec, cudaStream_t stream)
 cudaError_t cudaGraphLaunch_ptsz(cudaGraphExec_t graphExec, cudaStream_t stream)
 {
     const struct runtime_functions *real = CALL_REAL_RUNTIME();
+
     return runtime_launch_hook(HOOK_cudaGraphLaunch_ptsz, real ? real->cudaGraphLaunch_ptsz : NULL,
                                __builtin_return_address(0), graphExec, stream,
                                stream ? stream : cudaStreamPerThread);
@@ -206,6 +217,7 @@ INSTANTIATE(cuGraphInstantiateWithParams_ptsz,
 CUresult cuGraphExecDestroy(CUgraphExec hGraphExec)
 {
     const struct driver_functions *real = real_driver();
+
     if (!real || !real->cuGraphExecDestroy)
         return MISSING_DRIVER;
     if (graph_memory_is_noticed() && shim_mode() != SHIM_OFF)

@@ -12,6 +12,7 @@ static CUcontext primary_of(const struct driver_functions *driver, CUcontext han
 {
     CUcontext primary = NULL, popped;
     CUdevice device;
+
     if (REAL_ASK(driver->cuCtxPushCurrent_v2(handle)) != CUDA_SUCCESS)
         return NULL;
     if (REAL_ASK(driver->cuCtxGetDevice(&device)) == CUDA_SUCCESS &&
@@ -24,6 +25,7 @@ static CUcontext primary_of(const struct driver_functions *driver, CUcontext han
 CUresult cuCtxFromGreenCtx(CUcontext *pContext, CUgreenCtx hCtx)
 {
     const struct driver_functions *real = real_driver();
+
     if (!real || !real->cuCtxFromGreenCtx)
         return MISSING_DRIVER;
     CUresult result = real->cuCtxFromGreenCtx(pContext, hCtx);
@@ -42,6 +44,7 @@ CUresult cuGreenCtxDestroy(CUgreenCtx hCtx)
     const struct driver_functions *real = real_driver();
     CUcontext handle = NULL;
     CUdevice device = 0;
+
     if (!real || !real->cuGreenCtxDestroy)
         return MISSING_DRIVER;
     int saved_errno = errno;

@@ -74,6 +74,7 @@ static void export_find(struct export_call *made)
 {
     struct pool *pool;
     int error = guarded_range_get(made->address, &made->block);
+
     if (error == -ENOENT)
         return;
     if (vmm_context_at(made->address)) {
@@ -85,6 +86,7 @@ static void export_find(struct export_call *made)
         made->address = 0;
     } else if (error == 0) {
         const struct context *context = context_of_pool(pool);
+
         made->context = context ? context->number : 0;
         made->pooled = true;
         made->address = made->block.segment_address;
@@ -94,6 +96,7 @@ static void export_find(struct export_call *made)
 static struct export_call export_of(uint64_t address, const void *ret_handle)
 {
     struct export_call made = {.address = address};
+
     if (shim_mode() != SHIM_POOL || !ret_handle)
         return made;
     gate_enter();
@@ -114,6 +117,7 @@ static bool export_finish(const struct export_call *made, CUipcMemHandle *handle
         .offset = made->block.address - made->block.segment_address,
         .bytes = made->block.requested_bytes,
     };
+
     if (!made->pooled || (!block.offset && exports_segments()))
         return true;
     bool claimed = claim_add(made->block.address, CLAIM_EXPORTED);
@@ -130,6 +134,7 @@ cudaError_t cudaIpcGetMemHandle(cudaIpcMemHandle_t *handle, void *devPtr)
 {
     struct call call;
     const struct runtime_functions *real = CALL_REAL_RUNTIME();
+
     if (!real || !real->cudaIpcGetMemHandle)
         return MISSING_RUNTIME;
     if (!call_begin(&call, HOOK_cudaIpcGetMemHandle, __builtin_return_address(0)))
@@ -149,6 +154,7 @@ static CUresult export_really(const struct driver_functions *real, CUipcMemHandl
     CUresult result = real->cuIpcGetMemHandle(handle, address);
     bool mapped = is_not_its_own(result) && handle && mode_now() == SHIM_POOL &&
                   vmm_context_at(address);
+
     return mapped ? ipc_export_mapped(real, address, handle) : result;
 }
 
@@ -156,6 +162,7 @@ CUresult cuIpcGetMemHandle(CUipcMemHandle *pHandle, CUdeviceptr dptr)
 {
     struct call call;
     const struct driver_functions *real = CALL_REAL_DRIVER();
+
     if (!real || !real->cuIpcGetMemHandle)
         return MISSING_DRIVER;
     if (!call_begin(&call, HOOK_cuIpcGetMemHandle, __builtin_return_address(0)))
@@ -183,6 +190,7 @@ static struct opening opening_of(const void *handle)
 {
     struct opening opening = {0};
     struct ipc_pages pages;
+
     memcpy(&opening.given, handle, sizeof(opening.given));
     opening.inside = ipc_board_look_up(&opening.given, &opening.block) == 0;
     opening.mapped = opening.inside && ipc_pages_parse(&opening.block.allocation, &pages);
@@ -198,6 +206,7 @@ static uint64_t allocation_bytes(const struct driver_functions *driver, uint64_t
 {
     CUdeviceptr begin = 0;
     size_t bytes = 0;
+
     if (!driver || !driver->cuMemGetAddressRange_v2 ||
         REAL_ASK(driver->cuMemGetAddressRange_v2(&begin, &bytes, base)) != CUDA_SUCCESS)
         return 0;
@@ -236,6 +245,7 @@ static bool opening_finish(struct opening *opening, uint64_t base, uint64_t *ret
     struct ipc_block now;
     bool fits = ipc_block_fits(&opening->block, import.base_bytes);
     bool stands = !opening->inside || (fits && ipc_board_look_up(&opening->given, &now) == 0);
+
     if (!fits)
         import.bytes = 0;
     opening->block.bytes = import.bytes ? import.bytes : import.base_bytes;
@@ -253,6 +263,7 @@ static bool opening_finish(struct opening *opening, uint64_t base, uint64_t *ret
 static CUipcMemHandle refused_of(const struct opening *opening)
 {
     CUipcMemHandle handle = opening->given;
+
     if (opening->mapped)
         ipc_token_make(&(struct ipc_token){0}, &handle);
     return handle;
@@ -266,6 +277,7 @@ static void record_opening(const struct call *call, const struct opening *openin
         .outcome = TRACE_OUTCOME_PASSED,
         .address = address,
     };
+
     if (result != 0) {
         record_allocate_refused(call, &block, result);
         return;
@@ -284,6 +296,7 @@ cudaError_t cudaIpcOpenMemHandle(void **devPtr, cudaIpcMemHandle_t handle, unsig
     uint64_t address = 0;
     void *opened = NULL;
     const struct runtime_functions *real = CALL_REAL_RUNTIME();
+
     if (!real || !real->cudaIpcOpenMemHandle)
         return MISSING_RUNTIME;
     if (!call_begin(&call, HOOK_cudaIpcOpenMemHandle, __builtin_return_address(0)))
@@ -296,6 +309,7 @@ cudaError_t cudaIpcOpenMemHandle(void **devPtr, cudaIpcMemHandle_t handle, unsig
             *devPtr = (void *)(uintptr_t)address;
         } else {
             CUipcMemHandle refused = refused_of(&opening);
+
             memcpy(&real_handle, &refused, sizeof(real_handle));
             result = real->cudaIpcOpenMemHandle(devPtr, real_handle, flags);
         }
@@ -314,6 +328,7 @@ static CUresult open_really(driver_open *open, CUdeviceptr *ret_pointer, CUipcMe
 {
     const struct driver_functions *driver = real_driver_if_loaded();
     CUresult result = open(ret_pointer, handle, flags);
+
     if (result == CUDA_ERROR_OUT_OF_MEMORY && pooled_relieve(driver))
         result = open(ret_pointer, handle, flags);
     bool valid = ret_pointer && flags == CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS;
@@ -331,6 +346,7 @@ static CUresult driver_open_hook(enum hook_id hook, driver_open *open, const voi
     struct call call;
     uint64_t address = 0;
     CUdeviceptr opened = 0;
+
     if (!open)
         return MISSING_DRIVER;
     bool outer = call_begin(&call, hook, code);
@@ -353,6 +369,7 @@ static CUresult driver_open_hook(enum hook_id hook, driver_open *open, const voi
 CUresult cuIpcOpenMemHandle(CUdeviceptr *pdptr, CUipcMemHandle handle, unsigned int flags)
 {
     const struct driver_functions *real = CALL_REAL_DRIVER();
+
     return driver_open_hook(HOOK_cuIpcOpenMemHandle, real ? real->cuIpcOpenMemHandle : NULL,
                             __builtin_return_address(0), pdptr, handle, flags);
 }
@@ -360,6 +377,7 @@ CUresult cuIpcOpenMemHandle(CUdeviceptr *pdptr, CUipcMemHandle handle, unsigned 
 CUresult cuIpcOpenMemHandle_v2(CUdeviceptr *pdptr, CUipcMemHandle handle, unsigned int flags)
 {
     const struct driver_functions *real = CALL_REAL_DRIVER();
+
     return driver_open_hook(HOOK_cuIpcOpenMemHandle_v2, real ? real->cuIpcOpenMemHandle_v2 : NULL,
                             __builtin_return_address(0), pdptr, handle, flags);
 }
@@ -369,13 +387,14 @@ static void closed(const struct call *call, uint64_t address, const struct ledge
                    int result)
 {
     struct ipc_import gone;
+
     if (result == 0 && ipc_import_closed(address, &gone) && gone.synchronous)
-        sync_memops_end(&(struct range){.kind = RANGE_BLOCK,
-                                        .imported = true,
-                                        .mapped = gone.mapped,
-                                        .base = gone.address,
-                                        .bytes = gone.bytes,
-                                        .allocation = gone.base},
+        sync_memops_end(&(struct address_range){.kind = RANGE_BLOCK,
+                                                .imported = true,
+                                                .mapped = gone.mapped,
+                                                .base = gone.address,
+                                                .bytes = gone.bytes,
+                                                .allocation = gone.base},
                         ipc_import_mapped(gone.base));
     pooled_foreign_freed(call, TRACE_MEMORY_IMPORTED, address, NULL, entry, result);
 }
@@ -384,6 +403,7 @@ cudaError_t cudaIpcCloseMemHandle(void *devPtr)
 {
     struct call call;
     const struct runtime_functions *real = CALL_REAL_RUNTIME();
+
     if (!real || !real->cudaIpcCloseMemHandle)
         return MISSING_RUNTIME;
     if (!call_begin(&call, HOOK_cudaIpcCloseMemHandle, __builtin_return_address(0)))
@@ -400,6 +420,7 @@ CUresult cuIpcCloseMemHandle(CUdeviceptr dptr)
 {
     struct call call;
     const struct driver_functions *real = CALL_REAL_DRIVER();
+
     if (!real || !real->cuIpcCloseMemHandle)
         return MISSING_DRIVER;
     if (!call_begin(&call, HOOK_cuIpcCloseMemHandle, __builtin_return_address(0)))

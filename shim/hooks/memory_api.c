@@ -24,12 +24,14 @@ static int device_current(void)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
     const struct context *context = driver ? context_current(driver) : NULL;
+
     return context ? context->device : EVERY_DEVICE;
 }
 
 static int pools_visit(pool_visit *visit, void *state)
 {
     int error = CUPOOL_NO_POOL, answer = 0;
+
     if (shim_mode() != SHIM_POOL)
         return error;
     int device = device_current();
@@ -52,6 +54,7 @@ static int pool_visit_trim(struct pool *pool, void *state)
     struct pool_memory memory;
     size_t returned = 0;
     int error = pool_trim(pool, trim->keep_bytes, &returned);
+
     trim->returned_bytes += returned;
     pool_memory_get(pool, &memory);
     trim->keep_bytes -= memory.free_bytes < trim->keep_bytes ? memory.free_bytes : trim->keep_bytes;
@@ -63,6 +66,7 @@ long long cupool_trim(unsigned long long keep_bytes)
     struct trim trim = {.keep_bytes = keep_bytes};
     int saved_errno = errno;
     int error = pools_visit(pool_visit_trim, &trim);
+
     errno = saved_errno;
     return error < 0 ? error : (long long)trim.returned_bytes;
 }
@@ -71,6 +75,7 @@ static int pool_visit_defragment(struct pool *pool, void *state)
 {
     uint64_t *sum_bytes = state, moved_bytes = 0;
     int error = pool_defragment(pool, &moved_bytes);
+
     *sum_bytes += moved_bytes;
     return error;
 }
@@ -80,6 +85,7 @@ long long cupool_defragment(void)
     uint64_t moved_bytes = 0;
     int saved_errno = errno;
     int error = pools_visit(pool_visit_defragment, &moved_bytes);
+
     errno = saved_errno;
     return error < 0 ? error : (long long)moved_bytes;
 }
@@ -89,6 +95,7 @@ static int pool_visit_stats(struct pool *pool, void *state)
     struct cupool_pool_stats *sum = state;
     struct pool_memory memory;
     struct pool_statistics figures;
+
     pool_memory_get(pool, &memory);
     pool_statistics_get(pool, &figures);
     sum->reserved_bytes += memory.reserved_bytes;
@@ -117,6 +124,7 @@ int cupool_pool_stats(struct cupool_pool_stats *ret_stats)
     struct cupool_pool_stats sum = {0};
     int saved_errno = errno;
     int error = ret_stats ? pools_visit(pool_visit_stats, &sum) : -EINVAL;
+
     errno = saved_errno;
     if (error == 0)
         *ret_stats = sum;

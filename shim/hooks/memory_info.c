@@ -18,6 +18,7 @@ static size_t smaller(size_t a, size_t b)
 static void adjust(const struct driver_functions *driver, size_t *free_bytes, size_t *total_bytes)
 {
     struct context *context = driver ? context_current(driver) : NULL;
+
     if (!context)
         context =
             context_last(); /* the driver answered for some context, and this is the likeliest */
@@ -39,6 +40,7 @@ static void answered(const struct call *call, int result, size_t *ret_free, size
 {
     const struct driver_functions *driver = real_driver_if_loaded();
     size_t free_bytes, total_bytes;
+
     if (result != 0)
         return;
     if (ret_free && ret_total) {
@@ -59,6 +61,7 @@ static void answered(const struct call *call, int result, size_t *ret_free, size
 CUresult cuDeviceTotalMem_v2(size_t *bytes, CUdevice dev)
 {
     const struct driver_functions *real = real_driver();
+
     if (!real || !real->cuDeviceTotalMem_v2)
         return MISSING_DRIVER;
     CUresult result = real->cuDeviceTotalMem_v2(bytes, dev);
@@ -73,6 +76,7 @@ cudaError_t cudaMemGetInfo(size_t *ret_free, size_t *ret_total)
 {
     struct call call;
     const struct runtime_functions *real = CALL_REAL_RUNTIME();
+
     if (!real || !real->cudaMemGetInfo)
         return MISSING_RUNTIME;
     if (!call_begin(&call, HOOK_cudaMemGetInfo, __builtin_return_address(0)))
@@ -88,6 +92,7 @@ CUresult cuMemGetInfo_v2(size_t *ret_free, size_t *ret_total)
 {
     struct call call;
     const struct driver_functions *real = CALL_REAL_DRIVER();
+
     if (!real || !real->cuMemGetInfo_v2)
         return MISSING_DRIVER;
     if (!call_begin(&call, HOOK_cuMemGetInfo_v2, __builtin_return_address(0)))

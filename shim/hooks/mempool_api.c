@@ -9,6 +9,7 @@
 static void record_trim(const struct call *call, CUmemoryPool pool, uint64_t before, int result)
 {
     uint64_t after = result == 0 && call->writer ? mempool_reserved_bytes(pool) : before;
+
     if (result == 0)
         record_mempool_trim(call, pool, before > after ? before - after : 0);
 }
@@ -17,6 +18,7 @@ cudaError_t cudaMemPoolTrimTo(cudaMemPool_t memPool, size_t minBytesToKeep)
 {
     struct call call;
     const struct runtime_functions *real = CALL_REAL_RUNTIME();
+
     if (!real || !real->cudaMemPoolTrimTo)
         return MISSING_RUNTIME;
     if (!call_begin(&call, HOOK_cudaMemPoolTrimTo, __builtin_return_address(0)))
@@ -32,6 +34,7 @@ CUresult cuMemPoolTrimTo(CUmemoryPool pool, size_t minBytesToKeep)
 {
     struct call call;
     const struct driver_functions *real = CALL_REAL_DRIVER();
+
     if (!real || !real->cuMemPoolTrimTo)
         return MISSING_DRIVER;
     if (!call_begin(&call, HOOK_cuMemPoolTrimTo, __builtin_return_address(0)))

@@ -60,6 +60,7 @@ static _Thread_local struct stack stack;
 static void narrow(char *text, size_t text_bytes, const wchar_t *wide)
 {
     size_t used = 0;
+
     for (; wide && *wide && used + 1 < text_bytes; wide++)
         text[used++] = *wide > 0 && *wide < 128 ? (char)*wide : '?';
     text[used] = 0;
@@ -68,6 +69,7 @@ static void narrow(char *text, size_t text_bytes, const wchar_t *wide)
 static void copy(char *text, size_t text_bytes, const char *from)
 {
     size_t length = from ? safe_text_cut(from, text_bytes - 1) : 0;
+
     if (length)
         memcpy(text, from, length);
     text[length] = 0;
@@ -77,6 +79,7 @@ static void copy(char *text, size_t text_bytes, const char *from)
 static struct text *text_keep(struct text *texts, atomic_uint *count, unsigned room)
 {
     unsigned place = atomic_load(count);
+
     do
         if (place >= room)
             return NULL;
@@ -89,6 +92,7 @@ static uint32_t name_of(struct trace_writer *writer, const void *domain, const c
 {
     char name[PHASE_NAME_BYTES];
     const struct text *of = domain;
+
     if (!of || !of->text[0])
         return phases_name(writer, message);
     snprintf(name, sizeof(name), "%s: %s", of->text, message);
@@ -100,6 +104,7 @@ static uint32_t name_of_event(struct trace_writer *writer, const void *domain,
                               const nvtxEventAttributes_t *event)
 {
     char wide[PART_BYTES];
+
     if (!event || !event->message.ascii)
         return name_of(writer, domain, "unnamed");
     switch (event->messageType) {
@@ -147,6 +152,7 @@ static int pop(struct trace_writer *writer, const void *domain)
 static nvtxRangeId_t start(struct trace_writer *writer, uint32_t name)
 {
     uint64_t id = atomic_fetch_add(&started_count, 1) + 1;
+
     phases_emit(writer, TRACE_PHASE_BEGIN, TRACE_PHASE_SOURCE_NVTX, name, 0);
     atomic_store(&started[id % STARTED], name);
     return id;
@@ -155,6 +161,7 @@ static nvtxRangeId_t start(struct trace_writer *writer, uint32_t name)
 static void end(struct trace_writer *writer, nvtxRangeId_t id)
 {
     uint64_t last = atomic_load(&started_count);
+
     if (id == 0 || id > last || last - id >= STARTED)
         return;
     phases_emit(writer, TRACE_PHASE_END, TRACE_PHASE_SOURCE_NVTX,
@@ -187,6 +194,7 @@ static void end(struct trace_writer *writer, nvtxRangeId_t id)
 static uint32_t name_of_wide(struct trace_writer *writer, const wchar_t *message)
 {
     char text[PART_BYTES];
+
     narrow(text, sizeof(text), message);
     return phases_name(writer, text);
 }
@@ -218,6 +226,7 @@ ENTRY(int, domain_pop, (nvtxDomainHandle_t domain), NVTX_NO_PUSH_POP_TRACKING, p
 static nvtxDomainHandle_t domain_create(const char *name)
 {
     struct text *domain = text_keep(domains, &domain_count, DOMAINS);
+
     if (domain)
         copy(domain->text, sizeof(domain->text), name);
     return (nvtxDomainHandle_t)domain;
@@ -226,6 +235,7 @@ static nvtxDomainHandle_t domain_create(const char *name)
 static nvtxDomainHandle_t domain_create_wide(const wchar_t *name)
 {
     struct text *domain = text_keep(domains, &domain_count, DOMAINS);
+
     if (domain)
         narrow(domain->text, sizeof(domain->text), name);
     return (nvtxDomainHandle_t)domain;
@@ -234,6 +244,7 @@ static nvtxDomainHandle_t domain_create_wide(const wchar_t *name)
 static nvtxStringHandle_t string_register(nvtxDomainHandle_t domain, const char *text)
 {
     struct text *string = text_keep(strings, &string_count, STRINGS);
+
     if (string)
         copy(string->text, sizeof(string->text), text);
     return (nvtxStringHandle_t)string;
@@ -242,6 +253,7 @@ static nvtxStringHandle_t string_register(nvtxDomainHandle_t domain, const char 
 static nvtxStringHandle_t string_register_wide(nvtxDomainHandle_t domain, const wchar_t *text)
 {
     struct text *string = text_keep(strings, &string_count, STRINGS);
+
     if (string)
         narrow(string->text, sizeof(string->text), text);
     return (nvtxStringHandle_t)string;
@@ -286,6 +298,7 @@ static void attach(const NvtxExportTableCallbacks *callbacks, NvtxCallbackModule
 {
     NvtxFunctionTable table = NULL;
     unsigned count = 0;
+
     if (!callbacks->GetModuleFunctionTable(module, &table, &count) || !table)
         return;
     for (; entries->function; entries++)
@@ -298,6 +311,7 @@ int InitializeInjectionNvtx2(NvtxGetExportTableFunc_t get_table)
     int saved_errno = errno;
     const NvtxExportTableCallbacks *callbacks = get_table ? get_table(NVTX_ETID_CALLBACKS) : NULL;
     bool wanted = callbacks && phases_writer() && shim_options()->nvtx == OPTION_NVTX_AUTO;
+
     if (wanted) {
         attach(callbacks, NVTX_CB_MODULE_CORE, core);
         attach(callbacks, NVTX_CB_MODULE_CORE2, core2);

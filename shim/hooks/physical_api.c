@@ -40,6 +40,7 @@ static struct record_block block_of(const struct physical_facts *facts)
 static void record_gone(const struct call *call, const struct physical_facts *facts)
 {
     struct record_block block = block_of(facts);
+
     if (facts->id)
         record_free(call, &block);
 }
@@ -47,6 +48,7 @@ static void record_gone(const struct call *call, const struct physical_facts *fa
 static void record_made(const struct call *call, const struct physical_facts *facts)
 {
     struct record_block block = block_of(facts);
+
     record_allocate(call, &block);
 }
 
@@ -60,6 +62,7 @@ static CUresult create(const struct driver_functions *real, CUmemGenericAllocati
         CUresult result = limit_admits_at(real, TRACE_MEMORY_PHYSICAL, place, size)
                               ? real->cuMemCreate(handle, size, prop, flags)
                               : CUDA_ERROR_OUT_OF_MEMORY;
+
         if (attempt == RELIEFS_MAX || result != CUDA_ERROR_OUT_OF_MEMORY ||
             !pooled_relieve_at(place))
             return result;
@@ -71,6 +74,7 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle *handle, size_t size,
 {
     struct call call;
     const struct driver_functions *real = CALL_REAL_DRIVER();
+
     if (!real || !real->cuMemCreate)
         return MISSING_DRIVER;
     bool outer = call_begin(&call, HOOK_cuMemCreate, __builtin_return_address(0));
@@ -87,6 +91,7 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle *handle, size_t size,
             record_made(&call, &facts);
     } else if (result != CUDA_SUCCESS) {
         struct record_block block = block_of(&facts);
+
         block.place = place;
         record_allocate_refused(&call, &block, (int)result);
     }
@@ -100,6 +105,7 @@ static void record_released(const struct call *call, const struct physical_relea
 {
     struct physical_facts facts = physical_release_end(release, result == 0);
     struct record_block block = block_of(&facts);
+
     if (result == 0)
         record_gone(call, &facts);
     else if (facts.id)
@@ -112,6 +118,7 @@ CUresult cuMemRelease(CUmemGenericAllocationHandle handle)
 {
     struct call call;
     const struct driver_functions *real = CALL_REAL_DRIVER();
+
     if (!real || !real->cuMemRelease)
         return MISSING_DRIVER;
     if (!call_begin(&call, HOOK_cuMemRelease, __builtin_return_address(0)))
@@ -135,6 +142,7 @@ CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *handle, void 
 {
     struct call call;
     const struct driver_functions *real = CALL_REAL_DRIVER();
+
     if (!real || !real->cuMemRetainAllocationHandle)
         return MISSING_DRIVER;
     if (!call_begin(&call, HOOK_cuMemRetainAllocationHandle, __builtin_return_address(0)))
@@ -152,6 +160,7 @@ CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *handle, void 
 static uint64_t mix(uint64_t hash, const void *bytes, size_t count)
 {
     const unsigned char *byte = bytes;
+
     for (size_t i = 0; i < count; i++)
         hash = (hash ^ byte[i]) * UINT64_C(1099511628211); /* FNV-1a */
     return hash;
@@ -166,6 +175,7 @@ static uint64_t share_key(CUmemAllocationHandleType type, const void *shareable,
 {
     uint64_t hash = mix(UINT64_C(14695981039346656037), &type, sizeof(type));
     struct stat file;
+
     if (type == CU_MEM_HANDLE_TYPE_FABRIC)
         return shareable ? mix(hash, shareable, sizeof(CUmemFabricHandle)) : 0;
     if (type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR || fstat(descriptor, &file) != 0)
@@ -181,6 +191,7 @@ CUresult cuMemExportToShareableHandle(void *shareableHandle, CUmemGenericAllocat
 {
     struct call call;
     const struct driver_functions *real = CALL_REAL_DRIVER();
+
     if (!real || !real->cuMemExportToShareableHandle)
         return MISSING_DRIVER;
     if (!call_begin(&call, HOOK_cuMemExportToShareableHandle, __builtin_return_address(0)))
@@ -189,6 +200,7 @@ CUresult cuMemExportToShareableHandle(void *shareableHandle, CUmemGenericAllocat
                                                          flags);
     if (result == CUDA_SUCCESS && pooled_accounts(&call)) {
         bool is_file = handleType == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+
         physical_exported(
             handle, share_key(handleType, shareableHandle, is_file ? *(int *)shareableHandle : -1));
     }
@@ -202,6 +214,7 @@ CUresult cuMemImportFromShareableHandle(CUmemGenericAllocationHandle *handle, vo
     struct call call;
     struct physical_facts facts;
     const struct driver_functions *real = CALL_REAL_DRIVER();
+
     if (!real || !real->cuMemImportFromShareableHandle)
         return MISSING_DRIVER;
     if (!call_begin(&call, HOOK_cuMemImportFromShareableHandle, __builtin_return_address(0)))
@@ -237,6 +250,7 @@ CUresult cuMemMap(CUdeviceptr ptr, size_t size, size_t offset, CUmemGenericAlloc
     struct call call;
     struct physical_facts facts, gone;
     const struct driver_functions *real = CALL_REAL_DRIVER();
+
     if (!real || !real->cuMemMap)
         return MISSING_DRIVER;
     bool outer = call_begin(&call, HOOK_cuMemMap, __builtin_return_address(0));
@@ -262,6 +276,7 @@ static void record_kept(const struct call *call, const struct mapping *was, uint
 {
     struct record_block block = mapping_block(address, end - address,
                                               physical_of_mapping(was).device);
+
     if (address < end)
         record_allocate(call, &block);
 }
@@ -272,6 +287,7 @@ static void record_unmapped(const struct call *call, struct mapping *taken, uint
 {
     struct record_block block = mapping_block(taken->address, taken->bytes,
                                               physical_of_mapping(taken).device);
+
     record_free(call, &block);
     record_kept(call, taken, taken->address, address);
     record_kept(call, taken, address + bytes, taken->address + taken->bytes);
@@ -284,6 +300,7 @@ static void record_not_unmapped(const struct call *call, uint64_t address, struc
 {
     bool known = taken && taken->address == address;
     struct record_block block = mapping_block(address, known ? taken->bytes : 0, LEDGER_HOST);
+
     physical_unmap_undo(taken);
     if (known)
         record_free_refused(call, &block, result);
@@ -295,6 +312,7 @@ CUresult cuMemUnmap(CUdeviceptr ptr, size_t size)
 {
     struct call call;
     const struct driver_functions *real = CALL_REAL_DRIVER();
+
     if (!real || !real->cuMemUnmap)
         return MISSING_DRIVER;
     if (!call_begin(&call, HOOK_cuMemUnmap, __builtin_return_address(0)))
@@ -306,6 +324,7 @@ CUresult cuMemUnmap(CUdeviceptr ptr, size_t size)
         record_not_unmapped(&call, ptr, taken, (int)result);
     while (taken && result == CUDA_SUCCESS) {
         struct mapping *next = taken->next[0];
+
         record_unmapped(&call, taken, ptr, size);
         taken = next;
     }
@@ -316,6 +335,7 @@ CUresult cuMemUnmap(CUdeviceptr ptr, size_t size)
 CUresult cuMemSetAccess(CUdeviceptr ptr, size_t size, const CUmemAccessDesc *desc, size_t count)
 {
     const struct driver_functions *real = real_driver();
+
     if (!real || !real->cuMemSetAccess)
         return MISSING_DRIVER;
     return real->cuMemSetAccess(shim_mode() == SHIM_OFF ? ptr : not_pooled(ptr), size, desc, count);
@@ -324,6 +344,7 @@ CUresult cuMemSetAccess(CUdeviceptr ptr, size_t size, const CUmemAccessDesc *des
 CUresult cuMemGetAccess(unsigned long long *flags, const CUmemLocation *location, CUdeviceptr ptr)
 {
     const struct driver_functions *real = real_driver();
+
     if (!real || !real->cuMemGetAccess)
         return MISSING_DRIVER;
     return real->cuMemGetAccess(flags, location, shim_mode() == SHIM_OFF ? ptr : not_pooled(ptr));

@@ -20,21 +20,22 @@
 #include "shim/context/thread_state.h"
 
 /* Returns the range that the program sees. */
-static struct range range_seen(uint64_t address)
+static struct address_range range_seen(uint64_t address)
 {
-    struct range range = range_of(address);
+    struct address_range range = address_range_of(address);
     bool segment = shim_options()->ipc_range == OPTION_IPC_RANGE_SEGMENT;
+
     if (segment && range.kind == RANGE_HOLE)
         range.kind = RANGE_DRIVER;
     return range;
 }
 
-static bool segment_counts(const struct range *range)
+static bool segment_counts(const struct address_range *range)
 {
     return !range->imported && shim_options()->ipc_range == OPTION_IPC_RANGE_SEGMENT;
 }
 
-static CUdeviceptr asked_about(const struct range *range, CUdeviceptr address)
+static CUdeviceptr asked_about(const struct address_range *range, CUdeviceptr address)
 {
     return range->kind == RANGE_HOLE ? RANGE_NOWHERE : address;
 }
@@ -42,9 +43,10 @@ static CUdeviceptr asked_about(const struct range *range, CUdeviceptr address)
 CUresult cuMemGetAddressRange_v2(CUdeviceptr *pbase, size_t *psize, CUdeviceptr dptr)
 {
     const struct driver_functions *real = real_driver();
+
     if (!real || !real->cuMemGetAddressRange_v2)
         return MISSING_DRIVER;
-    struct range range = range_seen(dptr);
+    struct address_range range = range_seen(dptr);
     CUresult result = real->cuMemGetAddressRange_v2(pbase, psize, asked_about(&range, dptr));
     if (result != CUDA_SUCCESS || range.kind != RANGE_BLOCK || segment_counts(&range))
         return result;
@@ -56,10 +58,11 @@ CUresult cuMemGetAddressRange_v2(CUdeviceptr *pbase, size_t *psize, CUdeviceptr 
 }
 
 /* Answers as for a driver allocation where the driver answered for a mapping. */
-static void answer_mapped(const struct range *range, CUpointer_attribute attribute, void *data)
+static void answer_mapped(const struct address_range *range, CUpointer_attribute attribute,
+                          void *data)
 {
     switch ((int)attribute) {
-    case CU_POINTER_ATTRIBUTE_CONTEXT: *(CUcontext *)data = range_handle(range); break;
+    case CU_POINTER_ATTRIBUTE_CONTEXT: *(CUcontext *)data = address_range_handle(range); break;
     case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES: *(uint64_t *)data = 0; break;
     case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
         *(bool *)data = !range->imported && vmm_may_export(range->base);
@@ -69,9 +72,10 @@ static void answer_mapped(const struct range *range, CUpointer_attribute attribu
 }
 
 /* Replaces the answer for the segment by that for the block; `data` holds the former. */
-static CUresult answer(const struct range *range, CUpointer_attribute attribute, void *data)
+static CUresult answer(const struct address_range *range, CUpointer_attribute attribute, void *data)
 {
     uint64_t id;
+
     if (range->kind != RANGE_BLOCK)
         return CUDA_SUCCESS;
     if (attribute == CU_POINTER_ATTRIBUTE_SYNC_MEMOPS) {
@@ -89,7 +93,7 @@ static CUresult answer(const struct range *range, CUpointer_attribute attribute,
     case CU_POINTER_ATTRIBUTE_MAPPING_SIZE: *(size_t *)data = range->bytes; break;
     case CU_POINTER_ATTRIBUTE_BUFFER_ID:
     case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID:
-        if (range_id(range, &id) < 0)
+        if (address_range_id(range, &id) < 0)
             return CUDA_ERROR_OUT_OF_MEMORY;
         *(unsigned long long *)data = id;
         break;
@@ -101,9 +105,10 @@ static CUresult answer(const struct range *range, CUpointer_attribute attribute,
 CUresult cuPointerGetAttribute(void *data, CUpointer_attribute attribute, CUdeviceptr ptr)
 {
     const struct driver_functions *real = real_driver();
+
     if (!real || !real->cuPointerGetAttribute)
         return MISSING_DRIVER;
-    struct range range = range_seen(ptr);
+    struct address_range range = range_seen(ptr);
     CUresult result = real->cuPointerGetAttribute(data, attribute, asked_about(&range, ptr));
     return result == CUDA_SUCCESS ? answer(&range, attribute, data) : result;
 }
@@ -112,9 +117,10 @@ CUresult cuPointerGetAttributes(unsigned int numAttributes, CUpointer_attribute 
                                 void **data, CUdeviceptr ptr)
 {
     const struct driver_functions *real = real_driver();
+
     if (!real || !real->cuPointerGetAttributes)
         return MISSING_DRIVER;
-    struct range range = range_seen(ptr);
+    struct address_range range = range_seen(ptr);
     CUresult result = real->cuPointerGetAttributes(numAttributes, attributes, data,
                                                    asked_about(&range, ptr));
     for (unsigned int i = 0; result == CUDA_SUCCESS && i < numAttributes; i++)
@@ -125,9 +131,10 @@ CUresult cuPointerGetAttributes(unsigned int numAttributes, CUpointer_attribute 
 CUresult cuPointerSetAttribute(const void *value, CUpointer_attribute attribute, CUdeviceptr ptr)
 {
     const struct driver_functions *real = real_driver();
+
     if (!real || !real->cuPointerSetAttribute)
         return MISSING_DRIVER;
-    struct range range = range_of(ptr);
+    struct address_range range = address_range_of(ptr);
     if (range.kind != RANGE_BLOCK || !value || attribute != CU_POINTER_ATTRIBUTE_SYNC_MEMOPS)
         return real->cuPointerSetAttribute(value, attribute, asked_about(&range, ptr));
     int saved_errno = errno;

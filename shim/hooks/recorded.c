@@ -9,6 +9,7 @@
  */
 #include <string.h>
 
+#include "cupti/base/likely.h"
 #include "shim/backend/idle.h"
 #include "shim/memory/array_size.h"
 #include "shim/hooks/call.h"
@@ -132,6 +133,7 @@
 static __attribute__((noinline, cold)) void result_observe(int result)
 {
     int saved_errno = errno;
+
     context_observe_result((CUresult)result);
     fault_settle();
     errno = saved_errno;
@@ -145,7 +147,7 @@ static __attribute__((noinline, cold)) void result_observe(int result)
         if (!real || !real->name)                                                                  \
             return MISSING_##family;                                                               \
         RESULT_##family result = real->name args;                                                  \
-        if (__builtin_expect(result != 0, 0))                                                      \
+        if (unlikely(result != 0))                                                                 \
             result_observe(result);                                                                \
         idle_look();                                                                               \
         return result;                                                                             \

@@ -24,6 +24,7 @@ static size_t at_least_one(size_t value)
 static size_t levels_bytes(struct cudaExtent extent, size_t element_bits, unsigned int levels)
 {
     size_t elements = 0;
+
     for (unsigned int level = 0; level < at_least_one(levels) && level < 32; level++)
         elements += at_least_one(extent.width >> level) * at_least_one(extent.height >> level) *
                     at_least_one(extent.depth >> level);

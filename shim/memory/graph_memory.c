@@ -37,6 +37,7 @@ static bool node_add(struct graph_memory *body, const struct graph_memory_node *
     if (body->count == body->room) {
         size_t room = body->room ? 2 * body->room : 16;
         struct graph_memory_node *grown = reallocarray(body->node, room, sizeof(*grown));
+
         if (!grown)
             return false;
         body->node = grown;
@@ -56,6 +57,7 @@ static bool node_read(const struct driver_functions *driver, CUgraphNode node, i
     CUgraphNodeType type;
     CUdeviceptr given;
     CUgraph child;
+
     if (REAL_ASK(driver->cuGraphNodeGetType(node, &type)) != CUDA_SUCCESS)
         return false;
     switch (type) {
@@ -82,6 +84,7 @@ static bool graph_read(const struct driver_functions *driver, CUgraph graph, int
                        struct graph_memory *body)
 {
     size_t count = 0;
+
     if (depth == CHILDREN_DEEP ||
         REAL_ASK(driver->cuGraphGetNodes(graph, NULL, &count)) != CUDA_SUCCESS)
         return false;
@@ -113,6 +116,7 @@ static void body_drop_locked(struct graph_memory *body)
 static void exec_remove_locked(CUgraphExec handle)
 {
     struct exec *exec = table_first(&execs, (uint64_t)(uintptr_t)handle);
+
     if (!exec)
         return;
     body_drop_locked(exec->body);
@@ -130,6 +134,7 @@ void graph_memory_exec_made(const struct driver_functions *driver, CUgraphExec h
                             CUgraph graph)
 {
     struct graph_memory *body = driver_tells(driver) ? calloc(1, sizeof(*body)) : NULL;
+
     if (!body)
         return;
     body->references = 1;
@@ -169,8 +174,10 @@ static size_t body_needs(const struct graph_memory *body, int device)
 {
     struct ledger_entry left;
     int64_t now = 0, most = 0;
+
     for (size_t i = 0; i < body->count; i++) {
         const struct graph_memory_node *node = &body->node[i];
+
         if (node->bytes && place_device(node->place) != device)
             continue;
         if (!node->bytes)
@@ -187,8 +194,10 @@ static size_t body_needs(const struct graph_memory *body, int device)
 bool graph_memory_is_refused(const struct driver_functions *driver, const struct graph_memory *body)
 {
     int asked = LEDGER_HOST;
+
     for (size_t i = 0; limit_is_set() && i < body->count; i++) {
         int device = body->node[i].bytes ? place_device(body->node[i].place) : LEDGER_HOST;
+
         if (device == LEDGER_HOST || device == asked)
             continue;
         if (!limit_admits(driver, device, body_needs(body, device)))

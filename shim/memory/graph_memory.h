@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cupti/base/likely.h"
 #include "shim/resolve/real.h"
 
 /** A node that allocates, or (bytes 0) frees. */
@@ -42,7 +43,7 @@ void graph_memory_noticed(void);
 /** True once it was. */
 static inline bool graph_memory_is_noticed(void)
 {
-    return __builtin_expect(atomic_load_explicit(&graph_memory_seen, memory_order_acquire), 0);
+    return unlikely(atomic_load_explicit(&graph_memory_seen, memory_order_acquire));
 }
 
 /** An executable graph was made from a graph, or is about to be destroyed. */

@@ -40,6 +40,7 @@ static inline int guarded_find(uint64_t address, struct pool_block *ret_block,
                                struct pool **ret_pool)
 {
     int error = pool_find(address, ret_block, ret_pool);
+
     if (error == 0 && ret_block)
         guarded_inside(ret_block);
     return error;
@@ -50,6 +51,7 @@ static inline int guarded_range_get(uint64_t address, struct pool_block *ret_blo
 {
     struct pool_block block;
     int error = pool_range_get(address, &block);
+
     if (error < 0)
         return error;
     guarded_inside(&block);

@@ -33,12 +33,14 @@ static enum trace_memory space_of(enum trace_memory memory)
 {
     bool pointer = memory == TRACE_MEMORY_ASYNC || memory == TRACE_MEMORY_HOST_ASYNC ||
                    memory == TRACE_MEMORY_MANAGED || memory == TRACE_MEMORY_IMPORTED;
+
     return pointer ? TRACE_MEMORY_DEVICE : memory;
 }
 
 static struct block *find_locked(enum trace_memory memory, uint64_t address)
 {
     struct block *block = table_first(&blocks, address);
+
     while (block && space_of(block->entry.memory) != space_of(memory))
         block = table_next(block);
     return block;
@@ -62,12 +64,14 @@ void ledger_count(const struct ledger_entry *entry, int sign)
 static struct owner *owner_locked(uint32_t context)
 {
     struct owner *owner = table_first(&owners, context);
+
     return owner ? owner : table_add(&owners, context);
 }
 
 static void own_locked(struct block *block)
 {
     struct owner *owner = block->entry.context ? owner_locked(block->entry.context) : NULL;
+
     if (!owner)
         block->entry.context = 0;
     if (!owner)
@@ -100,6 +104,7 @@ static void remove_locked(struct block *block)
 static void put_locked(const struct ledger_entry *entry)
 {
     struct block *old = find_locked(entry->memory, entry->address);
+
     if (old)
         remove_locked(old);
     struct block *block = table_add(&blocks, entry->address);
@@ -120,6 +125,7 @@ void ledger_put(const struct ledger_entry *entry)
 static bool retain_locked(enum trace_memory memory, uint64_t address)
 {
     struct block *block = find_locked(memory, address);
+
     if (block)
         block->entry.references++;
     return block;

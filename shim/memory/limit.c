@@ -13,6 +13,7 @@
 bool limit_is_set(void)
 {
     const struct option_size *limit = &shim_options()->limit;
+
     return mode_now() == SHIM_POOL && (limit->bytes || limit->device_ppm);
 }
 
@@ -20,6 +21,7 @@ size_t limit_bytes(const struct driver_functions *driver, int device)
 {
     const struct option_size *limit = &shim_options()->limit;
     size_t total;
+
     if (!limit_is_set())
         return SIZE_MAX;
     if (limit->bytes)
@@ -33,6 +35,7 @@ size_t limit_bytes(const struct driver_functions *driver, int device)
 size_t limit_used_bytes(int device)
 {
     size_t used = ledger_device_bytes(device);
+
     for (struct context *context = context_first(); context; context = context_next(context))
         if (context->device == device)
             used += atomic_load_explicit(&context->segment_bytes, memory_order_relaxed);
@@ -43,6 +46,7 @@ bool limit_admits(const struct driver_functions *driver, int device, size_t byte
 {
     size_t limit = limit_bytes(driver, device);
     size_t used = limit == SIZE_MAX ? 0 : limit_used_bytes(device);
+
     return used <= limit && bytes <= limit - used;
 }
 

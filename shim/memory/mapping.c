@@ -7,15 +7,16 @@
 #include <errno.h>
 #include <stddef.h>
 
-#include "shim/memory/slab.h"
+#include "shim/memory/node_cache.h"
 
-static struct slab slab = {.item_bytes = sizeof(struct mapping)};
+static struct node_cache nodes = {.item_bytes = sizeof(struct mapping)};
 static struct mapping head;
 
 static unsigned levels_of(uint64_t address)
 {
     uint64_t bits = address * UINT64_C(0x9e3779b97f4a7c15);
     unsigned levels = 1;
+
     for (bits ^= bits >> 29; levels < MAPPING_LEVELS && (bits & 3) == 0; bits >>= 2)
         levels++;
     return levels;
@@ -25,6 +26,7 @@ static unsigned levels_of(uint64_t address)
 static void before(uint64_t address, struct mapping *ret_last[MAPPING_LEVELS])
 {
     struct mapping *last = &head;
+
     for (unsigned level = MAPPING_LEVELS; level-- > 0;) {
         while (last->next[level] && last->next[level]->address < address)
             last = last->next[level];
@@ -35,6 +37,7 @@ static void before(uint64_t address, struct mapping *ret_last[MAPPING_LEVELS])
 void mapping_return(struct mapping *mapping)
 {
     struct mapping *last[MAPPING_LEVELS];
+
     before(mapping->address, last);
     for (unsigned level = 0; level < levels_of(mapping->address); level++) {
         mapping->next[level] = last[level]->next[level];
@@ -44,7 +47,8 @@ void mapping_return(struct mapping *mapping)
 
 int mapping_add(uint64_t address, uint64_t bytes, struct physical *physical)
 {
-    struct mapping *made = slab_take(&slab);
+    struct mapping *made = node_cache_take(&nodes);
+
     if (!made)
         return -ENOMEM;
     made->address = address;
@@ -56,12 +60,13 @@ int mapping_add(uint64_t address, uint64_t bytes, struct physical *physical)
 
 void mapping_drop(struct mapping *mapping)
 {
-    slab_give(&slab, mapping);
+    node_cache_give(&nodes, mapping);
 }
 
 struct mapping *mapping_at(uint64_t address)
 {
     struct mapping *last[MAPPING_LEVELS];
+
     before(address + 1, last);
     struct mapping *found = last[0];
     return found != &head && address - found->address < found->bytes ? found : NULL;
@@ -72,9 +77,11 @@ struct mapping *mapping_take(uint64_t address, uint64_t bytes)
     struct mapping *last[MAPPING_LEVELS];
     struct mapping *chain = NULL, **end = &chain;
     const struct mapping *first = mapping_at(address);
+
     before(first ? first->address : address, last);
     for (;;) {
         struct mapping *taken = last[0]->next[0];
+
         if (!taken || (taken != first && taken->address - address >= bytes))
             break;
         for (unsigned level = 0; level < levels_of(taken->address); level++)

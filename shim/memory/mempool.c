@@ -6,6 +6,7 @@
 
 #include <stdatomic.h>
 
+#include "cupti/base/likely.h"
 #include "shim/memory/place.h"
 #include "shim/options/mode.h"
 
@@ -20,6 +21,7 @@ static bool threshold_is_set(void)
 static void threshold_apply(const struct driver_functions *driver, CUmemoryPool pool)
 {
     cuuint64_t threshold = 0;
+
     if (!driver->cuMemPoolGetAttribute || !driver->cuMemPoolSetAttribute ||
         REAL_ASK(driver->cuMemPoolGetAttribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD,
                                                &threshold)) != CUDA_SUCCESS ||
@@ -34,9 +36,9 @@ void mempool_prepare(const struct driver_functions *driver)
     static atomic_bool prepared[DEVICES_MAX];
     CUdevice device;
     CUmemoryPool pool;
-    if (__builtin_expect(!threshold_is_set(), 1) ||
-        REAL_ASK(driver->cuCtxGetDevice(&device)) != CUDA_SUCCESS || device < 0 ||
-        device >= DEVICES_MAX || atomic_exchange(&prepared[device], true))
+
+    if (likely(!threshold_is_set()) || REAL_ASK(driver->cuCtxGetDevice(&device)) != CUDA_SUCCESS ||
+        device < 0 || device >= DEVICES_MAX || atomic_exchange(&prepared[device], true))
         return;
     if (driver->cuDeviceGetDefaultMemPool &&
         REAL_ASK(driver->cuDeviceGetDefaultMemPool(&pool, device)) == CUDA_SUCCESS)
@@ -54,6 +56,7 @@ uint64_t mempool_reserved_bytes(CUmemoryPool pool)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
     cuuint64_t bytes = 0;
+
     if (!driver || !driver->cuMemPoolGetAttribute ||
         REAL_ASK(driver->cuMemPoolGetAttribute(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT,
                                                &bytes)) != CUDA_SUCCESS)

@@ -73,6 +73,7 @@ static void unexport_locked(struct physical *physical)
 {
     struct export *found = physical->export_key ? table_first(&exports, physical->export_key)
                                                 : NULL;
+
     if (found && found->physical == physical)
         table_remove(&exports, found);
     physical->export_key = 0;
@@ -82,6 +83,7 @@ static void unexport_locked(struct physical *physical)
 static struct physical_facts end_locked(struct physical *physical)
 {
     struct physical_facts facts = {0};
+
     if (!physical || physical->handles || physical->mappings)
         return facts;
     facts = facts_of(physical);
@@ -97,6 +99,7 @@ static struct physical *named_locked(uint64_t number, uint32_t **ret_releases)
 {
     struct handle *handle = handles.count ? table_first(&handles, number) : NULL;
     struct physical *physical = handle ? NULL : table_first(&physicals, number);
+
     if (handle) {
         *ret_releases = &handle->releases;
         return handle->physical;
@@ -125,6 +128,7 @@ static bool handle_add_locked(uint64_t number, struct physical *physical)
 {
     uint32_t *releases = NULL;
     struct physical *named = named_locked(number, &releases);
+
     if (!named) {
         releases = physical ? handle_make_locked(number, physical) : NULL;
         named = physical;
@@ -141,6 +145,7 @@ static struct physical *handle_take_locked(uint64_t number)
 {
     uint32_t *releases;
     struct physical *named = named_locked(number, &releases);
+
     if (!named || --*releases)
         return named;
     if (releases == &named->releases)
@@ -153,6 +158,7 @@ static struct physical *handle_take_locked(uint64_t number)
 static uint64_t identity_locked(uint64_t handle)
 {
     uint64_t id = handle;
+
     for (uint64_t turn = 1; unnamed && table_first(&physicals, id); turn++)
         id = handle ^ turn << 56;
     return id;
@@ -164,6 +170,7 @@ static bool made_locked(uint64_t handle, const struct physical_facts *facts,
     uint64_t id = identity_locked(handle);
     struct physical *physical = table_add(&physicals, id);
     uint32_t *releases;
+
     if (!physical)
         return false;
     physical->bytes = facts->bytes;
@@ -196,6 +203,7 @@ bool physical_imported(uint64_t handle, uint64_t key, struct physical_facts *ret
 {
     const struct physical_facts theirs = {.memory = TRACE_MEMORY_PHYSICAL, .device = LEDGER_HOST};
     bool made = false;
+
     pthread_mutex_lock(&lock);
     const struct export *ours = key ? table_first(&exports, key) : NULL;
     if (!handle_add_locked(handle, ours ? ours->physical : NULL))
@@ -232,6 +240,7 @@ void physical_retained(uint64_t handle, uint64_t address)
 struct physical_release physical_release_begin(uint64_t number)
 {
     struct physical_release release = {.handle = number};
+
     pthread_mutex_lock(&lock);
     release.physical = handle_take_locked(number);
     pthread_mutex_unlock(&lock);
@@ -241,6 +250,7 @@ struct physical_release physical_release_begin(uint64_t number)
 struct physical_facts physical_release_end(const struct physical_release *release, bool released)
 {
     struct physical_facts facts = {0};
+
     if (!release->physical)
         return facts;
     pthread_mutex_lock(&lock);
@@ -273,6 +283,7 @@ struct physical_facts physical_map_end(struct physical *physical, uint64_t addre
                                        bool mapped)
 {
     struct physical_facts facts = {0};
+
     pthread_mutex_lock(&lock);
     if (mapped && mapping_add(address, bytes, physical) == 0) {
         count_mapping(mapping_at(address), 1);
@@ -297,6 +308,7 @@ void physical_unmap_undo(struct mapping *taken)
     pthread_mutex_lock(&lock);
     while (taken) {
         struct mapping *next = taken->next[0];
+
         mapping_return(taken);
         taken = next;
     }
@@ -316,6 +328,7 @@ static void keep_locked(const struct mapping *was, uint64_t address, uint64_t en
 struct physical_facts physical_unmap_end(struct mapping *taken, uint64_t address, uint64_t bytes)
 {
     struct physical_facts facts = {0};
+
     pthread_mutex_lock(&lock);
     count_mapping(taken, -1);
     keep_locked(taken, taken->address, address);

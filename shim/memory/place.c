@@ -50,6 +50,7 @@ static int device_here(void)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
     const struct context *context = driver ? context_current(driver) : NULL;
+
     return context ? context->device : LEDGER_HOST;
 }
 
@@ -62,6 +63,7 @@ static int device_count(const struct driver_functions *driver)
 {
     static atomic_int known;
     int count = atomic_load_explicit(&known, memory_order_relaxed);
+
     if (count || !driver->cuDeviceGetCount ||
         REAL_ASK(driver->cuDeviceGetCount(&count)) != CUDA_SUCCESS)
         return count;
@@ -80,6 +82,7 @@ static int place_of_context(const struct driver_functions *driver, CUcontext han
     const struct context *context = context_find(handle);
     CUdevice device;
     CUcontext popped;
+
     if (context)
         return PLACE_DEVICE(context->device);
     if (REAL_ASK(driver->cuCtxPushCurrent_v2(handle)) != CUDA_SUCCESS)
@@ -93,6 +96,7 @@ static int place_of_stream(CUstream stream)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
     CUcontext of_stream = NULL, current = NULL;
+
     if (!is_named(stream) || !driver || device_count(driver) < 2 || !driver->cuStreamGetCtx ||
         REAL_ASK(driver->cuCtxGetCurrent(&current)) != CUDA_SUCCESS ||
         REAL_ASK(driver->cuStreamGetCtx(stream, &of_stream)) != CUDA_SUCCESS ||
@@ -105,6 +109,7 @@ static void made_locked(CUmemoryPool pool, int place)
 {
     uint64_t key = (uint64_t)(uintptr_t)pool;
     struct pool_place *known = table_first(&pools, key);
+
     if (!known)
         known = table_add(&pools, key);
     if (known)
@@ -121,6 +126,7 @@ void place_pool_made(CUmemoryPool pool, int place)
 int place_pool_forget(CUmemoryPool pool)
 {
     int place = PLACE_HERE;
+
     pthread_mutex_lock(&lock);
     struct pool_place *known = table_first(&pools, (uint64_t)(uintptr_t)pool);
     if (known) {
@@ -134,6 +140,7 @@ int place_pool_forget(CUmemoryPool pool)
 static bool is_default_pool(const struct driver_functions *driver, CUmemoryPool pool, int device)
 {
     CUmemoryPool found = NULL;
+
     return REAL_ASK(driver->cuDeviceGetDefaultMemPool(&found, device)) == CUDA_SUCCESS &&
            found == pool;
 }
@@ -143,6 +150,7 @@ static int place_of_given(CUmemoryPool pool)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
     int devices = driver && driver->cuDeviceGetDefaultMemPool ? device_count(driver) : 0;
+
     for (int device = 0; device < devices; device++)
         if (is_default_pool(driver, pool, device))
             return PLACE_DEVICE(device);
@@ -166,6 +174,7 @@ static int place_of_pool(CUmemoryPool pool)
 static bool is_captured(CUstream stream, bool per_thread)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
+
     return capture_is_active() && driver &&
            capture_includes(driver, per_thread && !stream ? CU_STREAM_PER_THREAD : stream);
 }

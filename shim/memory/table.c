@@ -14,6 +14,7 @@
 static uint64_t hash_of(uint64_t key)
 {
     uint64_t page = (key >> 12) * UINT64_C(0x9e3779b97f4a7c15);
+
     return (page ^ page >> 29) + (key >> 4 & 0xff) + (key & 0xf) * 0x101;
 }
 
@@ -32,6 +33,7 @@ static size_t segment_begin(unsigned segment)
 static struct table_node **bucket_at(const struct table *table, size_t bucket)
 {
     unsigned segment = segment_of(bucket);
+
     return &table->segment[segment][bucket - segment_begin(segment)];
 }
 
@@ -39,6 +41,7 @@ static size_t bucket_of(const struct table *table, uint64_t key)
 {
     size_t half = (size_t)1 << (63 - __builtin_clzll(table->buckets));
     size_t bucket = hash_of(key) & (2 * half - 1);
+
     return bucket < table->buckets ? bucket : bucket - half;
 }
 
@@ -48,6 +51,7 @@ static void bucket_split(struct table *table)
 {
     size_t made = table->buckets;
     unsigned segment = segment_of(made);
+
     if (segment == TABLE_SEGMENTS)
         return;
     if (!table->segment[segment])
@@ -60,6 +64,7 @@ static void bucket_split(struct table *table)
     struct table_node **to = bucket_at(table, made);
     while (*from) {
         struct table_node *node = *from;
+
         if (bucket_of(table, node->key) != made) {
             from = &node->next;
             continue;
@@ -78,7 +83,7 @@ void *table_add(struct table *table, uint64_t key)
             return NULL;
         table->buckets = FIRST_BUCKETS;
     }
-    struct table_node *node = slab_take(&table->nodes);
+    struct table_node *node = node_cache_take(&table->nodes);
     if (!node)
         return NULL;
     node->key = key;
@@ -105,6 +110,7 @@ void *table_first(const struct table *table, uint64_t key)
 void *table_next(const void *node)
 {
     const struct table_node *here = node;
+
     return node_from(here->next, here->key);
 }
 
@@ -112,9 +118,10 @@ void table_remove(struct table *table, void *node)
 {
     struct table_node *gone = node;
     struct table_node **link = bucket_at(table, bucket_of(table, gone->key));
+
     while (*link != gone)
         link = &(*link)->next;
     *link = gone->next;
-    slab_give(&table->nodes, gone);
+    node_cache_give(&table->nodes, gone);
     table->count--;
 }

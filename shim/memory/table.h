@@ -2,8 +2,8 @@
 /*
  * A hash table with constant costs at any size: linear hashing. An insertion that finds fewer than
  * two buckets for a node splits one bucket, so the table never moves as a whole. A bucket's memory
- * comes from the kernel when its segment of the directory begins, a node's from a slab, so nothing
- * here enters malloc.
+ * comes from the kernel when its segment of the directory begins, a node's from a cache of nodes,
+ * so nothing here enters malloc.
  *
  * All nodes of a table have one size and begin with struct table_node. Keys need not be unique; the
  * caller compares the rest of a node.
@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "shim/memory/slab.h"
+#include "shim/memory/node_cache.h"
 
 #define TABLE_SEGMENTS 32
 
@@ -30,7 +30,7 @@ struct table_node {
 
 /** Begins as TABLE_OF the type of its nodes. */
 struct table {
-    struct slab nodes;
+    struct node_cache nodes;
     size_t count, buckets;
     struct table_node **segment[TABLE_SEGMENTS]; /* of buckets, each as large as all before */
 };

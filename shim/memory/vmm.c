@@ -19,6 +19,7 @@ static size_t covering_bytes(uint64_t range_bytes)
 struct vmm *vmm_create(void)
 {
     struct vmm *vmm = calloc(1, sizeof(*vmm));
+
     if (vmm)
         pthread_mutex_init(&vmm->lock, NULL);
     return vmm;
@@ -27,6 +28,7 @@ struct vmm *vmm_create(void)
 bool vmm_range_set(struct vmm *vmm, uint64_t address, uint64_t bytes)
 {
     struct vmm_page **covering = pages_map(covering_bytes(bytes));
+
     if (!covering)
         return false;
     pthread_mutex_lock(&vmm->lock);
@@ -52,6 +54,7 @@ struct vmm_page *vmm_page_add(struct vmm *vmm, CUmemGenericAllocationHandle hand
 {
     static atomic_uint_fast64_t last_id;
     struct vmm_page *page = malloc(sizeof(*page));
+
     if (!page)
         return NULL;
     pthread_mutex_lock(&vmm->lock);
@@ -82,6 +85,7 @@ void vmm_page_remove(struct vmm *vmm, struct vmm_page *page)
 static void cover_locked(struct vmm *vmm, const struct vmm_page *page, struct vmm_page *by)
 {
     uint64_t first = (page->address - vmm->address) / PIECE_BYTES;
+
     for (uint64_t i = 0; i < page->bytes / PIECE_BYTES; i++)
         vmm->covering[first + i] = by;
 }
@@ -109,6 +113,7 @@ struct context *vmm_context_at(uint64_t address)
 {
     for (struct context *context = context_first(); context; context = context_next(context)) {
         const struct vmm *vmm = atomic_load_explicit(&context->vmm, memory_order_acquire);
+
         /* The range is set before any address in it is handed out. */
         if (vmm && address - vmm->address < __atomic_load_n(&vmm->bytes, __ATOMIC_ACQUIRE))
             return context;
@@ -119,12 +124,14 @@ struct context *vmm_context_at(uint64_t address)
 static struct vmm *vmm_at(uint64_t address)
 {
     struct context *context = vmm_context_at(address);
+
     return context ? atomic_load(&context->vmm) : NULL;
 }
 
 bool vmm_page_get(uint64_t address, struct vmm_page *ret_page)
 {
     struct vmm *vmm = vmm_at(address);
+
     if (!vmm)
         return false;
     pthread_mutex_lock(&vmm->lock);
@@ -138,12 +145,14 @@ bool vmm_page_get(uint64_t address, struct vmm_page *ret_page)
 bool vmm_may_export(uint64_t address)
 {
     const struct vmm *vmm = vmm_at(address);
+
     return vmm && !__atomic_load_n(&vmm->own, __ATOMIC_RELAXED);
 }
 
 bool vmm_mapping_at(uint64_t address, uint64_t *ret_base, uint64_t *ret_bytes)
 {
     struct vmm_page page;
+
     if (!vmm_page_get(address, &page))
         return false;
     *ret_base = page.address;

@@ -28,6 +28,7 @@ void live_open(const char *command)
 {
     const char *where = shim_options()->live;
     struct live_page *page = NULL;
+
     if (strcmp(where, "off") != 0 &&
         live_page_create(where, command, mode_now() == SHIM_POOL, &page) == 0)
         atomic_store_explicit(&live_page, page, memory_order_release);
@@ -53,6 +54,7 @@ static void write_contexts(struct live_page *page)
 static void write_kinds(struct live_page *page)
 {
     struct ledger_total totals[LEDGER_KINDS];
+
     ledger_totals(totals);
     for (unsigned memory = 0; memory < LEDGER_KINDS; memory++)
         live_page_kind(page, memory, totals[memory].blocks, totals[memory].bytes);
@@ -62,6 +64,7 @@ static void write_devices(struct live_page *page)
 {
     for (unsigned i = 0; i < LIVE_DEVICES_MAX; i++) {
         uint64_t bytes = atomic_load_explicit(&device_bytes[i], memory_order_relaxed);
+
         if (bytes)
             live_page_device(page, i, bytes);
     }
@@ -78,6 +81,7 @@ bool live_moved(int64_t bytes, uint64_t now_ns)
     static atomic_uint credit = CREDIT_MOST;
     static _Atomic uint64_t credited_ns;
     int64_t moved = thread_state.unpublished_bytes + bytes;
+
     thread_state.unpublished_bytes = moved;
     if (moved < STEP_BYTES && moved > -STEP_BYTES)
         return false;
@@ -97,6 +101,7 @@ bool live_moved(int64_t bytes, uint64_t now_ns)
 bool live_publish(void)
 {
     struct live_page *page = atomic_load_explicit(&live_page, memory_order_acquire);
+
     if (!page)
         return true;
     if (pthread_mutex_trylock(&lock) != 0)
@@ -113,6 +118,7 @@ bool live_publish(void)
 void live_close(void)
 {
     struct live_page *page = atomic_exchange(&live_page, NULL);
+
     live_page_remove(shim_options()->live, page);
 }
 

@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "cupti/base/likely.h"
 #include "cupti/live/live_page.h"
 
 extern _Atomic(struct live_page *) live_page;
@@ -49,7 +50,8 @@ static inline bool live_is_on(void)
 static inline uint64_t live_clock_ns(void)
 {
     struct timespec now;
-    if (__builtin_expect(!live_is_on(), 1))
+
+    if (likely(!live_is_on()))
         return 0;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;

@@ -38,6 +38,7 @@ static void handle(int number, siginfo_t *info, void *context)
     int saved_errno = errno;
     uint64_t now = trace_writer_now(clock_of), free_place = 0;
     unsigned place = atomic_fetch_add(&taken, 1) % PENDING;
+
     /* If more marks than the ring holds arrive between two calls, the latest are dropped. */
     atomic_compare_exchange_strong(&pending_ns[place], &free_place, now ? now : 1);
     atomic_store_explicit(&record_next_tick_ns, 0, memory_order_relaxed);
@@ -48,6 +49,7 @@ static void handle(int number, siginfo_t *info, void *context)
 void mark_signal_install(const struct trace_writer *writer)
 {
     struct sigaction ours = {.sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_RESTART}, found;
+
     if (!writer || shim_options()->mark_signal != OPTION_MARK_SIGNAL_USR2)
         return;
     clock_of = writer;
@@ -66,6 +68,7 @@ void mark_signal_flush(struct trace_writer *writer)
         return;
     for (unsigned i = 0; i < PENDING; i++) {
         uint64_t time_ns = atomic_exchange(&pending_ns[i], 0);
+
         if (time_ns)
             phases_emit(writer, TRACE_PHASE_MARK, TRACE_PHASE_SOURCE_SIGNAL,
                         phases_name(writer, "SIGUSR2"), time_ns);

@@ -26,6 +26,7 @@ static atomic_uint names_used;
 static uint64_t hash_of(const char *name, size_t length)
 {
     uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+
     for (size_t i = 0; i < length; i++)
         hash = (hash ^ (unsigned char)name[i]) * UINT64_C(0x100000001b3);
     return hash ? hash : 1;
@@ -37,8 +38,10 @@ uint32_t phases_name(struct trace_writer *writer, const char *name)
     size_t length = safe_text_cut(name, sizeof(text) - 1);
     uint64_t hash = hash_of(name, length);
     size_t place = hash % NAME_ROOM;
+
     for (;; place = (place + 1) % NAME_ROOM) {
         uint64_t found = atomic_load_explicit(&names[place].hash, memory_order_acquire);
+
         if (!found) {
             if (atomic_load_explicit(&names_used, memory_order_relaxed) >= NAMES)
                 return 0;

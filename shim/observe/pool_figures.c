@@ -26,12 +26,14 @@ static const struct {
 void pool_figures_visit(struct pool *pool, pool_figure_visit *visit, void *state)
 {
     struct pool_statistics *figures = pages_map(sizeof(*figures));
+
     if (!figures)
         return;
     pool_statistics_get(pool, figures);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         const void *figure = (const char *)figures + rows[i].offset;
         struct pool_gauge value = {0};
+
         if (rows[i].is_gauge)
             value = *(const struct pool_gauge *)figure;
         else

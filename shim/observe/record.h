@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cupti/base/likely.h"
 #include "cupti/write/trace_writer.h"
 #include "pool/pool.h"
 #include "shim/resolve/hooks.h"
@@ -29,7 +30,7 @@ void record_open(void);
 /** Returns the trace, or NULL. The first call opens it. */
 static inline struct trace_writer *record_writer(void)
 {
-    if (__builtin_expect(!atomic_load_explicit(&record_opened, memory_order_acquire), 0))
+    if (unlikely(!atomic_load_explicit(&record_opened, memory_order_acquire)))
         record_open();
     return atomic_load_explicit(&record_trace, memory_order_acquire);
 }

@@ -34,6 +34,7 @@ void record_command_line(char *text, size_t text_bytes)
 {
     int file = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
     ssize_t length = file < 0 ? 0 : read(file, text, text_bytes - 1);
+
     if (file >= 0)
         close(file);
     if (length < 0)
@@ -52,6 +53,7 @@ static bool number_of(const char *variable, uint64_t *ret_number)
 {
     const char *text = getenv(variable);
     char *end;
+
     if (!text || *text < '0' || *text > '9')
         return false;
     *ret_number = strtoull(text, &end, 10);
@@ -61,6 +63,7 @@ static bool number_of(const char *variable, uint64_t *ret_number)
 static void record_rank(struct trace_writer *writer)
 {
     uint64_t rank, ranks;
+
     for (size_t i = 0; i < sizeof(launchers) / sizeof(launchers[0]); i++) {
         if (!number_of(launchers[i].rank, &rank))
             continue;
@@ -80,6 +83,7 @@ static void record_rank(struct trace_writer *writer)
 static void record_options(struct trace_writer *writer)
 {
     char *text = pages_map(OPTIONS_LINE_BYTES);
+
     if (text)
         options_pool_format(shim_options(), text, OPTIONS_LINE_BYTES);
     if (text && text[0])
@@ -93,6 +97,7 @@ static void record_options(struct trace_writer *writer)
 void record_process(struct trace_writer *writer, const char *command)
 {
     char identity[64];
+
     snprintf(identity, sizeof(identity), "cupool %s %s", CUPOOL_VERSION,
              mode_now() == SHIM_POOL ? "pool" : "observe");
     trace_writer_emit(writer, &(struct trace_record){

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "cupti/base/likely.h"
 #include "cupti/stack/python_frames.h"
 #include "cupti/write/trace_writer.h"
 #include "cupti/stack/unwind.h"
@@ -96,7 +97,7 @@ uint32_t stack_record(struct caller *caller, struct trace_writer *writer)
         return trace_writer_site(writer, (const char *)first - 1);
     stack_take(taken, first, most);
     id = trace_writer_stack_find(writer, &taken->stack);
-    if (__builtin_expect(id != 0, 1))
+    if (likely(id != 0))
         return id;
     bool without_python = !python_here();
     if (without_python)

@@ -58,10 +58,10 @@ static int unit_shift(const char *unit)
 int option_size_parse(const char *text, bool percent_allowed, struct option_size *ret_size)
 {
     unsigned __int128 value;
-    int shift, r = decimal_parse(text, &value, &text);
+    int shift, error = decimal_parse(text, &value, &text);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     while (*text == ' ')
         text++;
     if (!strcmp(text, "%")) {
@@ -121,10 +121,10 @@ static bool size_is_multiple(uint64_t bytes, const char *accepted)
 int option_size_parse_within(const char *text, const char *accepted, struct option_size *ret_size)
 {
     struct option_size size;
-    int r = option_size_parse(text, strchr(accepted, '%'), &size);
+    int error = option_size_parse(text, strchr(accepted, '%'), &size);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     if (!strncmp(accepted, ZERO_BESIDES, strlen(ZERO_BESIDES))) {
         accepted += strlen(ZERO_BESIDES);
         if (!size.bytes) {
@@ -156,10 +156,10 @@ static const struct {
 int option_duration_parse(const char *text, uint64_t *ret_ns)
 {
     unsigned __int128 value;
-    int r = decimal_parse(text, &value, &text);
+    int error = decimal_parse(text, &value, &text);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     while (*text == ' ')
         text++;
     if (!*text && !value) {

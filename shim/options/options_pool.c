@@ -38,6 +38,7 @@ void options_pool_configure(const struct options *options, struct pool_config *c
         [OPTION_FILL_ZERO] = POOL_FILL_ZERO,
         [OPTION_FILL_POISON] = POOL_FILL_POISON,
     };
+
     config->reuse = reuse[options->reuse];
     config->fill = fill[options->fill];
     config->scrub = fill[options->scrub];
@@ -61,10 +62,12 @@ void options_pool_format(const struct options *options, char *ret_text, size_t t
 {
     char *value = pages_map(OPTIONS_TEXT_BYTES);
     size_t used = 0;
+
     if (text_bytes > 0)
         *ret_text = '\0';
     for (size_t i = 0; value && i < POOL_OPTIONS; i++) {
         const struct option_row *row = options_row(pool_options[i]);
+
         options_format(options, pool_options[i], value, OPTIONS_TEXT_BYTES);
         if (strcmp(value, row->built_in) == 0)
             continue;

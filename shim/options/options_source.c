@@ -189,36 +189,36 @@ static int file_open(const char *path, size_t *ret_bytes)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat status;
-    int r = 0;
+    int error = 0;
 
     if (fd < 0)
         return -errno;
     if (fstat(fd, &status) < 0)
-        r = -errno;
+        error = -errno;
     else if (S_ISDIR(status.st_mode))
-        r = -EISDIR;
+        error = -EISDIR;
     else if (!S_ISREG(status.st_mode))
-        r = -EINVAL;
+        error = -EINVAL;
     else if (status.st_size > FILE_BYTES_MOST)
-        r = -EFBIG;
-    if (r == 0) {
+        error = -EFBIG;
+    if (error == 0) {
         *ret_bytes = (size_t)status.st_size;
         return fd;
     }
     close(fd);
-    return r;
+    return error;
 }
 
 int options_read_file(struct options *options, const char *path, options_complain *complain,
                       void *state)
 {
     struct line_reader *reader = pages_map(sizeof *reader);
-    int problems = 0, number = 0, r = reader ? 0 : -ENOMEM;
+    int problems = 0, number = 0, got = reader ? 0 : -ENOMEM;
     bool cut;
 
-    if (r == 0)
-        r = reader->fd = file_open(path, &reader->left);
-    while (r >= 0 && (r = reader_line(reader, reader->line, sizeof reader->line, &cut)) > 0) {
+    if (got == 0)
+        got = reader->fd = file_open(path, &reader->left);
+    while (got >= 0 && (got = reader_line(reader, reader->line, sizeof reader->line, &cut)) > 0) {
         snprintf(reader->where, sizeof reader->where, "%s:%d", path, ++number);
         *strchrnul(reader->line, '#') = '\0';
         if (cut)
@@ -227,8 +227,8 @@ int options_read_file(struct options *options, const char *path, options_complai
             problems += pair_set(options, reader->line, '=', OPTION_SOURCE_FILE, reader->where,
                                  complain, state);
     }
-    if (r < 0)
-        problems += file_error(path, r, complain, state);
+    if (got < 0)
+        problems += file_error(path, got, complain, state);
     if (reader && reader->fd >= 0)
         close(reader->fd);
     pages_unmap(reader, sizeof *reader);

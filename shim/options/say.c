@@ -25,6 +25,7 @@ static const int deadly[] = {SIGPIPE, SIGXFSZ, SIGTTOU};
 static bool somebody_reads(void)
 {
     struct pollfd output = {.fd = STDERR_FILENO, .events = POLLOUT};
+
     return poll(&output, 1, 0) == 1 && output.revents == POLLOUT;
 }
 
@@ -34,6 +35,7 @@ static void signal_take(int number)
 {
     static const struct timespec at_once = {0};
     sigset_t one;
+
     sigemptyset(&one);
     sigaddset(&one, number);
     for (int tries = 0; tries < INTERRUPTIONS_MAX; tries++)
@@ -44,6 +46,7 @@ static void signal_take(int number)
 static void write_held(const char *text)
 {
     sigset_t held, before, pending, after;
+
     sigemptyset(&held);
     for (size_t i = 0; i < DEADLY; i++)
         sigaddset(&held, deadly[i]);
@@ -63,6 +66,7 @@ static void write_held(const char *text)
 void say(const char *text)
 {
     int saved_errno = errno;
+
     if (somebody_reads())
         write_held(text);
     errno = saved_errno;
@@ -73,6 +77,7 @@ void say_line(const char *text)
     static const char prefix[] = "cupool: ";
     char line[896]; /* of a stack that may be small */
     size_t used = sizeof(prefix) - 1;
+
     memcpy(line, prefix, used);
     used += safe_text_copy(line + used, sizeof(line) - used - 1, text);
     memcpy(line + used, "\n", 2);

@@ -26,6 +26,7 @@ static bool globs_match(const char *globs, const char *name)
 {
     while (*globs) {
         size_t length = strcspn(globs, ":");
+
         if (length && glob_match(globs, length, name))
             return true;
         globs += length + (globs[length] == ':');
@@ -36,6 +37,7 @@ static bool globs_match(const char *globs, const char *name)
 static bool code_is_exempt(const void *code)
 {
     Dl_info info;
+
     if (!shim_options()->exempt[0] || !dladdr(code, &info) || !info.dli_fname)
         return false;
     const char *slash = strrchr(info.dli_fname, '/');
@@ -45,8 +47,10 @@ static bool code_is_exempt(const void *code)
 static struct caller *probe(const void *code, const void *wanted)
 {
     unsigned first = caller_slot(code);
+
     for (unsigned i = 0; i < CALLER_PROBES; i++) {
         struct caller *entry = &caller_table[(first + i) % CALLER_SLOTS];
+
         if (atomic_load_explicit(&entry->code, memory_order_acquire) == wanted)
             return entry;
     }
@@ -56,6 +60,7 @@ static struct caller *probe(const void *code, const void *wanted)
 struct caller *caller_add(const void *code)
 {
     struct caller *entry = probe(code, code);
+
     if (entry)
         return entry;
     int saved_errno = errno;
@@ -78,6 +83,7 @@ struct caller *caller_add(const void *code)
 void caller_route_set(struct caller *caller, uint32_t key, void *route)
 {
     unsigned none = 0;
+
     if (atomic_compare_exchange_strong(&caller->route_key, &none, key))
         atomic_store_explicit(&caller->route, route, memory_order_release);
 }
@@ -86,6 +92,7 @@ uint32_t caller_site_find(struct caller *caller, struct trace_writer *writer)
 {
     /* One byte before the return address lies in the call. */
     uint32_t site = writer ? trace_writer_site(writer, (const char *)caller->code - 1) : 0;
+
     atomic_store_explicit(&caller->site, site, memory_order_relaxed);
     return site;
 }

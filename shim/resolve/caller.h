@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cupti/base/likely.h"
+
 struct trace_writer;
 
 struct caller {
@@ -41,7 +43,8 @@ static inline unsigned caller_slot(const void *code)
 static inline struct caller *caller_get(const void *code)
 {
     struct caller *first = &caller_table[caller_slot(code)];
-    if (__builtin_expect(atomic_load_explicit(&first->code, memory_order_acquire) == code, 1))
+
+    if (likely(atomic_load_explicit(&first->code, memory_order_acquire) == code))
         return first;
     return caller_add(code);
 }
@@ -61,6 +64,7 @@ void caller_route_set(struct caller *caller, uint32_t key, void *route);
 static inline uint32_t caller_site(struct caller *caller, struct trace_writer *writer)
 {
     uint32_t site = atomic_load_explicit(&caller->site, memory_order_relaxed);
+
     return site ? site : caller_site_find(caller, writer);
 }
 

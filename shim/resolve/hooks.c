@@ -44,6 +44,7 @@ static atomic_bool name_index_ready;
 static uint32_t name_hash(const char *name)
 {
     uint32_t hash = UINT32_C(2166136261); /* FNV-1a */
+
     for (; *name; name++)
         hash = (hash ^ (uint8_t)*name) * UINT32_C(16777619);
     return hash ^ hash >> 15;
@@ -54,6 +55,7 @@ static void name_index_build(void)
     for (int id = 0; id < HOOK_COUNT; id++) {
         uint32_t slot = name_hash(hooks[id].name) % INDEX_SLOTS;
         uint16_t present;
+
         while ((present = atomic_load_explicit(&name_index[slot], memory_order_relaxed)) != 0 &&
                present != id + 1)
             slot = (slot + 1) % INDEX_SLOTS;
@@ -77,6 +79,7 @@ const struct hook *hook_find(const char *name)
         name_index_build();
     for (uint32_t slot = name_hash(name) % INDEX_SLOTS;; slot = (slot + 1) % INDEX_SLOTS) {
         uint16_t present = atomic_load_explicit(&name_index[slot], memory_order_relaxed);
+
         if (present == 0)
             return NULL;
         if (strcmp(hooks[present - 1].name, name) == 0)

@@ -23,6 +23,7 @@ static struct link_map *module_of(const void *code)
 {
     Dl_info info;
     struct link_map *module = NULL;
+
     return dladdr1(code, &info, (void **)&module, RTLD_DL_LINKMAP) ? module : NULL;
 }
 
@@ -32,6 +33,7 @@ static bool has_no_version(const void *function, const char *name)
 {
     const ElfW(Half) *versions = NULL;
     const struct link_map *module = module_of(function);
+
     if (!module)
         return false;
     for (const ElfW(Dyn) *entry = module->l_ld; entry->d_tag != DT_NULL; entry++)
@@ -58,6 +60,7 @@ static void *look_up(void *handle, const struct hook *hook, unsigned version)
 {
     void *first = foreign(real_dlsym(handle, hook->name));
     const char *node = version_name(version);
+
     if (!node || (first && has_no_version(first, hook->name)))
         return first;
     return foreign(real_dlvsym(handle, hook->name, node));
@@ -66,6 +69,7 @@ static void *look_up(void *handle, const struct hook *hook, unsigned version)
 void *next_in_global_scope(const struct hook *hook, unsigned version)
 {
     void *function = look_up(RTLD_NEXT, hook, version);
+
     dlerror();
     return function;
 }
@@ -79,6 +83,7 @@ static int runtime_file_note(struct dl_phdr_info *info, size_t size, void *data)
 {
     struct runtime_files *files = data;
     const char *slash = strrchr(info->dlpi_name, '/');
+
     if (strncmp(slash ? slash + 1 : info->dlpi_name, "libcudart", 9) == 0)
         files->path[files->count++] = info->dlpi_name;
     return files->count == RUNTIME_FILES_MAX;
@@ -89,9 +94,11 @@ static void *anywhere(const struct hook *hook, unsigned version)
 {
     struct runtime_files files = {.count = 0};
     void *found = NULL;
+
     dl_iterate_phdr(runtime_file_note, &files);
     for (int i = 0; i < files.count && !found; i++) {
         void *handle = dlopen(files.path[i], RTLD_NOLOAD | RTLD_LAZY);
+
         if (!handle)
             continue;
         found = look_up(handle, hook, version);
@@ -106,6 +113,7 @@ void *next_for_module(const struct hook *hook, unsigned version, const void *cod
     void *handle = module && module->l_name[0] ? dlopen(module->l_name, RTLD_NOLOAD | RTLD_LAZY)
                                                : NULL;
     void *found = handle ? look_up(handle, hook, version) : NULL;
+
     if (handle)
         dlclose(handle); /* the caller may be unloaded as if we had not looked */
     if (!found && hook->family == HOOK_FAMILY_RUNTIME)
@@ -125,6 +133,7 @@ struct walk {
 static const void *base_of(const void *code)
 {
     Dl_info info;
+
     return dladdr(code, &info) ? info.dli_fbase : NULL;
 }
 
@@ -133,8 +142,10 @@ static int visit(struct dl_phdr_info *info, size_t size, void *data)
     struct walk *walk = data;
     const ElfW(Dyn) *dynamic = NULL;
     const void *base = NULL;
+
     for (int i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+
         if (segment->p_type == PT_LOAD && !base)
             base = (const void *)(info->dlpi_addr + (segment->p_vaddr - segment->p_offset));
         if (segment->p_type == PT_DYNAMIC)
@@ -152,6 +163,7 @@ static int visit(struct dl_phdr_info *info, size_t size, void *data)
 static void *walk_between(const char *name, const void *code, const void *end)
 {
     struct walk walk = {.name = name, .from = base_of(code), .to = end};
+
     dl_iterate_phdr(visit, &walk);
     return module_symbol_function(walk.found);
 }
@@ -169,6 +181,7 @@ void *next_loaded(const char *name, const void *code)
 void next_keep(void *function)
 {
     const struct link_map *module = module_of(function);
+
     if (module && module->l_name[0])
         dlopen(module->l_name, RTLD_NOLOAD | RTLD_LAZY | RTLD_NODELETE);
 }

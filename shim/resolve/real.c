@@ -2,7 +2,8 @@
 /*
  * Finds real functions. See real.h for the rules.
  *
- * The real dlvsym is read from libc's symbol table (symbol_behind.h), and finds the real dlsym.
+ * The real dlvsym is read from libc's symbol table, without the loader's look-up functions:
+ * nothing else leads to it, because this library's own comes first. It finds the real dlsym.
  * Tables are filled privately, published whole under a lock, and never withdrawn.
  */
 #include "shim/resolve/real.h"
@@ -14,7 +15,7 @@
 #include <string.h>
 
 #include "cupti/base/pages.h"
-#include "shim/resolve/symbol_behind.h"
+#include "cupti/stack/module_symbol.h"
 
 extern const char own_begin[] __asm__("__ehdr_start") __attribute__((visibility("hidden")));
 extern const char own_end[] __asm__("_end") __attribute__((visibility("hidden")));
@@ -48,9 +49,31 @@ bool real_is_own(const void *address)
     return (const char *)address >= own_begin && (const char *)address < own_end;
 }
 
+/*
+ * Returns the first definition in load order, of any version, in a module loaded after this library
+ * and at start. NULL: none. Calls nothing that a sanitizer replaces. libc is loaded at the start of
+ * the program, so the walk ends before anything that may be unloaded.
+ */
+static void *symbol_behind(const char *name)
+{
+    Dl_info info;
+    struct link_map *module = NULL;
+
+    if (!dladdr1((void *)symbol_behind, &info, (void **)&module, RTLD_DL_LINKMAP) || !module)
+        return NULL;
+    for (module = module->l_next; module; module = module->l_next) {
+        struct symbol_place found = module_symbol_in(module->l_addr, module->l_ld, name);
+
+        if (found.address)
+            return module_symbol_function(found);
+    }
+    return NULL;
+}
+
 real_dlvsym_function *real_dlvsym_get(void)
 {
     real_dlvsym_function *found = atomic_load_explicit(&dlvsym_pointer, memory_order_relaxed);
+
     if (!found) {
         found = (real_dlvsym_function *)symbol_behind("dlvsym");
         atomic_store_explicit(&dlvsym_pointer, found, memory_order_relaxed);
@@ -62,6 +85,7 @@ void *real_dlvsym(void *handle, const char *name, const char *version)
 {
     real_dlvsym_function *look_up = real_dlvsym_get();
     void *found = look_up ? look_up(handle, name, version) : NULL;
+
     __asm__ volatile("" : "+r"(found)); /* as in real_dlsym */
     return found;
 }
@@ -71,6 +95,7 @@ real_dlsym_function *real_dlsym_get(void)
     /* glibc since 2.34; x86-64 before; aarch64 before. */
     static const char *const versions[] = {"GLIBC_2.34", "GLIBC_2.2.5", "GLIBC_2.17"};
     real_dlsym_function *found = atomic_load_explicit(&dlsym_pointer, memory_order_relaxed);
+
     for (size_t i = 0; !found && i < sizeof(versions) / sizeof(versions[0]); i++) {
         found = (real_dlsym_function *)real_dlvsym(RTLD_NEXT, "dlsym", versions[i]);
         atomic_store_explicit(&dlsym_pointer, found, memory_order_relaxed);
@@ -82,6 +107,7 @@ void *real_dlsym(void *handle, const char *name)
 {
     real_dlsym_function *look_up = real_dlsym_get();
     void *found = look_up ? look_up(handle, name) : NULL;
+
     /* RTLD_NEXT counts from the caller's module, so this must remain a call and not become a
      * jump. */
     __asm__ volatile("" : "+r"(found));
@@ -92,6 +118,7 @@ void *real_dlsym_global(const char *name)
 {
     void *program = dlopen(NULL, RTLD_LAZY);
     void *found = program ? real_dlsym(program, name) : NULL;
+
     if (program)
         dlclose(program);
     return found;
@@ -100,6 +127,7 @@ void *real_dlsym_global(const char *name)
 real_dlsym_function *real_dlsym_next(void)
 {
     real_dlsym_function *next = atomic_load_explicit(&dlsym_next_pointer, memory_order_relaxed);
+
     if (!next) {
         next = (real_dlsym_function *)real_dlsym(RTLD_NEXT, "dlsym");
         if (!next)
@@ -114,6 +142,7 @@ bool real_is_in_our_namespace(const void *code)
     Dl_info info;
     struct link_map *module = NULL;
     Lmid_t space = LM_ID_BASE;
+
     return !dladdr1(code, &info, (void **)&module, RTLD_DL_LINKMAP) || !module ||
            dlinfo(module, RTLD_DI_LMID, &space) != 0 || space == LM_ID_BASE;
 }
@@ -121,18 +150,21 @@ bool real_is_in_our_namespace(const void *code)
 static void *module_base(const void *code)
 {
     Dl_info info;
+
     return dladdr(code, &info) ? info.dli_fbase : NULL;
 }
 
 bool real_is_driver_code(const void *code)
 {
     void *base = atomic_load_explicit(&driver_base, memory_order_relaxed);
+
     return base && module_base(code) == base;
 }
 
 bool real_is_driver_function(const struct hook *hook, const void *function)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
+
     return driver && *(void **)((char *)driver + hook->real) == function;
 }
 
@@ -178,6 +210,7 @@ const struct driver_functions *real_driver_resolve(bool may_load)
     } else {
         /* Too large for a thread's stack. */
         struct driver_functions *functions = pages_map(sizeof(*functions));
+
         if (functions)
             driver_fill(functions, handle);
         if (functions && functions->cuCtxGetCurrent)
@@ -194,6 +227,7 @@ static const char *module_path(const void *code)
 {
     Dl_info info;
     struct link_map *map = NULL;
+
     if (!dladdr1(code, &info, (void **)&map, RTLD_DL_LINKMAP) || !map || !map->l_name[0])
         return NULL;
     return map->l_name;
@@ -204,12 +238,14 @@ static const char *module_path(const void *code)
 static void *module_open(const void *code)
 {
     const char *path = module_path(code);
+
     return path ? dlopen(path, RTLD_NOLOAD | RTLD_LAZY) : NULL;
 }
 
 void *real_dlsym_near(const void *code, const char *name)
 {
     void *handle = module_open(code), *found = handle ? real_dlsym(handle, name) : NULL;
+
     if (handle)
         dlclose(handle);
     return found;
@@ -218,6 +254,7 @@ void *real_dlsym_near(const void *code, const char *name)
 void *real_dlvsym_near(const void *code, const char *name, const char *version)
 {
     void *handle = module_open(code), *found = handle ? real_dlvsym(handle, name, version) : NULL;
+
     if (handle)
         dlclose(handle);
     return found;
@@ -231,6 +268,7 @@ bool real_is_same_module(const void *a, const void *b)
 static struct runtime_library *library_at(void *base)
 {
     int count = atomic_load_explicit(&library_count, memory_order_acquire);
+
     for (int i = 0; i < count; i++)
         if (libraries[i].base == base)
             return &libraries[i];
@@ -259,6 +297,7 @@ static int runtime_version(void *handle)
     __typeof__(cudaRuntimeGetVersion) *get = (__typeof__(get))real_dlsym(handle,
                                                                          "cudaRuntimeGetVersion");
     int version = 0;
+
     return get && get(&version) == cudaSuccess ? version : 0;
 }
 
@@ -268,6 +307,7 @@ static bool has_runtime_name(const void *code)
     struct link_map *module = NULL;
     const char *strings = NULL;
     size_t name = 0;
+
     if (!dladdr1(code, &info, (void **)&module, RTLD_DL_LINKMAP) || !module)
         return false;
     for (const ElfW(Dyn) *entry = module->l_ld; entry->d_tag != DT_NULL; entry++) {
@@ -289,6 +329,7 @@ static bool has_family(void *handle, const struct runtime_functions *functions, 
 {
     static const char *const others[] = {"cudaGetLastError", "cudaMemcpy", "cudaStreamCreate",
                                          "cudaRuntimeGetVersion", "__cudaRegisterFatBinary"};
+
     for (int id = 0; id < HOOK_COUNT; id++)
         if (hooks[id].family == HOOK_FAMILY_RUNTIME && hooks[id].since <= FAMILY_SINCE &&
             module_base(*(void **)((char *)functions + hooks[id].real)) != base)
@@ -303,6 +344,7 @@ static struct runtime_library *library_of(void *function)
 {
     void *base = module_base(function);
     struct runtime_library *library = library_at(base);
+
     if (library || !has_runtime_name(function))
         return library;
     const char *path = module_path(function);
@@ -322,6 +364,7 @@ static struct runtime_library *library_of(void *function)
 int real_runtime_of(const struct hook *hook, void *function)
 {
     struct runtime_library *library = library_of(function);
+
     if (!library || *(void **)((char *)&library->functions + hook->real) != function)
         return -1;
     return (int)(library - libraries);

@@ -73,6 +73,7 @@ static inline const struct driver_functions *real_driver(void)
 {
     const struct driver_functions *driver = atomic_load_explicit(&real_driver_table,
                                                                  memory_order_acquire);
+
     return driver ? driver : real_driver_resolve(true);
 }
 
@@ -118,6 +119,7 @@ static inline const struct driver_functions *real_driver_if_loaded(void)
 {
     const struct driver_functions *driver = atomic_load_explicit(&real_driver_table,
                                                                  memory_order_acquire);
+
     return driver ? driver : real_driver_resolve(false);
 }
 

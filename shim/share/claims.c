@@ -15,6 +15,7 @@ atomic_uint claims_count;
 static bool mark(uint64_t address, uint8_t set, uint8_t clear)
 {
     uint8_t before = clear;
+
     gate_enter();
     int error = pool_block_mark(address, set, clear, &before);
     gate_leave();
@@ -42,6 +43,7 @@ bool claim_drop(uint64_t address, enum claim claim)
 static struct pool_block block_of(uint64_t address)
 {
     struct pool_block block = {0};
+
     gate_enter();
     int error = guarded_range_get(address, &block);
     gate_leave();
@@ -65,13 +67,14 @@ void claims_fork_child(void)
 
 static void synchronous_end(const struct pool_block *block)
 {
-    struct range range = {
+    struct address_range range = {
         .kind = RANGE_BLOCK,
         .base = block->address,
         .bytes = block->requested_bytes,
         .allocation = block->segment_address,
     };
     uint64_t bytes;
+
     range.mapped = vmm_mapping_at(block->address, &range.allocation, &bytes);
     sync_memops_end(&range, true);
 }
@@ -79,6 +82,7 @@ static void synchronous_end(const struct pool_block *block)
 void claims_end_slow(uint64_t address)
 {
     struct pool_block block = block_of(address);
+
     if (block.address != address) /* nothing that could be freed */
         return;
     if (block.marks & CLAIM_EXPORTED && claim_drop(address, CLAIM_EXPORTED))

@@ -16,6 +16,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cupti/base/likely.h"
+
 enum claim {
     CLAIM_EXPORTED = 1,    /* shim/share/ipc_board.h */
     CLAIM_SYNCHRONOUS = 2, /* shim/share/sync_memops.h */
@@ -42,7 +44,7 @@ void claims_fork_child(void);
 /** Undoes the claims of the block that begins at an address, before it is freed. */
 static inline void claims_end(uint64_t address)
 {
-    if (__builtin_expect(atomic_load_explicit(&claims_count, memory_order_relaxed), 0))
+    if (unlikely(atomic_load_explicit(&claims_count, memory_order_relaxed)))
         claims_end_slow(address);
 }
 

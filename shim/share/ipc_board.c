@@ -41,6 +41,7 @@ static char socket_name[NAME_BYTES]; /* immutable while there is a board */
 static void name_of(const char *prefix, const uint8_t id[16], char ret_name[NAME_BYTES])
 {
     char *end = stpcpy(ret_name, prefix);
+
     for (int i = 0; i < 16; i++, end += 2)
         snprintf(end, 3, "%02x", id[i]);
 }
@@ -49,6 +50,7 @@ static void name_of(const char *prefix, const uint8_t id[16], char ret_name[NAME
 static const char *where(void)
 {
     const char *directory = shim_options()->ipc;
+
     return strcmp(directory, "off") == 0 ? NULL : directory;
 }
 
@@ -57,6 +59,7 @@ static int board_create_locked(void)
     char name[NAME_BYTES];
     void *map;
     int directory = where() ? living_directory_open(where(), true) : -ENOTSUP;
+
     if (directory < 0)
         return directory;
     living_files_visit(directory, BOARD_PREFIX, NULL, NULL);
@@ -87,6 +90,7 @@ static int find_in_locked(uint32_t first, uint32_t end, uint64_t address)
 static int find_locked(uint64_t address)
 {
     int slot = find_in_locked(0, tokens_end, address);
+
     return slot >= 0 ? slot : find_in_locked(IPC_BOARD_TOKENS, IPC_BOARD_SLOTS, address);
 }
 
@@ -97,6 +101,7 @@ static int find_unused_locked(const struct ipc_block *block)
     bool token = ipc_block_has_token(block);
     int slot = token ? find_in_locked(0, tokens_end, 0)
                      : find_in_locked(window, window + IPC_BOARD_WINDOW, 0);
+
     if (slot < 0 && token && tokens_end < IPC_BOARD_TOKENS)
         slot = (int)tokens_end++;
     return slot < 0 ? -ENOSPC : slot;
@@ -105,6 +110,7 @@ static int find_unused_locked(const struct ipc_block *block)
 static void token_of_locked(int slot, CUipcMemHandle *ret_token)
 {
     struct ipc_token token = {.key = slots[slot].key, .slot = (uint32_t)slot};
+
     memcpy(token.board, board_id, sizeof(token.board));
     ipc_token_make(&token, ret_token);
 }
@@ -113,6 +119,7 @@ static void token_of_locked(int slot, CUipcMemHandle *ret_token)
 static bool clear_locked(uint32_t slot)
 {
     uint64_t key = atomic_exchange(&slots[slot].key, 0);
+
     entries[slot].address = 0;
     if (entries[slot].pages)
         page_server_owe(slot, key);
@@ -123,6 +130,7 @@ static bool clear_locked(uint32_t slot)
 static int slot_take_locked(uint64_t address, uint32_t context, const struct ipc_block *block)
 {
     int slot = find_locked(address), error = 0;
+
     if (slot >= 0)
         return slot;
     if (!slots)
@@ -185,6 +193,7 @@ bool ipc_board_is_own(const struct ipc_token *token)
 void ipc_board_withdraw(uint64_t address)
 {
     bool owes = false;
+
     pthread_mutex_lock(&lock);
     int slot = slots ? find_locked(address) : -ENOENT;
     if (slot >= 0)
@@ -198,6 +207,7 @@ unsigned ipc_board_forget_context(uint32_t context)
 {
     unsigned cleared = 0;
     bool owes = false;
+
     pthread_mutex_lock(&lock);
     for (uint32_t i = 0; slots && i < IPC_BOARD_SLOTS; i++) {
         if (!entries[i].address || entries[i].context != context)
@@ -217,6 +227,7 @@ int ipc_board_look_up(const CUipcMemHandle *given, struct ipc_block *ret_block)
 {
     char name[NAME_BYTES];
     struct ipc_token token;
+
     if (!ipc_token_is(given))
         return -EINVAL;
     if (ipc_token_parse(given, &token) < 0)
@@ -239,6 +250,7 @@ int ipc_board_look_up(const CUipcMemHandle *given, struct ipc_block *ret_block)
 int ipc_board_connect(const struct ipc_token *token, uint64_t end_ns)
 {
     char name[NAME_BYTES];
+
     name_of(PAGES_PREFIX, token->board, name);
     return where() ? page_wire_connect(where(), name, end_ns) : -ENOTSUP;
 }
@@ -253,6 +265,7 @@ struct quest {
 static void board_search(void *state, int file, const char *name)
 {
     struct quest *quest = state;
+
     quest->found = quest->found || ipc_whole_look_up(file, quest->handle, &quest->block) == 0;
 }
 
@@ -261,6 +274,7 @@ int ipc_board_look_up_whole(const CUipcMemHandle *handle, struct ipc_block *ret_
     struct quest quest = {.handle = handle};
     unsigned number = 0;
     int directory;
+
     while (where() && !quest.found && (directory = living_directory_next(where(), &number)) >= 0) {
         living_files_visit(directory, BOARD_PREFIX, board_search, &quest);
         close(directory);
@@ -274,6 +288,7 @@ int ipc_board_look_up_whole(const CUipcMemHandle *handle, struct ipc_block *ret_
 void ipc_board_close(void)
 {
     char name[NAME_BYTES];
+
     pthread_mutex_lock(&lock);
     if (slots && where()) {
         living_file_remove(where(), socket_name);

@@ -32,6 +32,7 @@ static int block_find(uint64_t address, struct export *ret_export)
 {
     struct pool_block block = {0};
     struct pool *pool;
+
     gate_enter();
     int error = guarded_range_get(address, &block);
     if (error == 0)
@@ -54,6 +55,7 @@ static int pages_count(struct export *export)
 {
     struct ipc_pages pages = {0};
     struct vmm_page page;
+
     for (uint64_t at = export->address; at < export->end; at = page.address + page.bytes) {
         if (!vmm_page_get(at, &page) || pages.count == IPC_PAGES_MOST)
             return -ENOENT;
@@ -74,6 +76,7 @@ static int pages_describe(const struct driver_functions *driver, const struct ex
     while (message->count < PAGE_WIRE_MOST && *at < export->end) {
         struct vmm_page page;
         int *descriptor = &descriptors[message->count];
+
         if (!vmm_page_get(*at, &page) ||
             REAL_ASK(driver->cuMemExportToShareableHandle(descriptor, page.handle,
                                                           CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR,
@@ -91,10 +94,12 @@ static int pages_put(const struct driver_functions *driver, const struct export 
                      const struct ipc_token *token)
 {
     uint32_t first = 0;
+
     for (uint64_t at = export->address; at < export->end;) {
         struct page_wire message = page_wire_make(PAGE_WIRE_PUT, token->slot, token->key);
         int descriptors[PAGE_WIRE_MOST];
         int error = pages_describe(driver, export, &at, &message, descriptors);
+
         if (error < 0)
             page_wire_close(descriptors, message.count);
         else
@@ -113,6 +118,7 @@ static int publish(const struct driver_functions *driver, struct export *export,
     CUipcMemHandle handle;
     struct ipc_token token;
     int error = pages_count(export);
+
     if (error == 0)
         error = ipc_board_publish(export->address, export->context, &export->block, &handle);
     if (error < 0)
@@ -134,6 +140,7 @@ static int export_locked(const struct driver_functions *driver, uint64_t address
 {
     struct export export;
     int error = block_find(address, &export);
+
     if (error < 0)
         return error;
     if (!claim_add(export.address, CLAIM_EXPORTED))

@@ -22,8 +22,10 @@ static atomic_size_t count_now; /* count, for those without the lock */
 static size_t rank_locked(uint64_t address)
 {
     size_t low = 0, high = count;
+
     while (low < high) {
         size_t middle = low + (high - low) / 2;
+
         if (imports[middle].address <= address)
             low = middle + 1;
         else
@@ -35,6 +37,7 @@ static size_t rank_locked(uint64_t address)
 static struct ipc_import *at_locked(uint64_t address)
 {
     size_t rank = rank_locked(address);
+
     return rank && imports[rank - 1].address == address ? &imports[rank - 1] : NULL;
 }
 
@@ -54,6 +57,7 @@ static bool make_room_locked(void)
 static void remove_locked(struct ipc_import *gone)
 {
     size_t after = (size_t)(imports + count - (gone + 1));
+
     memmove(gone, gone + 1, after * sizeof(*gone));
     count--;
     atomic_store(&count_now, count);
@@ -139,6 +143,7 @@ static enum range_kind find_locked(uint64_t address, struct ipc_import *ret_impo
     size_t rank = rank_locked(address);
     const struct ipc_import *before = rank ? &imports[rank - 1] : NULL;
     const struct ipc_import *after = rank < count ? &imports[rank] : NULL;
+
     if (before && before->bytes && address - before->address < before->bytes) {
         *ret_import = *before;
         return RANGE_BLOCK;
@@ -165,6 +170,7 @@ enum range_kind ipc_import_find(uint64_t address, struct ipc_import *ret_import)
 bool ipc_import_synchronous(uint64_t address, bool synchronous)
 {
     bool before = false;
+
     pthread_mutex_lock(&lock);
     struct ipc_import *known = at_locked(address);
     if (known) {

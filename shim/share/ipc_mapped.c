@@ -52,6 +52,7 @@ static struct mapping *find_token_locked(const struct ipc_token *token,
                                          const struct context *context)
 {
     struct mapping *each = mappings;
+
     while (each && !(each->opened && each->context == context && is_token(each, token)))
         each = each->next;
     return each;
@@ -60,6 +61,7 @@ static struct mapping *find_token_locked(const struct ipc_token *token,
 static struct mapping **link_of_locked(uint64_t base)
 {
     struct mapping **link = &mappings;
+
     while (*link && !((*link)->opened && (*link)->base == base))
         link = &(*link)->next;
     return link;
@@ -68,6 +70,7 @@ static struct mapping **link_of_locked(uint64_t base)
 static const struct mapping *find_locked(uint64_t address)
 {
     const struct mapping *each = mappings;
+
     while (each && !(each->opened && address - each->base < mapped_bytes(each)))
         each = each->next;
     return each;
@@ -83,6 +86,7 @@ static void insert_locked(struct mapping *mapping)
 static struct mapping *take_locked(struct mapping **link)
 {
     struct mapping *taken = *link;
+
     *link = taken->next;
     atomic_fetch_sub(&count_now, 1);
     return taken;
@@ -102,6 +106,7 @@ uint64_t ipc_mapped_bytes(uint64_t base)
 bool ipc_mapped_at(uint64_t address)
 {
     uint64_t base, bytes;
+
     return ipc_mapped_page_at(address, &base, &bytes);
 }
 
@@ -113,6 +118,7 @@ bool ipc_mapped_page_at(uint64_t address, uint64_t *ret_base, uint64_t *ret_byte
     const struct mapping *mapping = find_locked(address);
     if (mapping) {
         uint32_t page = 0;
+
         while (address - mapping->base >= mapping->ends[page])
             page++;
         uint64_t begin = page ? mapping->ends[page - 1] : 0;
@@ -129,8 +135,10 @@ bool ipc_mapped_page_at(uint64_t address, uint64_t *ret_base, uint64_t *ret_byte
 static CUresult pages_unmap_all(const struct driver_functions *driver, struct mapping *mapping)
 {
     CUresult result = CUDA_SUCCESS;
+
     while (mapping->count && result == CUDA_SUCCESS) {
         uint64_t begin = mapping->count > 1 ? mapping->ends[mapping->count - 2] : 0;
+
         result = REAL_ASK(driver->cuMemUnmap(mapping->base + begin, mapped_bytes(mapping) - begin));
         mapping->count -= result == CUDA_SUCCESS;
     }
@@ -140,6 +148,7 @@ static CUresult pages_unmap_all(const struct driver_functions *driver, struct ma
 static CUresult unmake(const struct driver_functions *driver, struct mapping *mapping)
 {
     CUresult result = pages_unmap_all(driver, mapping);
+
     if (result != CUDA_SUCCESS)
         return result;
     (void)REAL_ASK(driver->cuMemAddressFree(mapping->base, mapping->bytes));
@@ -164,6 +173,7 @@ static int home_of(const struct driver_functions *driver, CUmemGenericAllocation
     bool known = driver->cuMemGetAllocationPropertiesFromHandle &&
                  REAL_ASK(driver->cuMemGetAllocationPropertiesFromHandle(&prop, handle)) ==
                      CUDA_SUCCESS;
+
     return known && prop.location.type == CU_MEM_LOCATION_TYPE_DEVICE ? prop.location.id : -1;
 }
 
@@ -173,6 +183,7 @@ static CUresult page_add(const struct driver_functions *driver, struct mapping *
 {
     CUmemGenericAllocationHandle handle;
     uint64_t at = mapped_bytes(mapping);
+
     if (!bytes || bytes % IPC_PAGE_UNIT_BYTES || bytes > mapping->bytes - at)
         return CUDA_ERROR_INVALID_HANDLE;
     CUresult result = REAL_ASK(driver->cuMemImportFromShareableHandle(
@@ -201,6 +212,7 @@ static int talk_ask(struct talk *talk, const struct page_wire *question,
                     int ret_descriptors[PAGE_WIRE_MOST])
 {
     int error = -ECONNRESET;
+
     while (error == -ECONNRESET || error == -EPIPE) {
         if (talk->connection < 0 && talk->tries == 0)
             return error;
@@ -229,6 +241,7 @@ static __attribute__((noinline)) CUresult pages_fetch(const struct driver_functi
                                                mapping->token.key);
     struct page_wire answer;
     int descriptors[PAGE_WIRE_MOST];
+
     question.first = mapping->count;
     if (talk_ask(talk, &question, &mapping->token, &answer, descriptors) < 0)
         return CUDA_ERROR_INVALID_HANDLE;
@@ -245,6 +258,7 @@ static CUresult pages_map_all(const struct driver_functions *driver, struct mapp
 {
     struct talk talk = {page_wire_now_ns() + PAGE_WIRE_WAIT_NS, -1, CONNECT_TRIES};
     CUresult result = CUDA_SUCCESS;
+
     while (mapping->count < wanted && result == CUDA_SUCCESS)
         result = pages_fetch(driver, mapping, wanted, &talk);
     if (talk.connection >= 0)
@@ -261,6 +275,7 @@ static CUresult access_set(const struct driver_functions *driver, const struct m
         .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = device},
         .flags = flags,
     };
+
     return REAL_ASK(driver->cuMemSetAccess(mapping->base, mapping->bytes, &access, 1));
 }
 
@@ -271,6 +286,7 @@ static CUresult access_set_all(const struct driver_functions *driver, const stru
     uint64_t peers = atomic_load(&mapping->context->peers);
     CUresult result = access_set(driver, mapping, mapping->context->device,
                                  CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
+
     for (int device = 0; device < 64 && result == CUDA_SUCCESS; device++)
         if (peers >> device & 1 && device != mapping->context->device)
             result = access_set(driver, mapping, device, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
@@ -285,6 +301,7 @@ static CUresult make(const struct driver_functions *driver, const struct ipc_tok
 {
     CUdeviceptr base;
     struct mapping *made = malloc(sizeof(*made) + pages->count * sizeof(*made->ends));
+
     if (!made)
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = REAL_ASK(
@@ -354,6 +371,7 @@ CUresult ipc_mapped_open(const struct driver_functions *driver, const CUipcMemHa
     struct ipc_block block;
     struct ipc_pages pages;
     struct mapping *made;
+
     if (!has_functions(driver) || ipc_token_parse(token, &parts) < 0 ||
         ipc_board_look_up(token, &block) < 0 || !ipc_pages_parse(&block.allocation, &pages) ||
         !ipc_block_fits(&block, pages.bytes))
@@ -375,6 +393,7 @@ CUresult ipc_mapped_close(const struct driver_functions *driver, uint64_t base,
                           void (*wait)(struct context *context))
 {
     struct mapping *last = NULL;
+
     pthread_mutex_lock(&lock);
     struct mapping **link = link_of_locked(base);
     bool known = *link;
@@ -410,6 +429,7 @@ CUresult ipc_mapped_peer(const struct driver_functions *driver, struct context *
                          bool enabled)
 {
     CUresult result = CUDA_SUCCESS;
+
     if (device < 0 || device >= 64 || device == owner->device)
         return result;
     uint64_t bit = UINT64_C(1) << device;
@@ -444,6 +464,7 @@ void ipc_mapped_reclaim(void)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
     struct mapping *over;
+
     if (!driver || !atomic_load(&count_now))
         return;
     while ((over = take_over()))

@@ -45,6 +45,7 @@ static bool all_zero(const uint8_t *bytes, size_t count)
 void ipc_token_make(const struct ipc_token *token, CUipcMemHandle *ret_handle)
 {
     struct token_bytes bytes = {.magic = MAGIC, .key = token->key, .slot = token->slot};
+
     memcpy(bytes.board, token->board, sizeof(bytes.board));
     memcpy(ret_handle, &bytes, sizeof(bytes));
 }
@@ -57,6 +58,7 @@ bool ipc_token_is(const CUipcMemHandle *handle)
 int ipc_token_parse(const CUipcMemHandle *handle, struct ipc_token *ret_token)
 {
     struct token_bytes bytes;
+
     memcpy(&bytes, handle, sizeof(bytes));
     if (!ipc_token_is(handle) || !bytes.key || bytes.slot >= IPC_BOARD_TOKENS ||
         !all_zero(bytes.zero, sizeof(bytes.zero)))
@@ -69,6 +71,7 @@ int ipc_token_parse(const CUipcMemHandle *handle, struct ipc_token *ret_token)
 void ipc_pages_make(const struct ipc_pages *pages, CUipcMemHandle *ret_allocation)
 {
     struct pages_bytes bytes = {.magic = PAGES_MAGIC, .bytes = pages->bytes, .count = pages->count};
+
     memcpy(ret_allocation, &bytes, sizeof(bytes));
 }
 
@@ -80,6 +83,7 @@ static bool is_pages(const CUipcMemHandle *allocation)
 bool ipc_pages_parse(const CUipcMemHandle *allocation, struct ipc_pages *ret_pages)
 {
     struct pages_bytes bytes;
+
     memcpy(&bytes, allocation, sizeof(bytes));
     if (!is_pages(allocation) || !bytes.count || bytes.count > IPC_PAGES_MOST ||
         bytes.bytes % IPC_PAGE_UNIT_BYTES || bytes.bytes / IPC_PAGE_UNIT_BYTES < bytes.count ||
@@ -98,6 +102,7 @@ bool ipc_block_has_token(const struct ipc_block *block)
 static int slot_read(int file, uint32_t index, struct ipc_slot *ret_slot)
 {
     off_t at = (off_t)(index * sizeof(*ret_slot));
+
     if (pread(file, ret_slot, sizeof(*ret_slot), at) != (ssize_t)sizeof(*ret_slot))
         return -ENOENT;
     return ret_slot->key && ret_slot->block.bytes &&
@@ -109,6 +114,7 @@ static int slot_read(int file, uint32_t index, struct ipc_slot *ret_slot)
 int ipc_token_look_up(int file, const struct ipc_token *token, struct ipc_block *ret_block)
 {
     struct ipc_slot slot;
+
     if (slot_read(file, token->slot, &slot) < 0 || slot.key != token->key ||
         !ipc_block_has_token(&slot.block) || ipc_token_is(&slot.block.allocation))
         return -ENOENT;
@@ -120,6 +126,7 @@ uint32_t ipc_whole_window(const CUipcMemHandle *handle)
 {
     const unsigned char *bytes = (const unsigned char *)handle;
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
     for (size_t i = 0; i < sizeof(*handle); i++)
         hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
     uint64_t windows = IPC_BOARD_WHOLES / IPC_BOARD_WINDOW;
@@ -130,6 +137,7 @@ int ipc_whole_look_up(int file, const CUipcMemHandle *handle, struct ipc_block *
 {
     struct ipc_slot slot;
     uint32_t first = ipc_whole_window(handle);
+
     for (uint32_t index = first; index < first + IPC_BOARD_WINDOW; index++) {
         if (slot_read(file, index, &slot) < 0 || slot.block.offset != 0 ||
             memcmp(&slot.block.allocation, handle, sizeof(*handle)) != 0)

@@ -84,6 +84,7 @@ static struct server server_here; /* the thread's own */
 static uint32_t descriptors_most(void)
 {
     struct rlimit limit;
+
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur <= SPARE_DESCRIPTORS)
         return 0;
     rlim_t most = limit.rlim_cur - SPARE_DESCRIPTORS;
@@ -95,12 +96,14 @@ static void put(struct server *server)
     const struct page_wire *message = &server->message;
     uint32_t done = 0;
     int error = 0;
+
     while (done < message->count && error == 0) {
         struct page_store_page page = {
             .id = message->pages[done].id,
             .bytes = message->pages[done].bytes,
             .descriptor = server->descriptors[done],
         };
+
         error = page_store_put(server->store, message->slot, message->key, message->first + done,
                                &page, descriptors_most());
         done += error == 0;
@@ -112,6 +115,7 @@ static void put(struct server *server)
 static void give(struct server *server)
 {
     struct page_wire *answer = &server->answer;
+
     answer->count = page_store_get(server->store, answer->slot, answer->key, answer->first,
                                    PAGE_WIRE_MOST, server->pages);
     for (uint32_t i = 0; i < answer->count; i++) {
@@ -126,6 +130,7 @@ static void settle(struct server *server)
         return;
     for (uint32_t slot = 0; slot < IPC_BOARD_TOKENS; slot++) {
         uint64_t key = atomic_load(&owed[slot]) ? atomic_exchange(&owed[slot], 0) : 0;
+
         if (key)
             page_store_drop(server->store, slot, key);
     }
@@ -135,6 +140,7 @@ static bool is_own_process(int connection)
 {
     pid_t process;
     uid_t user;
+
     return page_wire_peer(connection, &process, &user) && process == getpid();
 }
 
@@ -143,6 +149,7 @@ static bool answer_make(struct server *server, int from)
 {
     const struct page_wire *message = &server->message;
     bool may = message->kind == PAGE_WIRE_ASK || is_own_process(from);
+
     server->answer = page_wire_make(PAGE_WIRE_ANSWER, message->slot, message->key);
     server->answer.first = message->first;
     switch (may ? message->kind : 0) {
@@ -157,6 +164,7 @@ static bool answer_make(struct server *server, int from)
 static bool converse(struct server *server, int connection)
 {
     int error = page_wire_receive(connection, &server->message, server->descriptors);
+
     if (error < 0)
         return error == -EAGAIN;
     return answer_make(server, connection) &&
@@ -176,6 +184,7 @@ static void hang_up(struct server *server, unsigned at)
 static unsigned place_find(struct server *server)
 {
     unsigned oldest = 1;
+
     for (unsigned at = 1; at <= CONNECTIONS; at++) {
         if (server->polls[at].fd < 0)
             return at;
@@ -191,6 +200,7 @@ static void connection_accept(struct server *server)
     pid_t process;
     uid_t user;
     int made = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
     if (made < 0) {
         server->full = errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS;
         return;
@@ -208,6 +218,7 @@ static void connection_accept(struct server *server)
 static nfds_t polls_count(const struct server *server)
 {
     nfds_t count = CONNECTIONS + 1;
+
     while (count > 1 && server->polls[count - 1].fd < 0)
         count--;
     return count;
@@ -244,6 +255,7 @@ static void serve_once(struct server *server)
 static bool stat_parse(const char *text, char *ret_leader, unsigned long *ret_threads)
 {
     const char *at = strrchr(text, ')'); /* the name may hold anything */
+
     if (!at || at[1] != ' ')
         return false;
     *ret_leader = at[2];
@@ -260,6 +272,7 @@ static bool is_alone(void)
     unsigned long threads;
     int file = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
     ssize_t bytes = file >= 0 ? read(file, text, sizeof(text) - 1) : -1;
+
     if (file >= 0)
         close(file);
     text[bytes > 0 ? bytes : 0] = 0;
@@ -269,6 +282,7 @@ static bool is_alone(void)
 static bool is_needed(struct server *server)
 {
     uint64_t now_ns = page_wire_now_ns();
+
     if (now_ns < server->look_ns)
         return true;
     server->look_ns = now_ns + LOOK_MS * UINT64_C(1000000);
@@ -296,6 +310,7 @@ static int table_leave(void)
 static int listener_open(void)
 {
     int directory = living_directory_open(place, true);
+
     if (directory < 0)
         return directory;
     int listener = page_wire_listen(directory, socket_name);
@@ -306,6 +321,7 @@ static int listener_open(void)
 static int server_begin(struct server *server)
 {
     int error = table_leave();
+
     server->store = error == 0 ? page_store_create() : NULL;
     if (error == 0 && !server->store)
         error = -ENOMEM;
@@ -345,6 +361,7 @@ static int server_create(pthread_t *ret_thread)
 {
     pthread_attr_t attributes;
     int error = pthread_attr_init(&attributes);
+
     if (error)
         return error;
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
@@ -378,6 +395,7 @@ static int threads_start(void)
 {
     pthread_t thread;
     sigset_t all;
+
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &signals);
     int error = pthread_create(&thread, NULL, outlast, NULL);
@@ -418,6 +436,7 @@ static int tell_once(const struct page_wire *message, const int *descriptors, ui
 {
     int none[PAGE_WIRE_MOST];
     int connection = page_wire_connect(place, socket_name, end_ns);
+
     if (connection < 0)
         return connection;
     int error = page_wire_ask(connection, message, descriptors, end_ns, ret_answer, none);
@@ -433,6 +452,7 @@ static int tell(const struct page_wire *message, const int *descriptors,
 {
     uint64_t end_ns = page_wire_now_ns() + PAGE_WIRE_WAIT_NS;
     int error;
+
     do
         error = tell_once(message, descriptors, end_ns, ret_answer);
     while ((error == -ECONNRESET || error == -EPIPE) && page_wire_now_ns() < end_ns);
@@ -442,6 +462,7 @@ static int tell(const struct page_wire *message, const int *descriptors,
 int page_server_put(struct page_wire *message, uint32_t first, const int *descriptors)
 {
     struct page_wire answer;
+
     message->first = first;
     int error = is_serving() ? tell(message, descriptors, &answer) : -ENOENT;
     page_wire_close(descriptors, message->count);
@@ -457,6 +478,7 @@ void page_server_owe(uint32_t slot, uint64_t key)
 void page_server_settle(void)
 {
     struct page_wire message = page_wire_make(PAGE_WIRE_DROP, 0, 0), answer;
+
     if (is_serving() && atomic_load(&owes))
         (void)tell(&message, NULL, &answer);
 }

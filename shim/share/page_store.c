@@ -60,6 +60,7 @@ static uint32_t *bucket_of(struct page_store *store, uint64_t id)
 static uint32_t page_find(struct page_store *store, const struct page_store_page *page)
 {
     uint32_t at = *bucket_of(store, page->id);
+
     while (at && store->pages[at].is.id != page->id)
         at = store->pages[at].next;
     return at;
@@ -69,6 +70,7 @@ static uint32_t page_add(struct page_store *store, const struct page_store_page 
                          uint32_t most)
 {
     uint32_t *bucket = bucket_of(store, page->id), at = store->free_pages;
+
     if (store->count >= most)
         return 0;
     if (at)
@@ -86,6 +88,7 @@ static uint32_t page_add(struct page_store *store, const struct page_store_page 
 static void page_remove(struct page_store *store, uint32_t at)
 {
     uint32_t *link = bucket_of(store, store->pages[at].is.id);
+
     while (*link != at)
         link = &store->pages[*link].next;
     *link = store->pages[at].next;
@@ -98,6 +101,7 @@ static void page_remove(struct page_store *store, uint32_t at)
 static uint32_t entry_add(struct page_store *store)
 {
     uint32_t at = store->free_entries;
+
     if (at)
         store->free_entries = store->entries[at].next;
     else if (store->entries_end < ENTRIES_MOST)
@@ -149,6 +153,7 @@ uint32_t page_store_get(const struct page_store *store, uint32_t slot, uint64_t 
                         uint32_t most, struct page_store_page *ret_pages)
 {
     uint32_t count = 0;
+
     if (slot >= IPC_BOARD_TOKENS || !key || store->slots[slot].key != key)
         return 0;
     uint32_t at = store->slots[slot].first;
@@ -165,6 +170,7 @@ void page_store_drop(struct page_store *store, uint32_t slot, uint64_t key)
         return;
     for (uint32_t at = store->slots[slot].first, next; at; at = next) {
         uint32_t page = store->entries[at].page;
+
         next = store->entries[at].next;
         entry_remove(store, at);
         if (--store->pages[page].entries == 0)

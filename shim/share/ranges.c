@@ -22,16 +22,17 @@
 
 /* -ENOENT: no pool owns it. For an address of a pool without memory the driver would answer that it
  * is reserved. */
-static int pooled_range(uint64_t address, struct range *ret_range)
+static int pooled_range(uint64_t address, struct address_range *ret_range)
 {
     struct pool_block block = {0};
     uint64_t bytes;
-    *ret_range = (struct range){.kind = RANGE_HOLE};
+
+    *ret_range = (struct address_range){.kind = RANGE_HOLE};
     gate_enter();
     int error = guarded_range_get(address, &block);
     gate_leave();
     if (error == 0)
-        *ret_range = (struct range){
+        *ret_range = (struct address_range){
             .kind = RANGE_BLOCK,
             .synchronous = block.marks & CLAIM_SYNCHRONOUS,
             .base = block.address,
@@ -43,12 +44,13 @@ static int pooled_range(uint64_t address, struct range *ret_range)
     return error == -ENOENT && !vmm_context_at(address) ? -ENOENT : 0;
 }
 
-static struct range imported_range(uint64_t address)
+static struct address_range imported_range(uint64_t address)
 {
     struct ipc_import import;
-    struct range range = {.kind = ipc_import_find(address, &import)};
+    struct address_range range = {.kind = ipc_import_find(address, &import)};
+
     if (range.kind == RANGE_BLOCK)
-        range = (struct range){
+        range = (struct address_range){
             .kind = RANGE_BLOCK,
             .imported = true,
             .synchronous = import.synchronous,
@@ -62,10 +64,11 @@ static struct range imported_range(uint64_t address)
     return range;
 }
 
-struct range range_of(uint64_t address)
+struct address_range address_range_of(uint64_t address)
 {
-    struct range range = {.kind = RANGE_DRIVER};
+    struct address_range range = {.kind = RANGE_DRIVER};
     enum shim_mode mode = mode_now();
+
     /* At a deeper level a hook has answered already, and the thread may be inside the gate. */
     if (mode == SHIM_UNKNOWN || mode == SHIM_OFF || thread_state.depth)
         return range;
@@ -76,10 +79,11 @@ struct range range_of(uint64_t address)
     return range;
 }
 
-static const struct context *pooled_context(const struct range *range)
+static const struct context *pooled_context(const struct address_range *range)
 {
     struct pool *pool;
     const struct context *context = NULL;
+
     gate_enter();
     if (guarded_find(range->base, NULL, &pool) == 0)
         context = context_of_pool(pool);
@@ -87,38 +91,42 @@ static const struct context *pooled_context(const struct range *range)
     return context;
 }
 
-static const struct context *context_of_import(const struct range *range)
+static const struct context *context_of_import(const struct address_range *range)
 {
     struct context *context = context_first();
+
     while (context && context->number != range->context)
         context = context_next(context);
     return context;
 }
 
-bool range_page(const struct range *range, uint64_t address, uint64_t *ret_base,
-                uint64_t *ret_bytes)
+bool address_range_page(const struct address_range *range, uint64_t address, uint64_t *ret_base,
+                        uint64_t *ret_bytes)
 {
     return range->imported ? ipc_mapped_page_at(address, ret_base, ret_bytes)
                            : vmm_mapping_at(address, ret_base, ret_bytes);
 }
 
-uint32_t range_context(const struct range *range)
+uint32_t address_range_context(const struct address_range *range)
 {
     const struct context *context = range->imported ? NULL : pooled_context(range);
+
     return range->imported ? range->context : context ? context->number : 0;
 }
 
-CUcontext range_handle(const struct range *range)
+CUcontext address_range_handle(const struct address_range *range)
 {
     const struct context *context = range->imported ? context_of_import(range)
                                                     : pooled_context(range);
+
     return context ? context->handle : NULL;
 }
 
-int range_id(const struct range *range, uint64_t *ret_id)
+int address_range_id(const struct address_range *range, uint64_t *ret_id)
 {
     uint64_t id = range->id;
     int saved_errno = errno, error = 0;
+
     if (!range->imported) {
         gate_enter();
         error = pool_block_identify(range->base, &id);

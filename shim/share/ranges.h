@@ -24,7 +24,7 @@ enum range_kind {
     RANGE_HOLE,   /* inside a driver allocation, but nothing to the program */
 };
 
-struct range {
+struct address_range {
     enum range_kind kind;
     bool imported; /* opened, not allocated here */
     bool synchronous;
@@ -39,20 +39,20 @@ struct range {
 /** An address where CUDA memory never lies: the real functions are asked about it for a hole. */
 #define RANGE_NOWHERE ((uint64_t)1)
 
-struct range range_of(uint64_t address);
+struct address_range address_range_of(uint64_t address);
 
 /** Returns the mapping of ours that holds an address of a block. False: it is gone. */
-bool range_page(const struct range *range, uint64_t address, uint64_t *ret_base,
-                uint64_t *ret_bytes);
+bool address_range_page(const struct address_range *range, uint64_t address, uint64_t *ret_base,
+                        uint64_t *ret_bytes);
 
 /** Returns the number of the context that a block belongs to; 0: unknown. */
-uint32_t range_context(const struct range *range);
+uint32_t address_range_context(const struct address_range *range);
 
 /** Returns the context that a block belongs to; NULL: unknown. */
-CUcontext range_handle(const struct range *range);
+CUcontext address_range_handle(const struct address_range *range);
 
 /** Returns a number that no other memory of the process has had. -ENOMEM; -ENOENT freed
  * meanwhile. */
-int range_id(const struct range *range, uint64_t *ret_id);
+int address_range_id(const struct address_range *range, uint64_t *ret_id);
 
 #endif

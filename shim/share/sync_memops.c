@@ -37,6 +37,7 @@ static atomic_uint wanted_pages;            /* entries of blocks on mappings */
 static struct allocation **find_locked(uint64_t base)
 {
     struct allocation **link = &buckets[base * UINT64_C(0x9E3779B97F4A7C15) >> 56 & (BUCKETS - 1)];
+
     while (*link && (*link)->base != base)
         link = &(*link)->next;
     return link;
@@ -45,22 +46,24 @@ static struct allocation **find_locked(uint64_t base)
 static unsigned wanting_locked(uint64_t base)
 {
     const struct allocation *known = *find_locked(base);
+
     return known ? known->blocks : 0;
 }
 
-static uint64_t first_of(const struct range *range)
+static uint64_t first_of(const struct address_range *range)
 {
     return range->mapped ? range->base & ~(PAGE_BYTES - 1) : range->allocation;
 }
 
-static uint64_t last_of(const struct range *range)
+static uint64_t last_of(const struct address_range *range)
 {
     return range->mapped ? (range->base + range->bytes - 1) & ~(PAGE_BYTES - 1) : range->allocation;
 }
 
-static bool add_one_locked(const struct range *range, uint64_t base, uint32_t context)
+static bool add_one_locked(const struct address_range *range, uint64_t base, uint32_t context)
 {
     struct allocation **link = find_locked(base);
+
     if (!*link && (*link = malloc(sizeof(**link)))) {
         **link = (struct allocation){
             .base = base,
@@ -80,14 +83,16 @@ static bool add_one_locked(const struct range *range, uint64_t base, uint32_t co
 static void forget_locked(struct allocation **link)
 {
     struct allocation *known = *link;
+
     *link = known->next;
     atomic_fetch_sub(&wanted_pages, known->mapped);
     free(known);
 }
 
-static void subtract_one_locked(const struct range *range, uint64_t base)
+static void subtract_one_locked(const struct address_range *range, uint64_t base)
 {
     struct allocation **link = find_locked(base), *known = *link;
+
     if (!known)
         return;
     known->claims -= base == first_of(range);
@@ -96,15 +101,16 @@ static void subtract_one_locked(const struct range *range, uint64_t base)
     forget_locked(link);
 }
 
-static void subtract_locked(const struct range *range)
+static void subtract_locked(const struct address_range *range)
 {
     for (uint64_t base = first_of(range); base <= last_of(range); base += PAGE_BYTES)
         subtract_one_locked(range, base);
 }
 
-static bool add_locked(const struct range *range)
+static bool add_locked(const struct address_range *range)
 {
-    uint32_t context = range_context(range);
+    uint32_t context = address_range_context(range);
+
     for (uint64_t base = first_of(range); base <= last_of(range); base += PAGE_BYTES) {
         if (add_one_locked(range, base, context))
             continue;
@@ -117,7 +123,7 @@ static bool add_locked(const struct range *range)
 
 /* Whether any other block in a piece wants the attribute; `counted`: the asking block is in the
  * table. A piece is what the driver sets at once. */
-static bool others_want_locked(const struct range *range, uint64_t piece, uint64_t bytes,
+static bool others_want_locked(const struct address_range *range, uint64_t piece, uint64_t bytes,
                                bool counted)
 {
     if (!range->mapped)
@@ -128,9 +134,10 @@ static bool others_want_locked(const struct range *range, uint64_t piece, uint64
     return false;
 }
 
-static bool is_synchronous(const struct range *range)
+static bool is_synchronous(const struct address_range *range)
 {
     struct ipc_import import = {0};
+
     if (!range->imported)
         return claim_stands(range->base, CLAIM_SYNCHRONOUS);
     ipc_import_find(range->base, &import);
@@ -138,7 +145,7 @@ static bool is_synchronous(const struct range *range)
 }
 
 /* Notes the wish of a block. False when it was so before, or the block is gone. */
-static bool note(const struct range *range, bool wanted)
+static bool note(const struct address_range *range, bool wanted)
 {
     if (range->imported)
         return ipc_import_synchronous(range->base, wanted) != wanted;
@@ -147,32 +154,37 @@ static bool note(const struct range *range, bool wanted)
 }
 
 /* Sets the driver's attribute of one piece, including what the neighbours want. */
-static CUresult piece_set_locked(const struct driver_functions *real, const struct range *range,
-                                 uint64_t address, bool wanted, bool counted)
+static CUresult piece_set_locked(const struct driver_functions *real,
+                                 const struct address_range *range, uint64_t address, bool wanted,
+                                 bool counted)
 {
     uint64_t piece = range->allocation, bytes = 0;
-    if (range->mapped && !range_page(range, address, &piece, &bytes))
+
+    if (range->mapped && !address_range_page(range, address, &piece, &bytes))
         return CUDA_ERROR_INVALID_VALUE; /* it is being freed meanwhile */
     unsigned value = wanted || others_want_locked(range, piece, bytes, counted);
     return real->cuPointerSetAttribute(&value, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS, address);
 }
 
 /* Returns an address in the next piece of a block, after the one around `at`; 0: there is none. */
-static uint64_t piece_after(const struct range *range, uint64_t at)
+static uint64_t piece_after(const struct address_range *range, uint64_t at)
 {
     uint64_t piece, bytes;
-    if (!range->mapped || !range_page(range, at, &piece, &bytes) ||
+
+    if (!range->mapped || !address_range_page(range, at, &piece, &bytes) ||
         piece + bytes - range->base >= range->bytes)
         return 0;
     return piece + bytes;
 }
 
 /* Of every piece, or of none. */
-static CUresult pieces_set_locked(const struct driver_functions *real, const struct range *range,
-                                  CUdeviceptr address, bool wanted, bool has)
+static CUresult pieces_set_locked(const struct driver_functions *real,
+                                  const struct address_range *range, CUdeviceptr address,
+                                  bool wanted, bool has)
 {
     CUresult result = CUDA_SUCCESS;
     uint64_t end = 0;
+
     for (uint64_t at = range->mapped ? range->base : address; at && result == CUDA_SUCCESS;
          at = piece_after(range, at)) {
         bool own = end != 0; /* the first call is the program's */
@@ -188,10 +200,11 @@ static CUresult pieces_set_locked(const struct driver_functions *real, const str
 }
 
 /* The program's own setting. */
-static CUresult set_locked(const struct driver_functions *real, const struct range *range,
+static CUresult set_locked(const struct driver_functions *real, const struct address_range *range,
                            CUdeviceptr address, bool wanted)
 {
     bool has = is_synchronous(range);
+
     if (wanted && !has && !add_locked(range))
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = pieces_set_locked(real, range, address, wanted, has);
@@ -201,7 +214,7 @@ static CUresult set_locked(const struct driver_functions *real, const struct ran
     return result;
 }
 
-CUresult sync_memops_set(const struct driver_functions *real, const struct range *range,
+CUresult sync_memops_set(const struct driver_functions *real, const struct address_range *range,
                          CUdeviceptr address, bool wanted)
 {
     pthread_mutex_lock(&lock);
@@ -216,6 +229,7 @@ static void set_aside(uint64_t address, CUcontext context, unsigned value)
     const struct driver_functions *driver = real_driver_if_loaded();
     CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
     CUcontext popped;
+
     if (!driver || !driver->cuPointerSetAttribute ||
         (context && REAL_ASK(driver->cuCtxPushCurrent_v2(context)) != CUDA_SUCCESS))
         return;
@@ -238,19 +252,19 @@ static CUcontext handle_of(uint32_t number)
 }
 
 /* Clears the attribute for each piece where no block wants it any more. */
-static void pieces_clear_locked(const struct range *range, CUcontext context)
+static void pieces_clear_locked(const struct address_range *range, CUcontext context)
 {
     for (uint64_t at = range->mapped ? range->base : range->allocation; at;
          at = piece_after(range, at)) {
         uint64_t piece = range->allocation, bytes = 0;
-        if (range->mapped && !range_page(range, at, &piece, &bytes))
+        if (range->mapped && !address_range_page(range, at, &piece, &bytes))
             return;
         if (!others_want_locked(range, piece, bytes, false))
             set_aside(at, context, 0);
     }
 }
 
-void sync_memops_end(const struct range *range, bool stands)
+void sync_memops_end(const struct address_range *range, bool stands)
 {
     pthread_mutex_lock(&lock);
     const struct allocation *known = *find_locked(first_of(range));
@@ -278,6 +292,7 @@ void sync_memops_forget_context(uint32_t context)
     for (unsigned i = 0; i < BUCKETS; i++) {
         for (struct allocation **link = &buckets[i]; *link;) {
             struct allocation *known = *link;
+
             if (known->context != context) {
                 link = &known->next;
                 continue;

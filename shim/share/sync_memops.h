@@ -20,12 +20,12 @@
 #include "shim/resolve/real.h"
 
 /** Sets or clears it for a RANGE_BLOCK, by the real function; returns the driver's result. */
-CUresult sync_memops_set(const struct driver_functions *real, const struct range *range,
+CUresult sync_memops_set(const struct driver_functions *real, const struct address_range *range,
                          CUdeviceptr address, bool wanted);
 
 /** Clears it for a block that has ended, or is about to; `stands`: its driver allocation still
  * exists. */
-void sync_memops_end(const struct range *range, bool stands);
+void sync_memops_end(const struct address_range *range, bool stands);
 
 /** Memory was mapped at [address, address + bytes), possibly in place of other memory: applies
  * the attribute as wanted there. Its context is current. Costs one load where nobody wants it. */

@@ -27,6 +27,7 @@
 
 #include "kernels/codec/value.h"
 #include "tests/bench/kernel_report.h"
+#include "tests/random.h"
 
 #define BLOCKS  32
 #define TOKENS  16
@@ -56,13 +57,14 @@ static uint64_t random_state;
 
 static double uniform(void)
 {
-    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+    random_state = random_lcg(random_state);
     return ((double)(random_state >> 11) + 0.5) * 0x1p-53;
 }
 
 static double normal(void)
 {
     double radius = sqrt(-2.0 * log(uniform()));
+
     return radius * cos(2.0 * M_PI * uniform());
 }
 
@@ -81,6 +83,7 @@ static void rotate(float *row, int position)
     for (int pair = 0; pair < DIM / 2; pair++) {
         double angle = position * pow(10000.0, -2.0 * pair / DIM);
         double a = row[pair], b = row[pair + DIM / 2];
+
         row[pair] = (float)(a * cos(angle) - b * sin(angle));
         row[pair + DIM / 2] = (float)(a * sin(angle) + b * cos(angle));
     }
@@ -89,15 +92,18 @@ static void rotate(float *row, int position)
 static void source_fill(enum distribution kind)
 {
     double scale[HEADS][DIM];
+
     random_state = 20240607 + (uint64_t)kind;
     for (int head = 0; head < HEADS; head++)
         for (int at = 0; at < DIM; at++)
             scale[head][at] = channel_scale(kind);
     for (int token = 0; token < CONTEXT; token++) {
         double size = kind == TINY && uniform() < 0.01 ? 0.01 : 1.0;
+
         for (int head = 0; head < HEADS; head++) {
             float *key = source[token / TOKENS][0][token % TOKENS][head];
             float *value = source[token / TOKENS][1][token % TOKENS][head];
+
             for (int at = 0; at < DIM; at++) {
                 key[at] = (float)(normal() * scale[head][at] * size);
                 value[at] = (float)normal();
@@ -113,9 +119,11 @@ static void attend_one(float cache[BLOCKS][2][TOKENS][HEADS][DIM], int query, in
                        double *logits, double *output)
 {
     double most = -INFINITY, sum = 0.0;
+
     for (int token = 0; token < CONTEXT; token++) {
         const float *key = cache[token / TOKENS][0][token % TOKENS][head];
         double dot = 0.0;
+
         for (int at = 0; at < DIM; at++)
             dot += (double)queries[query][head][at] * key[at];
         logits[token] = dot / sqrt(DIM);
@@ -125,6 +133,7 @@ static void attend_one(float cache[BLOCKS][2][TOKENS][HEADS][DIM], int query, in
     for (int token = 0; token < CONTEXT; token++) {
         double weight = exp(logits[token] - most);
         const float *value = cache[token / TOKENS][1][token % TOKENS][head];
+
         sum += weight;
         for (int at = 0; at < DIM; at++)
             output[at] += weight * value[at];
@@ -149,6 +158,7 @@ static void scores_fill(void)
         for (int head = 0; head < HEADS; head++) {
             double most = -INFINITY, sum = 0.0;
             const double *logits = right_logits[query][head];
+
             for (int token = 0; token < CONTEXT; token++)
                 most = fmax(most, logits[token]);
             for (int token = 0; token < CONTEXT; token++)
@@ -161,9 +171,11 @@ static void scores_fill(void)
 static void compare(struct figures *figures)
 {
     double error = 0.0, size = 0.0, cosine = 0.0, logit = 0.0;
+
     for (int each = 0; each < QUERIES * HEADS; each++) {
         const double *a = right[each / HEADS][each % HEADS], *b = moved[each / HEADS][each % HEADS];
         double aa = 0.0, bb = 0.0, ab = 0.0;
+
         for (int at = 0; at < DIM; at++) {
             error += (a[at] - b[at]) * (a[at] - b[at]);
             aa += a[at] * a[at];
@@ -184,6 +196,7 @@ static void compare(struct figures *figures)
 static double now(void)
 {
     struct timespec time;
+
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
     return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
@@ -191,6 +204,7 @@ static double now(void)
 static int by_size(const void *one, const void *other)
 {
     double a = *(const double *)one, b = *(const double *)other;
+
     return (a > b) - (a < b);
 }
 
@@ -200,6 +214,7 @@ static void act(enum action action, const struct cupool_codec_config *config,
                 struct cupool_codec_block *blocks, size_t raw, size_t room)
 {
     int result = 0;
+
     for (int at = 0; at < BLOCKS && action == ENCODE; at++)
         blocks[at].encoded_bytes = room;
     if (action == ENCODE)
@@ -221,9 +236,11 @@ static double speed(enum action action, const struct cupool_codec_config *config
                     struct cupool_codec_block *blocks, size_t raw, size_t room)
 {
     double passes[PASSES];
+
     for (int pass = 0; pass < PASSES; pass++) {
         double begin = now(), taken;
         int rounds = 0;
+
         do {
             act(action, config, blocks, raw, room);
             rounds++;
@@ -241,6 +258,7 @@ static struct figures measure(const struct cupool_codec_config *config, double *
     struct cupool_codec_info info;
     struct cupool_codec_block blocks[BLOCKS];
     size_t total = 0;
+
     if (cupool_codec_query(config, &info) < 0)
         exit(1);
     size_t room = info.maximum_bytes + info.raw_bytes;
@@ -295,6 +313,7 @@ static void print(bool json, bool first, const char *codec, const char *distribu
 static void run(bool json, enum cupool_codec_type type, uint32_t share)
 {
     bool first = true;
+
     for (int at = CUPOOL_CODEC_FP16; at <= CUPOOL_CODEC_COUNT; at++) {
         bool again = at == CUPOOL_CODEC_COUNT; /* lossless once more, of fp16 */
         struct cupool_codec_config config = {
@@ -310,8 +329,10 @@ static void run(bool json, enum cupool_codec_type type, uint32_t share)
             .head_dim = DIM,
             .keep_permille = share,
         };
+
         for (int kind = 0; kind < DISTRIBUTIONS; kind++) {
             double copy;
+
             config.first_layer = kind == LAYER0;
             source_fill((enum distribution)kind);
             struct figures figures = measure(&config, &copy);
@@ -327,8 +348,10 @@ int main(int argc, char **argv)
     bool json = false;
     enum cupool_codec_type type = CUPOOL_CODEC_TYPE_F16;
     uint32_t share = 400;
+
     for (int at = 1; at < argc; at++) {
         bool more = at + 1 < argc;
+
         if (strcmp(argv[at], "--json") == 0)
             json = true;
         else if (more && strcmp(argv[at], "--type") == 0)

@@ -20,6 +20,7 @@
 #include "engine/device.h"
 #include "kernels/codec/block.h"
 #include "kernels/codec/launch.h"
+#include "tests/random.h"
 
 #define ROUNDS  5
 #define BLOCKS  1024u
@@ -34,7 +35,7 @@ static uint64_t seed = 3;
 
 static uint32_t number(void)
 {
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    seed = random_lcg(seed);
     return (uint32_t)(seed >> 32);
 }
 
@@ -49,6 +50,7 @@ static void need(int error, const char *what)
 static double now(void)
 {
     struct timespec time;
+
     clock_gettime(CLOCK_MONOTONIC, &time);
     return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
@@ -56,6 +58,7 @@ static double now(void)
 static int ascending(const void *a, const void *b)
 {
     double left = *(const double *)a, right = *(const double *)b;
+
     return (left > right) - (left < right);
 }
 
@@ -73,6 +76,7 @@ struct run {
 static uint64_t take(size_t bytes)
 {
     uint64_t address = 0;
+
     need(device_memory_allocate(device, bytes, &address), "memory");
     return address;
 }
@@ -87,14 +91,17 @@ static void copy(uint64_t to, uint64_t from, size_t bytes)
 static void content_make(struct run *run)
 {
     size_t values = part_values(&run->part);
+
     for (unsigned block = 0; block < blocks; block++)
         for (size_t at = 0; at < values; at++) {
             uint8_t *to = run->content + block * run->raw_bytes;
             float x = (float)(int32_t)number() * 0x1p-31f + (float)(int32_t)number() * 0x1p-31f +
                       (float)(int32_t)number() * 0x1p-31f;
+
             value_store(to, run->part.type, at, at % 128 % 19 == 3 ? 20.0f * x : x);
             if (block < 4 && number() % 16 == 0) {
                 uint32_t bits = number();
+
                 memcpy(to + at * value_bytes(run->part.type), &bits, value_bytes(run->part.type));
             }
         }
@@ -142,6 +149,7 @@ typedef int (*launcher)(const struct driver_table *driver, const struct codec_ke
 static double run_time(struct run *run, launcher launch)
 {
     double times[ROUNDS];
+
     for (unsigned round = 0; round < rounds; round++) {
         need(driver_error(driver->fill_async(run->results, 0, sizeof(run->result), stream)),
              "fill");
@@ -165,8 +173,10 @@ static double copy_speed(void)
     size_t bytes = (size_t)blocks * 64 * 1024;
     uint64_t from = take(bytes), to = take(bytes);
     double times[ROUNDS];
+
     for (unsigned round = 0; round < rounds; round++) {
         double begin = now();
+
         copy(to, from, bytes);
         times[round] = now() - begin;
     }
@@ -182,6 +192,7 @@ static bool payloads_equal(struct run *run, const struct cupool_codec_config *co
 {
     struct cupool_codec_info info;
     bool equal = true;
+
     *ret_bytes = 0;
     need(cupool_codec_query(config, &info), "query");
     uint8_t *encoded = aligned_alloc(64, (info.maximum_bytes + 63) / 64 * 64);
@@ -196,6 +207,7 @@ static bool payloads_equal(struct run *run, const struct cupool_codec_config *co
         struct codec_span spans[2];
         struct cupool_codec_header header;
         enum cupool_codec_fault fault;
+
         *ret_bytes += bytes < run->raw_bytes ? bytes : run->raw_bytes;
         if (at >= CHECKED)
             continue;
@@ -219,6 +231,7 @@ static bool blocks_equal(struct run *run, const struct cupool_codec_config *conf
 {
     struct cupool_codec_info info;
     bool equal = true;
+
     need(cupool_codec_query(config, &info), "query");
     uint8_t *encoded = aligned_alloc(64, (info.maximum_bytes + 63) / 64 * 64);
     uint8_t *mine = malloc(run->raw_bytes), *host = aligned_alloc(64, run->raw_bytes);
@@ -227,6 +240,7 @@ static bool blocks_equal(struct run *run, const struct cupool_codec_config *conf
         struct cupool_codec_block block = {.raw = run->content + at * run->raw_bytes,
                                            .encoded = encoded,
                                            .encoded_bytes = info.maximum_bytes};
+
         need(cupool_codec_encode(config, &block, 1), "encode");
         block.raw = host;
         need(cupool_codec_decode(config, &block, 1), "decode");
@@ -245,6 +259,7 @@ static void print(bool json, bool first, const struct cupool_codec_config *confi
                   const char *direction, double speed, double peak, bool equal)
 {
     const char *part = config->parts == CUPOOL_CODEC_VALUES ? "values" : "keys";
+
     if (json)
         printf("%s\n  {\"codec\": \"%s\", \"part\": \"%s\", \"direction\": \"%s\", "
                "\"bytes_per_s\": %.0f, \"share_of_copy\": %.3f, \"equal\": %s}",
@@ -269,6 +284,7 @@ static bool codec_run(enum cupool_codec codec, bool values, double peak, bool js
         .heads = 8,
         .head_dim = 128};
     uint64_t bytes;
+
     run_begin(&run, &config, values);
     double taken = run_time(&run, codec_encode_launch);
     bool equal = payloads_equal(&run, &config, &bytes), all = equal;
@@ -293,6 +309,7 @@ int main(int argc, char **argv)
         CUPOOL_CODEC_K8V4, CUPOOL_CODEC_INT4, CUPOOL_CODEC_ROTATED4, CUPOOL_CODEC_LOSSLESS};
     bool json = false, all = true, first = true;
     CUstreamCaptureMode mode;
+
     for (int at = 1; at < argc; at++) {
         json |= strcmp(argv[at], "--json") == 0;
         if (strcmp(argv[at], "--quick") == 0) {

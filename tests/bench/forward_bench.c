@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "tests/bench/bench.h"
+
 #define CALLS  20000
 #define ROUNDS 15
 
@@ -18,12 +20,14 @@ static CUstream stream;
 static void memory_info(void)
 {
     size_t free_bytes, total;
+
     cuMemGetInfo(&free_bytes, &total);
 }
 
 static void in_order(void)
 {
     CUdeviceptr pointer;
+
     cuMemAllocAsync(&pointer, 1000, stream);
     cuMemFreeAsync(pointer, stream);
 }
@@ -31,6 +35,7 @@ static void in_order(void)
 static void page_locked(void)
 {
     void *pointer;
+
     cuMemHostAlloc(&pointer, 1000, 0);
     cuMemFreeHost(pointer);
 }
@@ -38,6 +43,7 @@ static void page_locked(void)
 static void ordinary(void)
 {
     CUdeviceptr pointer;
+
     cuMemAlloc(&pointer, 1000);
     cuMemFree(pointer);
 }
@@ -50,27 +56,24 @@ static void stream_query(void)
 static void attribute(void)
 {
     unsigned long long id;
+
     cuPointerGetAttribute(&id, CU_POINTER_ATTRIBUTE_BUFFER_ID, block);
 }
 
 static void not_hooked(void)
 {
     CUdevice device;
-    cuCtxGetDevice(&device);
-}
 
-static double now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+    cuCtxGetDevice(&device);
 }
 
 static double quickest_ns(void (*call)(void), int calls)
 {
     double best = 0;
+
     for (int round = 0; round < ROUNDS; round++) {
         double begin = now_ns();
+
         for (int i = 0; i < calls; i++)
             call();
         double each = (now_ns() - begin) / calls;
@@ -96,6 +99,7 @@ int main(void)
         {"cuCtxGetDevice (not hooked)", not_hooked, CALLS},
     };
     CUcontext context;
+
     if (cuInit(0) || cuDevicePrimaryCtxRetain(&context, 0) || cuCtxSetCurrent(context) ||
         cuMemAlloc(&block, 1000) || cuStreamCreate(&stream, CU_STREAM_DEFAULT)) {
         fprintf(stderr, "forward_bench: no CUDA device\n");

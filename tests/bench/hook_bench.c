@@ -20,6 +20,8 @@
 #include <time.h>
 #include <x86intrin.h>
 
+#include "tests/random.h"
+
 #define HISTOGRAM_NS 100000
 
 struct options {
@@ -53,6 +55,7 @@ static uint64_t counter_cost;
 static uint64_t now_ns(void)
 {
     struct timespec now;
+
     clock_gettime(CLOCK_MONOTONIC_RAW, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
@@ -60,18 +63,21 @@ static uint64_t now_ns(void)
 static uint64_t ticks(void)
 {
     unsigned cpu;
+
     return __rdtscp(&cpu);
 }
 
 static void calibrate(void)
 {
     uint64_t begin_ns = now_ns(), begin = ticks();
+
     while (now_ns() - begin_ns < 50000000)
         ;
     ticks_per_ns = (double)(ticks() - begin) / (double)(now_ns() - begin_ns);
     counter_cost = UINT64_MAX;
     for (int i = 0; i < 1000; i++) {
         uint64_t first = ticks(), second = ticks();
+
         if (second - first < counter_cost)
             counter_cost = second - first;
     }
@@ -82,6 +88,7 @@ static void histogram_add(struct histogram *histogram, uint64_t elapsed_ticks)
     uint64_t net = elapsed_ticks > counter_cost ? elapsed_ticks - counter_cost : 0;
     double ns = (double)net / ticks_per_ns;
     size_t slot = ns < HISTOGRAM_NS - 1 ? (size_t)ns : HISTOGRAM_NS - 1;
+
     histogram->count[slot]++;
     histogram->total++;
     histogram->sum_ns += ns;
@@ -98,6 +105,7 @@ static void histogram_merge(struct histogram *into, const struct histogram *from
 static size_t histogram_percentile(const struct histogram *histogram, double part)
 {
     uint64_t seen = 0, wanted = (uint64_t)(part * (double)histogram->total);
+
     for (size_t i = 0; i < HISTOGRAM_NS; i++) {
         seen += histogram->count[i];
         if (seen > wanted)
@@ -108,15 +116,14 @@ static size_t histogram_percentile(const struct histogram *histogram, double par
 
 static uint64_t random_next(uint64_t *state)
 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
+    *state = random_xorshift(*state);
     return *state;
 }
 
 static size_t random_size(uint64_t *state, size_t max_size)
 {
     unsigned doublings = 0;
+
     while (((size_t)512 << (doublings + 1)) <= max_size)
         doublings++;
     size_t low = (size_t)512 << (random_next(state) % (doublings + 1));
@@ -133,6 +140,7 @@ static int replace_block(struct worker *worker, void **block, uint64_t *random, 
     uint64_t middle = ticks();
     cudaError_t allocated = cudaMalloc(&fresh, size);
     uint64_t end = ticks();
+
     *block = fresh;
     if (measured) {
         histogram_add(worker->release, middle - begin);
@@ -157,6 +165,7 @@ static void work_here(struct worker *worker)
     uint64_t begin = now_ns();
     for (size_t i = 0; i < options->steps; i++) {
         size_t victim = options->oldest_first ? i % live : random_next(&random) % live;
+
         worker->failed |= !replace_block(worker, &blocks[victim], &random, 1);
     }
     worker->elapsed_ns = (double)(now_ns() - begin);
@@ -172,6 +181,7 @@ __attribute__((noinline, optimize("no-omit-frame-pointer"))) static void work_wi
     struct worker *worker, unsigned depth)
 {
     volatile char room[64] = {(char)depth};
+
     work_below(worker, depth);
     room[0]++;
 }
@@ -180,6 +190,7 @@ __attribute__((noinline, optimize("omit-frame-pointer"))) static void work_witho
     struct worker *worker, unsigned depth)
 {
     volatile char room[64] = {(char)depth};
+
     work_below(worker, depth);
     room[0]++;
 }
@@ -197,6 +208,7 @@ static void work_below(struct worker *worker, unsigned depth)
 static void *work(void *argument)
 {
     struct worker *worker = argument;
+
     work_below(worker, worker->options->depth);
     return NULL;
 }
@@ -210,6 +222,7 @@ static int parse(int argc, char **argv, struct options *options)
         {"depth", required_argument, NULL, 'd'},   {0},
     };
     int c;
+
     while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
         switch (c) {
         case 't': options->threads = (unsigned)strtoul(optarg, NULL, 0); break;
@@ -235,6 +248,7 @@ static void print_call(const char *name, const struct histogram *histogram, cons
 int main(int argc, char **argv)
 {
     struct options options = {1, 1000, 200000, 32768, 1, 0, 0};
+
     if (parse(argc, argv, &options)) {
         fprintf(stderr,
                 "usage: %s [--threads N] [--live N] [--steps N] [--max-size BYTES] [--seed N] "

@@ -43,6 +43,7 @@ static struct kernel *kernel_of(const char *name)
 static unsigned number_before(const char *line, const char *word)
 {
     const char *at = strstr(line, word);
+
     while (at && at > line && at[-1] >= '0' && at[-1] <= '9')
         at--;
     return at ? (unsigned)strtoul(at, NULL, 10) : 0;
@@ -53,17 +54,21 @@ static void report_read(FILE *file)
     char line[512], name[64];
     struct kernel *kernel = NULL;
     unsigned architecture = 0, at = 0;
+
     while (fgets(line, sizeof(line), file)) {
         const char *begin = strstr(line, "entry function '");
+
         if (begin &&
             sscanf(begin, "entry function '%63[^']' for 'sm_%u'", name, &architecture) == 2) {
             kernel = kernel_of(name);
             at = architecture_of(architecture);
         } else if (kernel && strstr(line, " bytes spill stores")) {
             unsigned spilled = number_before(line, " bytes spill stores");
+
             kernel->spilled = spilled > kernel->spilled ? spilled : kernel->spilled;
         } else if (kernel && strstr(line, "Used ")) {
             unsigned shared = number_before(line, " bytes smem");
+
             kernel->registers[at] = number_before(line, " registers");
             kernel->shared = shared > kernel->shared ? shared : kernel->shared;
         }
@@ -93,6 +98,7 @@ static void kernel_print(const struct kernel *kernel, bool json, bool first)
 void kernel_report_print(const char *path, bool json)
 {
     FILE *file = fopen(path, "r");
+
     if (file) {
         report_read(file);
         fclose(file);

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "include/cupool/kv.h"
+#include "tests/bench/bench.h"
 #include "tests/bench/heap_count.h"
 
 #define BATCH   16u
@@ -41,28 +42,13 @@ static double cpu_ns(void)
     return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
 }
 
-static double now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
-
-static void need(int error, const char *what)
-{
-    if (error >= 0)
-        return;
-    fprintf(stderr, "kv_bench: %s: %d\n", what, error);
-    exit(1);
-}
-
 /* Sorts in place: qsort() may allocate, and heap calls are counted. */
 static double middle(double *figures, unsigned count)
 {
     for (unsigned at = 1; at < count; at++) {
         double figure = figures[at];
         unsigned to = at;
+
         for (; to > 0 && figures[to - 1] > figure; to--)
             figures[to] = figures[to - 1];
         figures[to] = figure;
@@ -225,11 +211,13 @@ static void matching_fill(struct matching *matching, bool apart)
     for (uint32_t at = MILLION - 1; at > 0 && apart; at--) {
         uint64_t other = mix(at) % (at + 1);
         cupool_kv_handle handle = matching->handles[at];
+
         matching->handles[at] = matching->handles[other];
         matching->handles[other] = handle;
     }
     for (uint32_t at = 0; at < MILLION; at += MATCHED) {
         cupool_kv_handle *handles = matching->handles + at;
+
         need(cupool_kv_complete(matching->pool, handles, MATCHED), "complete");
         need(cupool_kv_register(matching->pool, handles, matching->hashes + at, MATCHED, NULL,
                                 CUPOOL_KV_KEEP_BOTH, CUPOOL_STREAM_NONE, handles),
@@ -246,6 +234,7 @@ static double measure_match(void *state)
     for (unsigned at = 0; at < 16; at++) {
         uint32_t matched = 0, first = matching->next;
         double begin = now_ns();
+
         need(cupool_kv_match(matching->pool, matching->hashes + first, MATCHED, matching->handles,
                              &matched),
              "match");

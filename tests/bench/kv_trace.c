@@ -21,6 +21,7 @@
 #include <time.h>
 
 #include "include/cupool/kv.h"
+#include "pool/base/clock.h"
 #include "tests/bench/heap_count.h"
 
 #define TRACE_TOKENS 512u
@@ -114,6 +115,7 @@ static void line_read(struct trace *trace, const char *line, const struct settin
             uint64_t begin = index * TRACE_TOKENS + part * settings->block_tokens;
             uint64_t end = begin + settings->block_tokens;
             bool last_of_row = index + 1 == json_array_size(ids);
+
             if (last_of_row && end > tokens &&
                 (settings->full_only || (part > 0 && begin >= tokens)))
                 continue;
@@ -136,14 +138,6 @@ static void trace_read(struct trace *trace, const struct settings *settings)
         line_read(trace, line, settings);
     free(line);
     fclose(file);
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 static void check(struct cupool_kv *pool, int error, const char *what)
@@ -185,10 +179,10 @@ static struct result replay(struct cupool_kv *pool, const struct trace *trace)
 
     if (!handles)
         die("replay", strerror(ENOMEM));
-    uint64_t heap_before = heap_calls(), begin = now_ns();
+    uint64_t heap_before = heap_calls(), begin = pool_clock_ns();
     for (size_t at = 0; at < trace->requests; hashes += trace->lengths[at++])
         request_run(pool, hashes, trace->lengths[at], handles, &result);
-    result.ns_per_block = (double)(now_ns() - begin) / (double)trace->blocks;
+    result.ns_per_block = (double)(pool_clock_ns() - begin) / (double)trace->blocks;
     result.heap_calls = heap_calls() - heap_before;
     check(pool, cupool_kv_stats(pool, &stats), "statistics");
     result.evictions = stats.evictions;

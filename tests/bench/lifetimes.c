@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tests/random.h"
+
 static void *grown(void *array, size_t *room, size_t item)
 {
     *room = *room * 2 + 1024;
@@ -40,6 +42,7 @@ void trace_done(struct trace *trace)
 static int event_compare(const void *a, const void *b)
 {
     const struct event *x = a, *y = b;
+
     if (x->time != y->time)
         return x->time < y->time ? -1 : 1;
     if (x->allocate != y->allocate)
@@ -51,6 +54,7 @@ bool trace_read(const char *path, uint64_t scale, struct trace *trace)
 {
     char line[256];
     FILE *file = fopen(path, "r");
+
     if (!file)
         return false;
     while (fgets(line, sizeof(line), file)) {
@@ -80,6 +84,7 @@ void trace_kv(struct trace *trace, uint64_t start_bytes)
     for (int step = 0; step < STEPS; step++) {
         for (int tensor = 0; tensor < TENSORS; tensor++) {
             uint32_t next = trace_buffer(trace, start_bytes + (uint64_t)step * 4096);
+
             trace_event(trace, now++, next, true);
             if (step > 0)
                 trace_event(trace, now++, current[tensor], false);
@@ -103,10 +108,11 @@ void trace_layers(struct trace *trace)
         trace_event(trace, now++, weights[index], true);
     }
     for (int step = 0; step < STEPS; step++) {
-        state = state * 6364136223846793005u + 1442695040888963407u;
+        state = random_lcg(state);
         uint64_t rows = 1 + (state >> 40) % 512;
         for (int layer = 0; layer < LAYERS; layer++) {
             uint32_t scratch[4];
+
             for (int index = 0; index < 4; index++) {
                 scratch[index] = trace_buffer(trace, rows * 768 * (index == 2 ? 16 : 4));
                 trace_event(trace, now++, scratch[index], true);

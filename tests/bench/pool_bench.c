@@ -30,7 +30,9 @@
 #include <x86intrin.h>
 #endif
 
+#include "pool/base/clock.h"
 #include "tests/bench/pool_device.h"
+#include "tests/random.h"
 
 #define THREADS_MAX    8
 #define SAMPLES_MAX    200000
@@ -52,6 +54,7 @@ static struct pool *pool;
 static bool backing_open(enum pool_backing backing)
 {
     struct pool_config config;
+
     pool_device_init(&device);
     struct pool_backend backend = pool_device_backend(&device);
     pool_config_init(&config);
@@ -72,6 +75,7 @@ static bool mapped_open(void)
 static uint64_t pool_take(size_t bytes)
 {
     struct pool_block block;
+
     return pool_allocate(pool, bytes, 0, &block) == 0 ? block.address : 0;
 }
 
@@ -83,12 +87,14 @@ static void pool_give(uint64_t handle)
 static uint64_t recorded_take(size_t bytes)
 {
     struct pool_block block;
+
     return pool_allocate(pool, bytes, 1, &block) == 0 ? block.address : 0;
 }
 
 static void recorded_give(uint64_t handle)
 {
     struct pool_block block;
+
     pool_free(handle, 2, &block);
 }
 
@@ -103,6 +109,7 @@ static void (*peer_free)(void *pointer);
 static bool peer_open(const char *library, const char *allocate, const char *release)
 {
     void *handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
+
     if (!handle)
         return false;
     *(void **)&peer_malloc = dlsym(handle, allocate);
@@ -160,16 +167,10 @@ static uint64_t ticks(void)
 #endif
 }
 
-static uint64_t wall_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 static double thread_ns(void)
 {
     struct timespec now;
+
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
     return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
 }
@@ -180,19 +181,22 @@ static uint64_t ticks_overhead;
 static int compare_u32(const void *a, const void *b)
 {
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
     return x < y ? -1 : x > y;
 }
 
 static void time_calibrate(void)
 {
-    uint64_t start_ns = wall_ns(), start = ticks();
-    while (wall_ns() - start_ns < 50000000)
+    uint64_t start_ns = pool_clock_ns(), start = ticks();
+
+    while (pool_clock_ns() - start_ns < 50000000)
         ;
-    ticks_per_ns = (double)(ticks() - start) / (double)(wall_ns() - start_ns);
+    ticks_per_ns = (double)(ticks() - start) / (double)(pool_clock_ns() - start_ns);
     enum { EMPTY = 10001 };
     static uint32_t empty[EMPTY];
     for (int index = 0; index < EMPTY; index++) {
         uint64_t before = ticks();
+
         empty[index] = (uint32_t)(ticks() - before);
     }
     qsort(empty, EMPTY, sizeof(*empty), compare_u32);
@@ -222,9 +226,7 @@ struct work {
 
 static uint64_t random_next(uint64_t *state)
 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
+    *state = random_xorshift(*state);
     return *state;
 }
 
@@ -245,6 +247,7 @@ static void work_step(struct work *work, uint64_t *slots, uint64_t *state)
 {
     uint64_t r = random_next(state);
     uint64_t *slot = slot_next(work, slots, r);
+
     work->allocator->release(*slot);
     *slot = work->allocator->allocate(size_next(work->mix, r));
 }
@@ -256,6 +259,7 @@ static void work_step_timed(struct work *work, uint64_t *slots, uint64_t *state)
     size_t bytes = size_next(work->mix, r);
     uint64_t handle = *slot; /* the miss on the benchmark's own array is not the allocator's */
     uint64_t start = ticks();
+
     work->allocator->release(handle);
     uint64_t freed = ticks();
     *slot = work->allocator->allocate(bytes);
@@ -271,6 +275,7 @@ static void *work_main(void *argument)
     struct work *work = argument;
     uint64_t state = work->seed;
     uint64_t *slots = calloc(work->live, sizeof(*slots));
+
     for (size_t slot = 0; slot < work->live; slot++)
         slots[slot] = work->allocator->allocate(size_next(work->mix, random_next(&state)));
     for (size_t warm = 0; warm < work->live && !work->timed; warm++)
@@ -313,6 +318,7 @@ static double percentile_ns(uint32_t *samples, size_t count, unsigned percent)
 static double metadata_per_block(const struct allocator *allocator)
 {
     struct pool_statistics statistics;
+
     if (allocator->open != pool_open && allocator->open != mapped_open)
         return 0;
     pool_statistics_get(pool, &statistics);
@@ -325,6 +331,7 @@ static double mean_measure(struct work *works, unsigned threads, double *ret_met
 {
     pthread_barrier_t barrier;
     pthread_t ids[THREADS_MAX];
+
     pthread_barrier_init(&barrier, NULL, threads + 1);
     for (unsigned index = 0; index < threads; index++) {
         works[index].barrier = &barrier;
@@ -358,6 +365,7 @@ static bool measure(const struct allocator *allocator, const struct bench_case *
     size_t live = bench->live;
     struct work works[THREADS_MAX];
     static uint32_t allocate_ticks[SAMPLES_MAX], free_ticks[SAMPLES_MAX];
+
     if (!allocator->open())
         return false;
     for (unsigned index = 0; index < threads; index++)
@@ -447,6 +455,7 @@ static bool filter_admits(const struct filter *filter, const struct bench_case *
 static int table_run(size_t operations, const char *json_path, const struct filter *filter)
 {
     FILE *json = json_path ? fopen(json_path, "w") : NULL;
+
     if (json_path && !json) {
         fprintf(stderr, "pool_bench: %s: %s\n", json_path, strerror(errno));
         return 2;
@@ -461,6 +470,7 @@ static int table_run(size_t operations, const char *json_path, const struct filt
     for (size_t index = 0; index < sizeof(cases) / sizeof(*cases); index++) {
         for (size_t which = 0; which < ALLOCATORS; which++) {
             struct result result;
+
             if (!filter_admits(filter, &cases[index], &allocators[which]) ||
                 !measure(&allocators[which], &cases[index], operations / cases[index].threads,
                          &result))
@@ -517,6 +527,7 @@ int main(int argc, char **argv)
     struct filter filter = {0};
     for (int index = 1; index < argc; index++) {
         const char *value = index + 1 < argc ? argv[index + 1] : "";
+
         if (strcmp(argv[index], "--quick") == 0) {
             operations = 100000;
             continue;

@@ -7,9 +7,12 @@
 #include <errno.h>
 #include <time.h>
 
+#include "pool/base/clock.h"
+
 static int device_segment_allocate(void *state, size_t bytes, uint64_t *ret_address)
 {
     struct pool_device *device = state;
+
     device->segment_calls++;
     uint64_t used = device->used_bytes + bytes;
     if (device->capacity_bytes != 0 && used > device->capacity_bytes)
@@ -25,6 +28,7 @@ static int device_segment_allocate(void *state, size_t bytes, uint64_t *ret_addr
 static int device_segment_free(void *state, uint64_t address, size_t bytes)
 {
     struct pool_device *device = state;
+
     device->segment_calls++;
     device->used_bytes -= bytes;
     return 0;
@@ -33,6 +37,7 @@ static int device_segment_free(void *state, uint64_t address, size_t bytes)
 static int device_fence_record(void *state, pool_fence *ret_fence)
 {
     struct pool_device *device = state;
+
     *ret_fence = ++device->fence_calls;
     return 0;
 }
@@ -40,6 +45,7 @@ static int device_fence_record(void *state, pool_fence *ret_fence)
 static int device_fence_query(void *state, pool_fence fence)
 {
     struct pool_device *device = state;
+
     device->fence_calls++;
     return 1;
 }
@@ -62,6 +68,7 @@ static int device_memory_info(void *state, size_t *ret_free_bytes, size_t *ret_t
 {
     struct pool_device *device = state;
     uint64_t capacity = device->capacity_bytes;
+
     *ret_total_bytes = capacity;
     *ret_free_bytes = capacity != 0 ? capacity - device->used_bytes : SIZE_MAX / 2;
     return 0;
@@ -69,9 +76,7 @@ static int device_memory_info(void *state, size_t *ret_free_bytes, size_t *ret_t
 
 static uint64_t device_clock_ns(void *state)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    return pool_clock_ns();
 }
 
 /* ---- mapped memory: a handle is its size ---- */

@@ -23,6 +23,7 @@ static void *pieces[PIECES_MAX];
 static unsigned long long stitched(void)
 {
     struct cupool_pool_stats stats;
+
     return cupool_pool_stats(&stats) == 0 ? stats.stitched_bytes : 0;
 }
 
@@ -33,6 +34,7 @@ int main(int argc, char **argv)
     size_t count = piece ? 4 * block / piece : 0;
     char name[64];
     void *large;
+
     if (count < 4 || count > PIECES_MAX)
         return 2;
     for (size_t i = 0; i < count; i++)

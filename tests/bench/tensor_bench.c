@@ -22,6 +22,7 @@
 
 #include "include/cupool/memory.h"
 #include "include/cupool/tensor.h"
+#include "tests/bench/bench.h"
 #include "tests/bench/heap_count.h"
 
 #define ROUNDS  9
@@ -32,22 +33,6 @@ static struct cupool_device *device;
 static struct cupool_tensors *cache;
 static unsigned times = 200000;
 static uint64_t heap_used;
-
-static double now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
-
-static void need(int error, const char *what)
-{
-    if (error >= 0)
-        return;
-    fprintf(stderr, "tensor_bench: %s: %d\n", what, error);
-    exit(1);
-}
 
 static int ascending(const void *a, const void *b)
 {
@@ -132,6 +117,7 @@ static double measure_plain(void)
 
     for (unsigned at = 0; at < turns; at++) {
         void *memory;
+
         need(cupool_memory_allocate(device, 4096, CUPOOL_STREAM_NONE, &memory), "allocate");
         need(cupool_memory_free(device, memory, CUPOOL_STREAM_NONE), "free");
     }

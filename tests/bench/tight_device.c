@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "tests/check.h"
+#include "tests/random.h"
 
 #define SMALLEST 256
 #define LARGEST  (4 << 20)
@@ -26,21 +27,21 @@ static uint64_t state;
 
 static uint64_t draw(void)
 {
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
+    state = random_xorshift(state);
     return state;
 }
 
 static size_t size_draw(void)
 {
     double share = (double)(draw() >> 11) * 0x1p-53;
+
     return (size_t)(SMALLEST * exp(share * log((double)LARGEST / SMALLEST)));
 }
 
 static void one_free(void)
 {
     size_t i = draw() % blocks;
+
     OK(cudaFree(block[i].pointer));
     held_bytes -= block[i].bytes;
     block[i] = block[--blocks];
@@ -50,6 +51,7 @@ int main(int argc, char **argv)
 {
     size_t live_bytes, failed = 0;
     long allocations;
+
     CHECK(argc == 4);
     live_bytes = strtoull(argv[1], NULL, 0) << 20;
     allocations = strtol(argv[2], NULL, 0);
@@ -58,6 +60,7 @@ int main(int argc, char **argv)
         draw();
     for (long i = 0; i < allocations; i++) {
         struct block made = {.bytes = size_draw()};
+
         while (blocks && held_bytes + made.bytes > live_bytes)
             one_free();
         if (cudaMalloc(&made.pointer, made.bytes) != cudaSuccess) {

@@ -63,6 +63,7 @@ static void held_report(struct pool *pool, const struct trace *trace, size_t eve
 {
     struct pool_statistics now;
     struct pool_memory memory;
+
     pool_statistics_get(pool, &now);
     pool_memory_get(pool, &memory);
     uint64_t requested = now.live_requested_bytes.current;
@@ -84,6 +85,7 @@ static bool replay_once(struct pool *pool, const struct trace *trace, uint64_t *
     for (size_t index = 0; index < trace->event_count; index++) {
         const struct event *event = &trace->events[index];
         struct pool_block block;
+
         if (!event->allocate) {
             pool_free(addresses[event->buffer], 0, NULL);
             continue;
@@ -102,12 +104,14 @@ static bool replay_once(struct pool *pool, const struct trace *trace, uint64_t *
 static uint64_t bare_peak(const struct trace *trace)
 {
     uint64_t small = 0, large = 0, peak = 0;
+
     for (size_t index = 0; index < trace->event_count; index++) {
         const struct event *event = &trace->events[index];
         uint64_t bytes = trace->sizes[event->buffer];
         bool packed = bytes <= 1 << 20;
         uint64_t grain = packed ? 512 : POOL_SEGMENT_BYTES;
         uint64_t held = (bytes + grain - 1) / grain * grain;
+
         *(packed ? &small : &large) += event->allocate ? held : -held;
         uint64_t all = large +
                        (small + POOL_SEGMENT_BYTES - 1) / POOL_SEGMENT_BYTES * POOL_SEGMENT_BYTES;
@@ -123,6 +127,7 @@ static struct outcome replay(const struct trace *trace, uint64_t capacity_bytes)
     struct pool_statistics statistics;
     struct pool *pool;
     struct outcome outcome = {0};
+
     pool_device_init(&device);
     device.capacity_bytes = capacity_bytes;
     struct pool_backend backend = pool_device_backend(&device);
@@ -145,6 +150,7 @@ static struct outcome replay(const struct trace *trace, uint64_t capacity_bytes)
     outcome.peak_bare = bare_peak(trace);
     if (capacity_bytes == 0) {
         uint64_t segments = device.segment_calls, fences = device.fence_calls;
+
         replay_once(pool, trace, addresses);
         outcome.warm_segments = (double)(device.segment_calls - segments) / thousands;
         outcome.warm_fences = (double)(device.fence_calls - fences) / thousands;
@@ -158,9 +164,11 @@ static double capacity_find(const struct trace *trace, const struct outcome *fre
 {
     uint64_t low = free_run->peak_requested, high = free_run->peak_reserved;
     bool held = want_held;
+
     want_held = false;
     while (high - low > low / 4096) {
         uint64_t middle = low + (high - low) / 2;
+
         if (replay(trace, middle).complete)
             high = middle;
         else
@@ -182,6 +190,7 @@ static void trace_report(const struct trace *trace)
     double r = (double)outcome.peak_reserved / (double)outcome.peak_requested;
     double capacity = want_capacity ? capacity_find(trace, &outcome) : 0;
     double bare = (double)outcome.peak_reserved / (double)outcome.peak_bare;
+
     printf("%-28s %8zu %10.1f %7.3f %7.3f", trace->name, trace->event_count,
            (double)outcome.peak_requested / (1 << 20), r, bare);
     if (want_capacity)
@@ -207,8 +216,10 @@ static void file_report(const char *path, const char *name)
 {
     static const uint64_t abstract_scales[] = {1000, 4096, 0}, byte_scale[] = {1, 0};
     bool abstract = strstr(path, "minimalloc") != NULL;
+
     for (const uint64_t *scale = abstract ? abstract_scales : byte_scale; *scale != 0; scale++) {
         struct trace trace = {0};
+
         snprintf(trace.name, sizeof(trace.name), "%.*s", (int)strcspn(name, "."), name);
         if (abstract)
             snprintf(trace.name, sizeof(trace.name), "%.*s x%llu", (int)strcspn(name, "."), name,
@@ -223,10 +234,12 @@ static void directory_report(const char *directory)
 {
     struct dirent **entries;
     int count = scandir(directory, &entries, NULL, alphasort);
+
     for (int index = 0; index < count; index++) {
         char path[4096];
         struct stat status;
         const char *name = entries[index]->d_name;
+
         snprintf(path, sizeof(path), "%s/%s", directory, name);
         if (name[0] != '.' && stat(path, &status) == 0 && S_ISDIR(status.st_mode))
             directory_report(path);
@@ -241,8 +254,10 @@ static void directory_report(const char *directory)
 static void synthetic_report(void)
 {
     static const uint64_t starts[] = {16 << 10, 256 << 10, 4 << 20, 32 << 20};
+
     for (size_t index = 0; index < sizeof(starts) / sizeof(*starts); index++) {
         struct trace trace = {0};
+
         trace_kv(&trace, starts[index]);
         trace_report(&trace);
         trace_done(&trace);
@@ -257,6 +272,7 @@ int main(int argc, char **argv)
 {
     const char *directory = NULL;
     bool synthetic = false;
+
     for (int index = 1; index < argc; index++) {
         if (strcmp(argv[index], "--capacity") == 0)
             want_capacity = true;

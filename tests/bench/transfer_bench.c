@@ -24,6 +24,7 @@
 
 #include "include/cupool/memory.h"
 #include "include/cupool/transfer.h"
+#include "tests/bench/bench.h"
 #include "tests/bench/heap_count.h"
 
 #define ROUNDS    5
@@ -57,21 +58,12 @@ struct row {
     uint64_t heap_calls;
 };
 
-static double now_ns(void)
+/* Adds what the device says. */
+static void need_device(int error, const char *what)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
-
-static void need(int error, const char *what)
-{
-    if (error >= 0)
-        return;
-    fprintf(stderr, "transfer_bench: %s: %d (%s)\n", what, error,
-            device ? cupool_device_error(device) : "");
-    exit(1);
+    if (error < 0 && device)
+        fprintf(stderr, "%s\n", cupool_device_error(device));
+    need(error, what);
 }
 
 static int ascending(const void *a, const void *b)
@@ -89,6 +81,7 @@ static void copies_make(const struct row *row)
     for (unsigned at = 0; at < row->fragments; at++) {
         size_t place = (size_t)at * 1103 % row->fragments * stride; /* 1103 is a prime */
         void *outside = on_device + place, *inside = host + place;
+
         copies[at] = row->direction == CUPOOL_TO_DEVICE
                          ? (struct cupool_copy){outside, inside, row->fragment_bytes}
                          : (struct cupool_copy){inside, outside, row->fragment_bytes};
@@ -100,10 +93,10 @@ static double round_run(struct cupool_transfers *transfers, const struct row *ro
     cupool_transfer transfer;
     double begin = now_ns();
 
-    need(
+    need_device(
         cupool_transfers_submit(transfers, row->direction, copies, row->fragments, NULL, &transfer),
         "submit");
-    need(cupool_transfer_wait(transfers, transfer, CUPOOL_WAIT_FOREVER), "wait");
+    need_device(cupool_transfer_wait(transfers, transfer, CUPOOL_WAIT_FOREVER), "wait");
     return now_ns() - begin;
 }
 
@@ -116,10 +109,10 @@ static void row_measure(struct row *row, unsigned rounds)
 
     cupool_transfers_config_init(&config);
     config.thresholds = &way_thresholds[row->way];
-    need(cupool_transfers_create(device, &config, &transfers), "create");
+    need_device(cupool_transfers_create(device, &config, &transfers), "create");
     copies_make(row);
     round_run(transfers, row);
-    need(cupool_transfers_stats(transfers, row->direction, &before), "stats");
+    need_device(cupool_transfers_stats(transfers, row->direction, &before), "stats");
     uint64_t heap = heap_calls();
     for (unsigned round = 0; round < rounds; round++)
         times[round] = round_run(transfers, row);
@@ -158,13 +151,13 @@ static void memory_make(bool host)
 {
     void *memory;
 
-    need(host ? cupool_device_host(&device) : cupool_device_open(0, &device), "device");
-    need(cupool_memory_allocate(device, ROOM, CUPOOL_STREAM_NONE, &memory), "device memory");
+    need_device(host ? cupool_device_host(&device) : cupool_device_open(0, &device), "device");
+    need_device(cupool_memory_allocate(device, ROOM, CUPOOL_STREAM_NONE, &memory), "device memory");
     on_device = memory;
-    need(cupool_host_allocate(device, ROOM, NULL, &memory), "page-locked memory");
+    need_device(cupool_host_allocate(device, ROOM, NULL, &memory), "page-locked memory");
     pinned = memory;
     pageable = malloc(ROOM);
-    need(!pageable ? -1 : 0, "memory");
+    need_device(!pageable ? -1 : 0, "memory");
     memset(pinned, 1, ROOM);
     memset(pageable, 2, ROOM);
 }
@@ -189,14 +182,15 @@ int main(int argc, char **argv)
                                   .direction = (enum cupool_direction)direction,
                                   .fragment_bytes = sizes[at] * KIB};
                 size_t count = (quick ? TOTAL / 8 : TOTAL) / row.fragment_bytes;
+
                 row.fragments = count < MOST ? (unsigned)count : MOST;
                 row_measure(&row, quick ? 1 : ROUNDS);
                 row_print(&row, json, first);
                 first = false;
             }
     printf(json ? "\n]}\n" : "");
-    need(cupool_host_free(device, pinned), "free");
-    need(cupool_memory_free(device, on_device, CUPOOL_STREAM_NONE), "free");
+    need_device(cupool_host_free(device, pinned), "free");
+    need_device(cupool_memory_free(device, on_device, CUPOOL_STREAM_NONE), "free");
     free(pageable);
     cupool_device_close(device);
     return 0;

@@ -31,18 +31,21 @@ extern int libc_mutex_lock(pthread_mutex_t *mutex);
 static int is_cupool(const void *caller)
 {
     Dl_info info;
+
     return dladdr(caller, &info) && info.dli_fname && strstr(info.dli_fname, "libcupool");
 }
 
 static int is_asked(const char *what)
 {
     const char *disturb = getenv("DISTURB");
+
     return disturb && strcmp(disturb, what) == 0;
 }
 
 EXPORT void *calloc(size_t count, size_t size)
 {
     void *memory = __libc_calloc(count, size);
+
     if (is_asked("errno") && is_cupool(__builtin_return_address(0)))
         errno = EDOM;
     return memory;
@@ -51,6 +54,7 @@ EXPORT void *calloc(size_t count, size_t size)
 EXPORT int pthread_mutex_lock(pthread_mutex_t *mutex)
 {
     int error = libc_mutex_lock(mutex);
+
     if (is_asked("errno") && is_cupool(__builtin_return_address(0)))
         errno = EDOM;
     return error;

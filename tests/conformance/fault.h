@@ -22,6 +22,7 @@ static int route_fault(void)
     CUdeviceptr address;
     CUstream stream;
     CUgraph graph = NULL;
+
     if (DRIVER(cuMemAddressReserve)(&address, FAULT_BYTES, 0, 0, 0) ||
         DRIVER(cuMemCreate)(&physical, FAULT_BYTES, &what, 0) ||
         DRIVER(cuMemMap)(address, FAULT_BYTES, 0, physical, 0) ||

@@ -24,6 +24,7 @@ bool route_is_runtime;
 static void *library_open(const char *file)
 {
     void *library = dlopen(file, RTLD_NOW);
+
     if (!library)
         fprintf(stderr, "%s\n", dlerror());
     return library;
@@ -58,6 +59,7 @@ static void *find_per_thread(void *library, const char *exported, const char *ba
     static const char *const suffixes[] = {"_ptsz", "_ptds", ""};
     char name[128];
     void *found = NULL;
+
     for (int i = 0; i < 3 && !found; i++) {
         snprintf(name, sizeof(name), "%s%s", exported, suffixes[i]);
         found = dlsym(library, name);
@@ -69,6 +71,7 @@ static void *find_by_4_arguments(void *library, const char *exported, const char
 {
     CUresult (*get)(const char *, void **, int, cuuint64_t);
     void *found = NULL;
+
     *(void **)&get = dlsym(library, "cuGetProcAddress");
     return get && get(base, &found, 11030, CU_GET_PROC_ADDRESS_DEFAULT) == 0 ? found : NULL;
 }
@@ -87,6 +90,7 @@ static void *find_by_5_arguments(void *library, const char *exported, const char
     CUresult (*get)(const char *, void **, int, cuuint64_t, CUdriverProcAddressQueryResult *);
     CUdriverProcAddressQueryResult status;
     void *found = NULL;
+
     *(void **)&first = dlsym(library, "cuGetProcAddress_v2");
     if (!first || first("cuGetProcAddress", (void **)&get, 12000, 0, &status) != 0)
         return NULL;
@@ -100,6 +104,7 @@ static void *find_by_entry_point(void *library, const char *exported, const char
     __typeof__(cudaGetDriverEntryPointByVersion) *get;
     enum cudaDriverEntryPointQueryResult status;
     void *found = NULL;
+
     *(void **)&get = dlsym(library, "cudaGetDriverEntryPointByVersion");
     return get && get(base, &found, version_of(base), cudaEnableDefault, &status) == 0 ? found
                                                                                        : NULL;
@@ -112,6 +117,7 @@ static void *find_by_old_entry_point(void *library, const char *exported, const 
                        enum cudaDriverEntryPointQueryResult *);
     enum cudaDriverEntryPointQueryResult status;
     void *found = NULL;
+
     if (version_of(base) != CUDA_VERSION)
         return find_by_entry_point(library, exported, base);
     *(void **)&get = dlsym(library, "cudaGetDriverEntryPoint");
@@ -123,6 +129,7 @@ static void *find_by_per_thread_entry_point(void *library, const char *exported,
     __typeof__(cudaGetDriverEntryPointByVersion) *get;
     enum cudaDriverEntryPointQueryResult status;
     void *found = NULL;
+
     *(void **)&get = dlsym(library, "cudaGetDriverEntryPointByVersion_ptsz");
     return get && get(base, &found, version_of(base), cudaEnableDefault, &status) == 0 ? found
                                                                                        : NULL;
@@ -138,6 +145,7 @@ static bool open_extension(int flags)
 {
     char path[4096];
     ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
     if (length < 0)
         return false;
     path[length] = 0;
@@ -156,6 +164,7 @@ static bool open_extension(int flags)
 static bool open_runtime(const char *file, find_function *find)
 {
     void *library = dlopen(file, RTLD_NOW);
+
     if (!library)
         route_skip(dlerror());
     runtime_fill(find, library);
@@ -165,6 +174,7 @@ static bool open_runtime(const char *file, find_function *find)
 static bool open_entry_point(find_function *find)
 {
     void *cudart = library_open("libcudart.so.13");
+
     route_is_runtime = false;
     if (!cudart)
         return false;
@@ -199,6 +209,7 @@ bool route_open(const char *name)
         {"proc5", find_by_5_arguments, NULL},
     };
     void *cuda = library_open("libcuda.so.1");
+
     if (!cuda)
         return false;
     driver_fill(find_exported, cuda);
@@ -234,6 +245,7 @@ static void runtime_linked(void)
 bool route_open(const char *name)
 {
     void *cuda = library_open("libcuda.so.1");
+
     if (!cuda || strcmp(name, "static") != 0)
         return false;
     runtime_linked();
@@ -259,6 +271,7 @@ bool route_open(const char *name)
 void route_start(void)
 {
     CUcontext context;
+
     if (route_is_runtime)
         return;
     if (DRIVER(cuInit)(0) != CUDA_SUCCESS ||
@@ -327,6 +340,7 @@ int route_wrong_bytes(const void *device, int value, size_t bytes)
     unsigned char *copy = malloc(bytes);
     bool read = copy && route_read(copy, device, bytes) == 0;
     int wrong = read ? 0 : (int)bytes;
+
     for (size_t i = 0; read && i < bytes; i++)
         wrong += copy[i] != (unsigned char)value;
     free(copy);
@@ -381,6 +395,7 @@ int route_graph_run(CUgraph graph, CUstream stream)
     CUgraphExec run;
     int error = EITHER(cudaGraphInstantiateWithFlags(&run, graph, 0),
                        cuGraphInstantiate_(&run, graph, 0));
+
     if (error == 0)
         error = EITHER(cudaGraphLaunch(run, stream), cuGraphLaunch_(run, stream));
     if (error == 0)
@@ -425,6 +440,7 @@ int route_ipc_export(CUipcMemHandle *ret_handle, void *pointer)
 int route_ipc_open(void **ret_pointer, CUipcMemHandle handle)
 {
     cudaIpcMemHandle_t same;
+
     memcpy(&same, &handle, sizeof(same));
     return EITHER(cudaIpcOpenMemHandle(ret_pointer, same, cudaIpcMemLazyEnablePeerAccess),
                   cuIpcOpenMemHandle_((CUdeviceptr *)ret_pointer, handle,
@@ -444,6 +460,7 @@ int route_last_error(void)
 const char *route_error_name(int error)
 {
     const char *name = NULL;
+
     if (route_is_runtime)
         return route_runtime.cudaGetErrorName((cudaError_t)error);
     DRIVER(cuGetErrorName)((CUresult)error, &name);

@@ -7,6 +7,7 @@
 static void fill(const struct simgpu_launch *launch)
 {
     void *to = *(void **)launch->arguments[0];
+
     memset(to, (int)*(uint32_t *)launch->arguments[1], *(uint32_t *)launch->arguments[2]);
 }
 
@@ -14,6 +15,7 @@ __attribute__((visibility("default"))) const struct simgpu_twin *simgpu_twins(si
 {
     static const uint32_t bytes[] = {8, 4, 4};
     static const struct simgpu_twin twin = {"conformance_fill", 3, bytes, fill};
+
     *ret_count = 1;
     return &twin;
 }

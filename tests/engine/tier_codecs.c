@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "include/cupool/tier.h"
+#include "tests/random.h"
 
 #define BLOCKS 6u
 #define LAYERS 2u
@@ -47,8 +48,10 @@ static struct cupool_tier_item *shelf_find(struct shelf *shelf, const struct cup
 static int shelf_put(void *state, struct cupool_tier_item *items, uint32_t count)
 {
     struct shelf *shelf = state;
+
     for (uint32_t at = 0; at < count; at++) {
         struct cupool_tier_item *kept = shelf_find(shelf, &items[at].key);
+
         if (!kept)
             kept = &shelf->items[shelf->count++];
         free(kept->data);
@@ -64,6 +67,7 @@ static int shelf_get(void *state, struct cupool_tier_item *items, uint32_t count
 {
     for (uint32_t at = 0; at < count; at++) {
         const struct cupool_tier_item *kept = shelf_find(state, &items[at].key);
+
         items[at].error = kept ? 0 : -ENOENT;
         if (kept) {
             memcpy(items[at].data, kept->data, kept->bytes);
@@ -149,7 +153,8 @@ static void side_end(struct side *side)
 static uint32_t number(void)
 {
     static uint64_t state = 7;
-    state = state * 6364136223846793005u + 1442695040888963407u;
+
+    state = random_lcg(state);
     return (uint32_t)(state >> 32);
 }
 
@@ -158,9 +163,11 @@ static void content_make(uint8_t *content, size_t bytes, enum cupool_kv_type typ
                          uint32_t kind)
 {
     size_t element = type == CUPOOL_KV_F32 ? 4 : 2;
+
     for (size_t at = 0; at < bytes / element; at++) {
         uint32_t mantissa = number() & 0x807fffff, bits;
         uint32_t exponent = 127 - (number() % 4) + (at % dim % 13 == 5 ? 5 : 0);
+
         if (type == CUPOOL_KV_F16)
             bits = (mantissa >> 16 & 0x8000) | (exponent - 112) << 10 | (mantissa & 0x3ff);
         else
@@ -176,6 +183,7 @@ static void content_make(uint8_t *content, size_t bytes, enum cupool_kv_type typ
 static struct cupool_kv_hash key_of(uint32_t at)
 {
     struct cupool_kv_hash key = {{0}};
+
     key.bytes[0] = (uint8_t)(at + 1);
     return key;
 }
@@ -194,6 +202,7 @@ static void side_store(struct side *side, const uint8_t *content)
         keys[at] = key_of(at);
         for (uint32_t layer = 0; layer < LAYERS; layer++) {
             void *memory;
+
             HOLDS(cupool_kv_memory(side->pool, handles[at], layer, CUPOOL_KV_KEY, &memory, NULL) ==
                   0);
             HOLDS(cupool_device_copy(side->device, memory, content + (at * LAYERS + layer) * bytes,
@@ -226,6 +235,7 @@ static uint32_t side_load(struct side *side, uint8_t *content)
     for (uint32_t at = 0; at < matched; at++)
         for (uint32_t layer = 0; layer < LAYERS; layer++) {
             void *memory;
+
             HOLDS(cupool_kv_memory(side->pool, handles[at], layer, CUPOOL_KV_KEY, &memory, NULL) ==
                   0);
             HOLDS(cupool_device_copy(side->device, content + (at * LAYERS + layer) * bytes, memory,
@@ -240,6 +250,7 @@ static uint32_t side_load(struct side *side, uint8_t *content)
 static uint64_t shelf_bytes(const struct shelf *shelf)
 {
     uint64_t bytes = 0;
+
     for (uint32_t at = 0; at < shelf->count; at++)
         bytes += shelf->items[at].bytes;
     return bytes;
@@ -323,6 +334,7 @@ static void shape_run(struct cupool_device *gpu, struct cupool_device *host,
     for (uint32_t at = 0; at < BLOCKS; at++) {
         const struct cupool_tier_item *a = &here.shelf.items[at];
         const struct cupool_tier_item *b = shelf_find(&there.shelf, &a->key);
+
         HOLDS(b && a->bytes == b->bytes && memcmp(a->data, b->data, a->bytes) == 0);
     }
     HOLDS(side_load(&here, one) == BLOCKS && side_load(&there, other) == BLOCKS);
@@ -350,6 +362,7 @@ int main(int argc, char **argv)
         for (uint32_t type = 0; type < 3; type++)
             for (uint32_t kind = 0; kind < 3; kind++, run++) {
                 bool wide = types[type] == CUPOOL_KV_F32;
+
                 if (codec == CUPOOL_CODEC_PRUNE_TOKENS ||
                     (codec == CUPOOL_CODEC_LOSSLESS && wide) ||
                     ((codec == CUPOOL_CODEC_FP16 || codec == CUPOOL_CODEC_BF16) && !wide))

@@ -54,6 +54,7 @@ static void block_write(cupool_kv_handle handle, uint32_t number, uint16_t *sour
     for (uint32_t layer = 0; layer < LAYERS; layer++) {
         uint16_t *values = source + layer * (geometry.layer_bytes / 2);
         void *memory;
+
         layer_make(values, number, layer);
         HOLDS(cupool_kv_memory(pool, handle, layer, CUPOOL_KV_KEY, &memory, NULL) == 0);
         HOLDS(cupool_device_copy(device, memory, values, geometry.layer_bytes, stream) == 0);
@@ -67,6 +68,7 @@ static void block_check(cupool_kv_handle handle, uint32_t number, cupool_stream 
     HOLDS(expected && values);
     for (uint32_t layer = 0; layer < LAYERS; layer++) {
         void *memory;
+
         layer_make(expected, number, layer);
         HOLDS(cupool_kv_memory(pool, handle, layer, CUPOOL_KV_KEY, &memory, NULL) == 0);
         HOLDS(cupool_device_copy(device, values, memory, geometry.layer_bytes, stream) == 0);

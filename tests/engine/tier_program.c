@@ -17,6 +17,7 @@
 #include <time.h>
 
 #include "include/cupool/tier.h"
+#include "tests/random.h"
 
 #define UNIVERSE 240u
 #define BLOCKS   64u
@@ -68,6 +69,7 @@ static void fill(cupool_kv_handle handle, uint64_t number)
 {
     for (uint32_t layer = 0; layer < LAYERS; layer++) {
         uint16_t *values = layer_of(handle, layer);
+
         for (size_t at = 0; at < geometry.layer_bytes / 2; at++)
             values[at] = value_of(number, layer, at);
     }
@@ -77,6 +79,7 @@ static int is_filled(cupool_kv_handle handle, uint64_t number)
 {
     for (uint32_t layer = 0; layer < LAYERS; layer++) {
         const uint16_t *values = layer_of(handle, layer);
+
         for (size_t at = 0; at < geometry.layer_bytes / 2; at++)
             if (values[at] != value_of(number, layer, at))
                 return 0;
@@ -124,7 +127,7 @@ static uint64_t drawn;
 
 static uint32_t draw(uint32_t below)
 {
-    drawn = drawn * 6364136223846793005u + 1442695040888963407u;
+    drawn = random_lcg(drawn);
     return (uint32_t)(drawn >> 33) % below;
 }
 
@@ -156,6 +159,7 @@ static _Noreturn void writes(const char *folder)
     for (;;) {
         cupool_kv_handle handles[BATCH];
         cupool_kv_ticket ticket;
+
         blocks_make(handles, draw(UNIVERSE / BATCH) * BATCH);
         must(cupool_tiers_offload(tiers, handles, BATCH, CUPOOL_STREAM_NONE, NULL, NULL, &ticket),
              "offload");
@@ -179,6 +183,7 @@ static int verifies(const char *folder)
         cupool_kv_handle handle;
         uint32_t matched;
         uint8_t presence;
+
         must(cupool_tiers_lookup(tiers, &key, 1, &presence), "lookup");
         must(cupool_tiers_match(tiers, &key, 1, CUPOOL_STREAM_NONE, &handle, NULL, &matched),
              "match");
@@ -215,6 +220,7 @@ static void request(uint32_t *wrong, uint32_t *computed)
     if (matched < BATCH) {
         uint32_t rest = BATCH - matched;
         cupool_kv_handle *own = handles + matched;
+
         *computed += rest;
         must(cupool_kv_allocate(pool, rest, CUPOOL_STREAM_NONE, own), "allocate");
         for (uint32_t at = matched; at < BATCH; at++)

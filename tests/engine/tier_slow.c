@@ -18,6 +18,7 @@ ssize_t write(int fd, const void *data, size_t bytes)
 
     if (!real) {
         void *symbol = dlsym(RTLD_NEXT, "write");
+
         memcpy(&real, &symbol, sizeof(real));
     }
     if (bytes < LARGE)
@@ -32,6 +33,7 @@ int renameat(int from, const char *old, int to, const char *new)
 
     if (!real) {
         void *symbol = dlsym(RTLD_NEXT, "renameat");
+
         memcpy(&real, &symbol, sizeof(real));
     }
     usleep(PAUSE);

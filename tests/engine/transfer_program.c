@@ -162,6 +162,7 @@ static void scene_small(struct scene *scene, uint8_t *memory, cupool_stream stre
     fill(memory, BYTES, 2);
     for (unsigned at = 0; at < SMALL; at++) {
         size_t bytes = at * 37 % 1990;
+
         there[at] = (struct cupool_copy){scene->on_device + at * 2048 + at % 16,
                                          memory + at * 2000 + at % 7, bytes};
         back[at] = (struct cupool_copy){memory + BYTES / 2 + at * 2000 + at % 5,
@@ -383,6 +384,7 @@ static void driver_even(void)
 
     for (unsigned at = 0; at < sizeof(pairs) / sizeof(*pairs); at++) {
         int64_t made = (int64_t)calls_of(pairs[at].make), gone = (int64_t)calls_of(pairs[at].give);
+
         if (made - gone <= pairs[at].in_vain + faults && gone - made <= faults)
             continue;
         fprintf(stderr, "%s %lld times, %s %lld times\n", pairs[at].make, (long long)made,
@@ -424,7 +426,7 @@ int main(int argc, char **argv)
     }
     cupool_device_close(device);
     device = NULL;
-    if (dlsym(RTLD_DEFAULT, "cupool_phase_begin") == NULL) /* the preload has objects of its own */
+    if (!dlsym(RTLD_DEFAULT, "cupool_phase_begin")) /* the preload has objects of its own */
         driver_even();
     printf("ok\n");
     return 0;

@@ -26,6 +26,7 @@ static void expect(bool holds)
 static void seal(uint8_t *encoded, size_t bytes)
 {
     struct cupool_codec_header header;
+
     memcpy(&header, encoded, sizeof(header));
     header.magic = CUPOOL_CODEC_MAGIC_NUMBER;
     header.version = CUPOOL_CODEC_VERSION_NUMBER;
@@ -40,6 +41,7 @@ static void seal(uint8_t *encoded, size_t bytes)
 static void round_trip(struct cupool_codec_config config, void *raw, size_t raw_bytes)
 {
     struct cupool_codec_info info;
+
     config.codec = config.type == CUPOOL_CODEC_TYPE_F32 ? CUPOOL_CODEC_RAW : CUPOOL_CODEC_LOSSLESS;
     expect(cupool_codec_query(&config, &info) == 0 && info.raw_bytes == raw_bytes);
     void *encoded = malloc(info.maximum_bytes), *again = malloc(raw_bytes);
@@ -59,6 +61,7 @@ static void decode_check(uint8_t *encoded, size_t bytes)
     struct cupool_codec_info info;
     enum cupool_codec_fault fault;
     int result = cupool_codec_verify(encoded, bytes, &header, &fault);
+
     expect(result == (fault == CUPOOL_CODEC_SOUND ? 0 : -EBADMSG));
     if (result < 0)
         return;
@@ -78,6 +81,7 @@ static void decode_check(uint8_t *encoded, size_t bytes)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     uint8_t *encoded = malloc(bytes ? bytes : 1); /* exactly as long, and aligned */
+
     expect(encoded);
     memcpy(encoded, data, bytes);
     decode_check(encoded, bytes);

@@ -11,6 +11,7 @@
 
 #include "include/cupool/codec.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/random.h"
 
 #define SEED 20240607u
 
@@ -18,15 +19,17 @@ static uint64_t state = SEED;
 
 static uint32_t draw(uint32_t below)
 {
-    state = state * 6364136223846793005u + 1442695040888963407u;
+    state = random_lcg(state);
     return (uint32_t)(state >> 33) % below;
 }
 
 static void mutate(uint8_t *data, size_t *bytes)
 {
     uint32_t changes = 1 + draw(4);
+
     for (uint32_t at = 0; at < changes; at++) {
         size_t place = draw(3) ? draw((uint32_t)*bytes) : draw(64);
+
         if (place < *bytes)
             data[place] = draw(2) ? (uint8_t)draw(256) : (uint8_t)(data[place] ^ 1u << draw(8));
     }
@@ -39,6 +42,7 @@ static int file_mutate(const char *path, long rounds)
     static uint8_t whole[65536], changed[65536];
     FILE *file = fopen(path, "rb");
     size_t bytes = file ? fread(whole, 1, sizeof(whole), file) : 0;
+
     if (bytes == 0) {
         fprintf(stderr, "%s: cannot read\n", path);
         return 1;
@@ -46,6 +50,7 @@ static int file_mutate(const char *path, long rounds)
     fclose(file);
     for (long round = 0; round < rounds; round++) {
         size_t left = bytes;
+
         memcpy(changed, whole, bytes);
         mutate(changed, &left);
         LLVMFuzzerTestOneInput(changed, left);
@@ -71,6 +76,7 @@ static int corpus_make(const char *folder)
         static _Alignas(8) uint8_t raw[8192], encoded[8192];
         static const float scores[5] = {1, 5, 3, 2, 4};
         char path[4096];
+
         if (cupool_codec_query(&config, &info) < 0)
             continue;
         for (size_t each = 0; each < info.raw_bytes; each++)
@@ -91,6 +97,7 @@ static int corpus_make(const char *folder)
 int main(int argc, char **argv)
 {
     int failed = 0;
+
     if (argc == 3 && strcmp(argv[1], "--make") == 0)
         return corpus_make(argv[2]);
     printf("seed %u\n", SEED);

@@ -33,6 +33,7 @@ static bool input_read(const uint8_t *data, size_t bytes, struct input *ret_inpu
 {
     size_t head = sizeof(ret_input->handle) + sizeof(ret_input->allocation_bytes);
     uint16_t index;
+
     if (bytes < head)
         return false;
     memcpy(&ret_input->handle, data, sizeof(ret_input->handle));
@@ -66,6 +67,7 @@ static void pages_check(const struct ipc_block *block)
 {
     struct ipc_pages pages;
     CUipcMemHandle again;
+
     if (!ipc_pages_parse(&block->allocation, &pages))
         return;
     ipc_pages_make(&pages, &again);
@@ -80,6 +82,7 @@ static void token_check(const struct input *input)
     struct ipc_token token;
     struct ipc_block block;
     CUipcMemHandle again;
+
     if (ipc_token_parse(&input->handle, &token) < 0)
         return;
     ipc_token_make(&token, &again);
@@ -95,6 +98,7 @@ static void whole_check(const struct input *input)
 {
     struct ipc_block block;
     uint32_t window = ipc_whole_window(&input->handle);
+
     expect(window >= IPC_BOARD_TOKENS && window + IPC_BOARD_WINDOW <= IPC_BOARD_SLOTS);
     if (ipc_whole_look_up(input->board, &input->handle, &block) < 0)
         return;
@@ -106,6 +110,7 @@ static void whole_check(const struct input *input)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     struct input input;
+
     if (!input_read(data, bytes, &input))
         return 0;
     token_check(&input);

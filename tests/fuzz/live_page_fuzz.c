@@ -14,20 +14,20 @@
 #include <unistd.h>
 
 #include "tests/fuzz/fuzz.h"
-#include "tools/live/live.h"
+#include "tools/live/live_processes.h"
 
 #define LINES_MOST 20000 /* 48 figures of 32 contexts of two pages with their peaks, and more */
 
 static bool page_read(const uint8_t *data, size_t bytes, struct live_page *ret_page)
 {
-    int fd = memfd_create("page", MFD_CLOEXEC), r;
+    int fd = memfd_create("page", MFD_CLOEXEC), error;
 
     if (fd < 0 || write(fd, data, bytes) != (ssize_t)bytes ||
         ftruncate(fd, sizeof(struct live_page)) < 0)
         abort();
-    r = live_page_read(fd, ret_page);
+    error = live_page_read(fd, ret_page);
     close(fd);
-    return r == 0;
+    return error == 0;
 }
 
 static void lines_check(const char *text)

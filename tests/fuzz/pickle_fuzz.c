@@ -37,15 +37,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     const struct input_request request = {.device = -1};
     char why[256] = "";
     unsigned char *copy = malloc(bytes + !bytes); /* exactly as long, so that reading on is seen */
-    int r;
+    int error;
 
     if (!copy)
         abort();
     memcpy(copy, data, bytes);
-    r = input_snapshot_parse(copy, bytes, &request, &trace, why, sizeof why);
-    if (r < 0 && r != -ENOMEM && !*why)
+    error = input_snapshot_parse(copy, bytes, &request, &trace, why, sizeof why);
+    if (error < 0 && error != -ENOMEM && !*why)
         abort();
-    if (r == 0 && replay_trace_finish(&trace) == 0)
+    if (error == 0 && replay_trace_finish(&trace) == 0)
         trace_check(&trace);
     replay_trace_done(&trace);
     free(copy);

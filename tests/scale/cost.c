@@ -34,6 +34,7 @@ static CUgraphExec graph_make(CUdeviceptr *ret_pointer)
     CUgraphNode node;
     CUgraph graph;
     CUgraphExec exec;
+
     OK(cuGraphCreate(&graph, 0));
     OK(cuGraphAddMemAllocNode(&node, graph, NULL, 0, &wanted));
     OK(cuGraphInstantiate(&exec, graph, 0));
@@ -57,6 +58,7 @@ static void stay(size_t blocks)
     void *pointer;
     char *pages = aligned_alloc(HOST_AT, at_most(blocks, 20000) * HOST_AT);
     size_t mappings = at_most(blocks, 3000);
+
     OK(cuMemAddressReserve(&range, mappings * PAGE, 0, 0, 0));
     for (size_t i = 0; i < mappings; i++) { /* one behind the other: the host joins them */
         OK(cuMemCreate(&handle, PAGE, &on_device, 0));
@@ -88,6 +90,7 @@ static void ordinary(void)
     size_t free_bytes, total;
     CUdeviceptr address;
     void *pointer;
+
     OK(cudaMalloc(&pointer, 512));
     OK(cudaFree(pointer));
     OK(cuMemAlloc(&address, 512));
@@ -102,6 +105,7 @@ static void in_order(void)
     CUmemoryPool other;
     CUdeviceptr address;
     void *pointer;
+
     OK(cudaMallocAsync(&pointer, 512, stream));
     OK(cudaFreeAsync(pointer, stream));
     OK(cuMemAllocFromPoolAsync(&address, 512, pool, stream));
@@ -113,6 +117,7 @@ static void in_order(void)
 static void host(char *page)
 {
     void *pointer;
+
     OK(cudaMallocHost(&pointer, 512));
     OK(cudaFreeHost(pointer));
     OK(cudaHostRegister(page, HOST_AT, 0));
@@ -124,6 +129,7 @@ static void mapped(CUdeviceptr range)
     CUmemGenericAllocationHandle handle, again;
     CUdeviceptr address;
     CUarray array;
+
     OK(cuMemCreate(&handle, PAGE, &on_device, 0));
     OK(cuMemMap(range, PAGE, 0, handle, 0));
     OK(cuMemRelease(handle));
@@ -139,6 +145,7 @@ static void mapped(CUdeviceptr range)
 static void measured(CUdeviceptr range, char *page, CUgraphExec exec, CUdeviceptr of_graph)
 {
     CUcontext context, current;
+
     for (int i = 0; i < TURNS; i++) {
         ordinary();
         in_order();
@@ -160,6 +167,7 @@ int main(int count, char **words)
     size_t blocks = count > 1 ? strtoul(words[1], NULL, 10) : 1000;
     char *page = aligned_alloc(HOST_AT, HOST_AT);
     CUdeviceptr range, of_graph;
+
     OK(cudaFree(NULL));
     OK(cudaStreamCreate(&stream));
     OK(cuMemPoolCreate(&pool, &pool_on_device));

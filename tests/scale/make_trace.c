@@ -145,20 +145,20 @@ int main(int argc, char **argv)
     uint64_t events = argc > 2 ? strtoull(argv[2], NULL, 10) : 0;
     uint64_t threads = argc > 3 ? strtoull(argv[3], NULL, 10) : 1;
     struct trace_writer *writer;
-    int r;
+    int error;
 
     if (!events || !threads || threads > THREADS_MOST) {
         fprintf(stderr, "usage: make_trace FILE EVENTS [THREADS [TRACE_MAX [TOLD]]]\n");
         return 2;
     }
-    r = trace_writer_open_limited(argv[1], argc > 4 ? strtoull(argv[4], NULL, 10) : 0, &writer);
-    if (r < 0) {
-        fprintf(stderr, "%s: %s\n", argv[1], strerror(-r));
+    error = trace_writer_open_limited(argv[1], argc > 4 ? strtoull(argv[4], NULL, 10) : 0, &writer);
+    if (error < 0) {
+        fprintf(stderr, "%s: %s\n", argv[1], strerror(-error));
         return 1;
     }
     describe(writer);
     workers_run(writer, threads, events, argc > 5 ? told_map(argv[5]) : NULL);
-    r = trace_writer_error(writer);
+    error = trace_writer_error(writer);
     trace_writer_close(writer);
-    return r != 0;
+    return error != 0;
 }

@@ -47,6 +47,7 @@ __attribute__((visibility("default"))) const struct simgpu_twin *simgpu_twins(si
 #define KERNEL(field, name) ROW(cupool_##field),
 #include "kernels/codec/kernels.def"
     };
+
     *ret_count = sizeof(twins) / sizeof(*twins);
     return twins;
 }

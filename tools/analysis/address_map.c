@@ -11,34 +11,35 @@
 
 static int compare_addresses(const void *a, const void *b)
 {
-    const struct ledger_block *left = a, *right = b;
+    const struct replay_block *left = a, *right = b;
 
     if (left->address != right->address)
         return left->address < right->address ? -1 : 1;
     return (left->order > right->order) - (left->order < right->order);
 }
 
-static bool is_shown(const struct ledger_block *block)
+static bool is_shown(const struct replay_block *block)
 {
     return block->allocated_bytes && block->allocated_bytes <= UINT64_MAX - block->address &&
-           (block->space == LEDGER_SEGMENT ||
-            (block->space == LEDGER_ADDRESS && memory_kind(block->memory)->on_device));
+           (block->space == BLOCK_SPACE_SEGMENT ||
+            (block->space == BLOCK_SPACE_ADDRESS && memory_kind(block->memory)->on_device));
 }
 
 /** Everything of the moment, in no order. */
-static int moment_collect(const struct ledger *ledger, const struct address_history *history,
-                          enum address_moment moment, struct address_gone *ret_found)
+static int moment_collect(const struct block_table *block_table,
+                          const struct address_history *history, enum address_moment moment,
+                          struct address_gone *ret_found)
 {
     const struct address_gone *gone = &history->gone[moment];
     uint64_t newest = moment == ADDRESS_AT_PEAK ? history->peak_order : UINT64_MAX;
-    const struct ledger_block *block;
+    const struct replay_block *block;
     size_t position = 0;
     bool fine = true;
 
     for (size_t i = 0; i < gone->count && fine; i++)
         if (is_shown(&gone->block[i]))
             fine = address_gone_add(ret_found, &gone->block[i]);
-    while (fine && (block = ledger_next(ledger, &position)))
+    while (fine && (block = block_table_next(block_table, &position)))
         if (block->order <= newest && is_shown(block))
             fine = address_gone_add(ret_found, block);
     return fine ? 0 : -ENOMEM;
@@ -47,13 +48,13 @@ static int moment_collect(const struct ledger *ledger, const struct address_hist
 /** Bytes of a segment; adjacent mapped ones count as one, because blocks cross their borders. */
 static uint64_t segment_bytes(const struct address_gone *found, size_t row)
 {
-    const struct ledger_block *segment = &found->block[row];
+    const struct replay_block *segment = &found->block[row];
     uint64_t bytes = segment->allocated_bytes;
 
     for (; segment->memory == TRACE_MEMORY_MAPPING && row < found->count; row++) {
-        const struct ledger_block *next = &found->block[row];
+        const struct replay_block *next = &found->block[row];
 
-        if (next->space != LEDGER_SEGMENT || next == segment)
+        if (next->space != BLOCK_SPACE_SEGMENT || next == segment)
             continue;
         if (next->memory != TRACE_MEMORY_MAPPING || next->address != segment->address + bytes)
             break;
@@ -64,14 +65,14 @@ static uint64_t segment_bytes(const struct address_gone *found, size_t row)
 
 /** Returns the extent a block lies in: the current one, or a new one behind it. */
 static struct address_extent *extent_for(struct address_map *map, const struct address_gone *found,
-                                         size_t *next_segment, const struct ledger_block *block)
+                                         size_t *next_segment, const struct replay_block *block)
 {
     struct address_extent *extent = map->extents ? &map->extent[map->extents - 1] : NULL;
 
     for (; *next_segment < found->count; ++*next_segment) {
-        const struct ledger_block *segment = &found->block[*next_segment];
+        const struct replay_block *segment = &found->block[*next_segment];
 
-        if (segment->space != LEDGER_SEGMENT)
+        if (segment->space != BLOCK_SPACE_SEGMENT)
             continue;
         if (block && segment->address > block->address)
             break;
@@ -93,18 +94,18 @@ static struct address_extent *extent_for(struct address_map *map, const struct a
 }
 
 static bool block_fits(const struct address_map *map, const struct address_extent *extent,
-                       const struct ledger_block *block)
+                       const struct replay_block *block)
 {
-    const struct ledger_block *last = extent->blocks ? &map->block[map->blocks - 1] : NULL;
+    const struct replay_block *last = extent->blocks ? &map->block[map->blocks - 1] : NULL;
 
     return block->allocated_bytes <= extent->address + extent->bytes - block->address &&
            (!last || block->address >= last->address + last->allocated_bytes);
 }
 
 static void block_place(struct address_map *map, struct address_extent *extent,
-                        const struct ledger_block *block)
+                        const struct replay_block *block)
 {
-    struct ledger_block *placed = &map->block[map->blocks++];
+    struct replay_block *placed = &map->block[map->blocks++];
 
     *placed = *block;
     if (placed->requested_bytes > placed->allocated_bytes)
@@ -117,7 +118,7 @@ static void block_place(struct address_map *map, struct address_extent *extent,
 uint64_t address_hole_before(const struct address_map *map, const struct address_extent *extent,
                              size_t block)
 {
-    const struct ledger_block *blocks = map->block + extent->first;
+    const struct replay_block *blocks = map->block + extent->first;
     uint64_t begin = block ? blocks[block - 1].address + blocks[block - 1].allocated_bytes
                            : extent->address;
     uint64_t end = block < extent->blocks ? blocks[block].address : extent->address + extent->bytes;
@@ -143,17 +144,17 @@ static void extent_finish(struct address_map *map, struct address_extent *extent
         map->hole_most = extent->hole_most;
 }
 
-int address_map_create(const struct ledger *ledger, const struct address_history *history,
+int address_map_create(const struct block_table *block_table, const struct address_history *history,
                        enum address_moment moment, struct address_map *ret_map)
 {
     struct address_gone found = {0};
     struct address_map map = {0};
     size_t next_segment = 0;
-    int r = moment_collect(ledger, history, moment, &found);
+    int error = moment_collect(block_table, history, moment, &found);
 
     map.extent = calloc(found.count + 1, sizeof *map.extent);
     map.block = calloc(found.count + 1, sizeof *map.block);
-    if (r < 0 || !map.extent || !map.block) {
+    if (error < 0 || !map.extent || !map.block) {
         address_gone_done(&found);
         address_map_done(&map);
         return -ENOMEM;
@@ -163,7 +164,7 @@ int address_map_create(const struct ledger *ledger, const struct address_history
     for (size_t i = 0; i < found.count; i++) {
         struct address_extent *extent;
 
-        if (found.block[i].space == LEDGER_SEGMENT)
+        if (found.block[i].space == BLOCK_SPACE_SEGMENT)
             continue;
         extent = extent_for(&map, &found, &next_segment, &found.block[i]);
         if (block_fits(&map, extent, &found.block[i]))

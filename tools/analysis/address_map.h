@@ -2,10 +2,10 @@
 /*
  * Maps of device addresses, at the peak and at the end.
  *
- * The ledger is not copied at each new peak. Each block stores the number of allocations before it,
- * and freed blocks are kept while they belong to the last peak. So the blocks live at the peak are
- * those kept, and those still in the ledger that are old enough. Memory never exceeds the largest
- * number of blocks live at one time.
+ * The table of blocks is not copied at each new peak. Each block stores the number of allocations
+ * before it, and freed blocks are kept while they belong to the last peak. So the blocks live at
+ * the peak are those kept, and those still in the table that are old enough. Memory never exceeds
+ * the largest number of blocks live at one time.
  *
  * Threading: not thread-safe.
  */
@@ -33,7 +33,7 @@ struct address_extent {
 
 struct address_map {
     struct address_extent *extent; /* by address, none overlaps another */
-    struct ledger_block *block;    /* the same */
+    struct replay_block *block;    /* the same */
     size_t extents, blocks, segments;
     uint64_t bytes, used_bytes, waste_bytes, hole_bytes, hole_most;
     uint64_t gap_bytes; /* of all gaps, which are no part of `bytes` */
@@ -48,7 +48,7 @@ uint64_t address_hole_before(const struct address_map *map, const struct address
  * The device memory with addresses at one moment. Blocks that overlap earlier ones, as in a
  * damaged or incomplete trace, are left out. Errors: -ENOMEM.
  */
-int address_map_create(const struct ledger *ledger, const struct address_history *history,
+int address_map_create(const struct block_table *block_table, const struct address_history *history,
                        enum address_moment moment, struct address_map *ret_map);
 
 /** Finds the gaps between mapped extents of the same range; without this call there are none. */

@@ -128,13 +128,13 @@ static bool truth_is_sound(const bool *value)
 }
 
 /** The space of a carried block must match its kind of memory. */
-static bool block_is_sound(const struct analysis *analysis, const struct ledger_block *block)
+static bool block_is_sound(const struct analysis *analysis, const struct replay_block *block)
 {
     const struct memory_kind *kind = memory_kind(block->memory);
 
     if (!truth_is_sound(&block->passed) || !truth_is_sound(&block->counted))
         return false;
-    if (block->space != LEDGER_SEGMENT && (!kind || block->space != (uint8_t)kind->space))
+    if (block->space != BLOCK_SPACE_SEGMENT && (!kind || block->space != (uint8_t)kind->space))
         return false;
     return site_exists(analysis, block->stack) && text_exists(analysis, block->api) &&
            block->requested_bytes <= TALLY_BYTES_MOST && block->allocated_bytes <= TALLY_BYTES_MOST;
@@ -142,22 +142,22 @@ static bool block_is_sound(const struct analysis *analysis, const struct ledger_
 
 static int live_load(struct analysis *analysis, const struct trace_carry *carry)
 {
-    const struct ledger_block *row = carry->rows[TRACE_CARRY_LIVE];
+    const struct replay_block *row = carry->rows[TRACE_CARRY_LIVE];
 
     for (size_t i = 0; i < SECTION_ROWS(carry, LIVE); i++) {
-        struct ledger_block block;
+        struct replay_block block;
         uint64_t site;
 
         if (!block_is_sound(analysis, &row[i]))
             return -EBADMSG;
         block = row[i];
-        if (ledger_find(&analysis->ledger, block.space, block.address) ||
+        if (block_table_find(&analysis->block_table, block.space, block.address) ||
             !site_map(analysis, block.stack, &site))
             continue;
         block.site = (uint32_t)site;
         block.counted = !analysis->outside;
         block.thread = 0; /* as its path */
-        if (ledger_add(&analysis->ledger, &block) < 0)
+        if (block_table_add(&analysis->block_table, &block) < 0)
             return -ENOMEM;
         replay_device_add(&analysis->replay, &block, 1);
     }
@@ -169,9 +169,9 @@ static int records_load(struct analysis *analysis, const struct trace_carry *car
                         enum trace_carry_section section, event_add_fn *add)
 {
     const struct trace_record *row = carry->rows[section];
-    int r = 0;
+    int error = 0;
 
-    for (uint64_t i = 0; i < carry->header->rows[section] && r == 0; i++) {
+    for (uint64_t i = 0; i < carry->header->rows[section] && error == 0; i++) {
         struct trace_record record = row[i];
         bool wanted = section == TRACE_CARRY_INVALID_FREES
                           ? record.kind == TRACE_EVENT_INVALID_FREE
@@ -185,17 +185,17 @@ static int records_load(struct analysis *analysis, const struct trace_carry *car
             record.site = 0;
         analysis->stack = record.site;
         if (record.kind == TRACE_EVENT_CUPTI_STATE)
-            r = driver_view_add(analysis, &record);
+            error = driver_view_add(analysis, &record);
         else
-            r = add(analysis, &record);
+            error = add(analysis, &record);
     }
-    return r;
+    return error;
 }
 
 static int gone_load(struct analysis *analysis, const struct trace_carry *carry,
                      enum trace_carry_section section, enum address_moment moment)
 {
-    const struct ledger_block *row = carry->rows[section];
+    const struct replay_block *row = carry->rows[section];
 
     for (uint64_t i = 0; i < carry->header->rows[section]; i++) {
         if (!block_is_sound(analysis, &row[i]))
@@ -208,9 +208,9 @@ static int gone_load(struct analysis *analysis, const struct trace_carry *carry,
 
 static int addresses_load(struct analysis *analysis, const struct trace_carry *carry)
 {
-    int r = gone_load(analysis, carry, TRACE_CARRY_GONE_AT_PEAK, ADDRESS_AT_PEAK);
+    int error = gone_load(analysis, carry, TRACE_CARRY_GONE_AT_PEAK, ADDRESS_AT_PEAK);
 
-    return r < 0 ? r : gone_load(analysis, carry, TRACE_CARRY_GONE_AT_END, ADDRESS_AT_END);
+    return error < 0 ? error : gone_load(analysis, carry, TRACE_CARRY_GONE_AT_END, ADDRESS_AT_END);
 }
 
 static int failures_load(struct analysis *analysis, const struct trace_carry *carry)
@@ -285,20 +285,20 @@ static int trims_load(struct analysis *analysis, const struct trace_carry *carry
 
 static int rows_load(struct analysis *analysis, const struct trace_carry *carry)
 {
-    int r = 0;
+    int error = 0;
 
     /* The kept records were counted during the replay, and the rows count them again. */
     tallies_done(&analysis->sites);
     tallies_done(&analysis->stacks);
     tallies_done(&analysis->apis);
 #define TALLIES(name, NAME)                                                                        \
-    if (r == 0)                                                                                    \
-        r = tallies_load(analysis, carry, TRACE_CARRY_##NAME, &analysis->name, false);
+    if (error == 0)                                                                                \
+        error = tallies_load(analysis, carry, TRACE_CARRY_##NAME, &analysis->name, false);
     REPLAY_TALLIES(TALLIES)
 #undef TALLIES
-    if (r == 0)
-        r = tallies_load(analysis, carry, TRACE_CARRY_STACKS, &analysis->sites, true);
-    return r;
+    if (error == 0)
+        error = tallies_load(analysis, carry, TRACE_CARRY_STACKS, &analysis->sites, true);
+    return error;
 }
 
 /** Keeps the live memory of rows, and drops their counts. */
@@ -336,38 +336,38 @@ static void figures_strip(struct analysis *analysis)
 
 static int all_load(struct analysis *analysis, const struct trace_carry *carry, event_add_fn *add)
 {
-    int r = records_load(analysis, carry, TRACE_CARRY_INVALID_FREES, add);
+    int error = records_load(analysis, carry, TRACE_CARRY_INVALID_FREES, add);
 
-    if (r == 0)
-        r = rows_load(analysis, carry);
-    if (r == 0)
-        r = live_load(analysis, carry);
-    if (r == 0)
-        r = addresses_load(analysis, carry);
-    if (r == 0)
-        r = failures_load(analysis, carry);
-    if (r == 0)
-        r = trims_load(analysis, carry);
-    if (r < 0)
-        return r;
+    if (error == 0)
+        error = rows_load(analysis, carry);
+    if (error == 0)
+        error = live_load(analysis, carry);
+    if (error == 0)
+        error = addresses_load(analysis, carry);
+    if (error == 0)
+        error = failures_load(analysis, carry);
+    if (error == 0)
+        error = trims_load(analysis, carry);
+    if (error < 0)
+        return error;
     analysis->figures = carry->header->figures;
     analysis->addresses.peak_order = carry->header->peak_order;
     analysis->order = analysis->total.allocations;
     postmortems_load(analysis, carry);
-    r = records_load(analysis, carry, TRACE_CARRY_RECORDS, add);
+    error = records_load(analysis, carry, TRACE_CARRY_RECORDS, add);
     refusals_correct(analysis, carry);
     analysis->driver_view.was_on = false; /* its beginning is lost */
-    return r;
+    return error;
 }
 
 int analysis_carry_load(struct analysis *analysis, event_add_fn *add)
 {
     const struct trace_carry *carry = trace_reader_carry(analysis->reader);
     struct timeline_point opening;
-    int r = carry ? all_load(analysis, carry, add) : 0;
+    int error = carry ? all_load(analysis, carry, add) : 0;
 
-    if (!carry || r < 0)
-        return r;
+    if (!carry || error < 0)
+        return error;
     if (analysis->outside)
         figures_strip(analysis);
     analysis->has_thread = true; /* 0: which one is not known */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "tools/analysis/analysis_parts.h"
+#include "tools/base/grow.h"
 
 void analysis_add_process(struct analysis *analysis, const struct trace_record *record)
 {
@@ -79,7 +80,7 @@ void analysis_add_trim(struct analysis *analysis, const struct trace_record *rec
 int analysis_add_counter(struct analysis *analysis, const struct trace_record *record)
 {
     const char *name = trace_reader_string(analysis->reader, record->api);
-    struct analysis_counter *counter = analysis->counter, *grown;
+    struct analysis_counter *counter;
     uint32_t i;
 
     if (!name)
@@ -87,15 +88,9 @@ int analysis_add_counter(struct analysis *analysis, const struct trace_record *r
     if (pool_levels_add(&analysis->pool_levels, name, record->context, record->size,
                         record->time_ns) < 0)
         return -ENOMEM;
-    if (analysis->counters == analysis->counters_room) {
-        size_t room = analysis->counters ? 2 * analysis->counters : 64;
-
-        grown = reallocarray(counter, room, sizeof *counter);
-        if (!grown)
-            return -ENOMEM;
-        analysis->counter = counter = grown;
-        analysis->counters_room = room;
-    }
+    if (ARRAY_GROW(analysis->counter, analysis->counters, analysis->counters_room, 64) < 0)
+        return -ENOMEM;
+    counter = analysis->counter;
     i = key_index_get(&analysis->counter_index, (uint64_t)record->api << 32 | record->context,
                       (uint32_t)analysis->counters);
     if (i == KEY_INDEX_NONE)

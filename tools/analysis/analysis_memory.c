@@ -92,7 +92,7 @@ static void teardown_note(struct analysis *analysis, int sign, uint64_t time_ns)
 }
 
 /** Notes a site's current memory, and where it grows by copying. */
-static int block_note(void *context, const struct tally *site, const struct ledger_block *block,
+static int block_note(void *context, const struct tally *site, const struct replay_block *block,
                       int sign, uint64_t time_ns)
 {
     struct analysis *analysis = context;

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "tools/analysis/analysis_parts.h"
+#include "tools/base/grow.h"
 
 #define PHASES_MOST    1024
 #define SPANS_CLOSE_NS 1000 /* the first gaps to be closed */
@@ -84,15 +85,8 @@ static int step_keep(struct analysis *analysis, const struct analysis_step *step
 {
     if (analysis->steps_kept == ANALYSIS_STEPS)
         return 0;
-    if (analysis->steps_kept == analysis->steps_room) {
-        size_t room = analysis->steps_room ? 2 * analysis->steps_room : 64;
-        struct analysis_step *rows = realloc(analysis->step, room * sizeof *rows);
-
-        if (!rows)
-            return -ENOMEM;
-        analysis->step = rows;
-        analysis->steps_room = room;
-    }
+    if (ARRAY_GROW(analysis->step, analysis->steps_kept, analysis->steps_room, 64) < 0)
+        return -ENOMEM;
     analysis->step[analysis->steps_kept++] = *step;
     return 0;
 }
@@ -125,7 +119,7 @@ static int step_end(struct analysis *analysis, uint64_t time_ns)
 
 static int step_begin(struct analysis *analysis, const struct trace_record *record)
 {
-    int r = step_end(analysis, record->time_ns);
+    int error = step_end(analysis, record->time_ns);
 
     analysis->step_now.open = !analysis->outside;
     analysis->step_now.number = record->address;
@@ -134,7 +128,7 @@ static int step_begin(struct analysis *analysis, const struct trace_record *reco
     analysis->step_now.allocations = analysis->total.allocations;
     analysis->step_now.frees = analysis->total.frees;
     analysis->step_now.driver_calls = analysis->calls_driver;
-    return r;
+    return error;
 }
 
 static void phase_open(struct analysis *analysis, struct analysis_phase *phase, uint64_t time_ns)
@@ -203,15 +197,8 @@ static int span_keep(struct analysis *analysis, size_t phase, uint64_t begin_ns,
         spans_join(analysis);
     if (span_join(analysis, &next) || analysis->spans == ANALYSIS_SPANS)
         return 0;
-    if (analysis->spans == analysis->spans_room) {
-        size_t room = analysis->spans_room ? 2 * analysis->spans_room : 64;
-        struct analysis_span *rows = realloc(analysis->span, room * sizeof *rows);
-
-        if (!rows)
-            return -ENOMEM;
-        analysis->span = rows;
-        analysis->spans_room = room;
-    }
+    if (ARRAY_GROW(analysis->span, analysis->spans, analysis->spans_room, 64) < 0)
+        return -ENOMEM;
     span_append(analysis, &next);
     return 0;
 }
@@ -229,11 +216,11 @@ static void open_remove(struct analysis *analysis, size_t phase)
 static int phase_close(struct analysis *analysis, struct analysis_phase *phase, uint64_t time_ns)
 {
     uint64_t allocations, driver_calls;
-    int r;
+    int error;
 
     if (!phase->open || --phase->open)
         return 0;
-    r = step_end(analysis, time_ns);
+    error = step_end(analysis, time_ns);
     open_remove(analysis, (size_t)(phase - analysis->phase));
     allocations = analysis->total.allocations - phase->opening.allocations;
     driver_calls = analysis->calls_driver - phase->opening.driver_calls;
@@ -246,27 +233,28 @@ static int phase_close(struct analysis *analysis, struct analysis_phase *phase, 
                                          phase->opening.requested_bytes);
     if (!analysis->outside && phase->steps.count == phase->opening.steps)
         step_count(&phase->steps, allocations, driver_calls);
-    return r < 0 ? r
-                 : span_keep(analysis, (size_t)(phase - analysis->phase), phase->begin_ns, time_ns);
+    return error < 0
+               ? error
+               : span_keep(analysis, (size_t)(phase - analysis->phase), phase->begin_ns, time_ns);
 }
 
 int analysis_add_phase(struct analysis *analysis, const struct trace_record *record)
 {
     const char *name = trace_reader_string(analysis->reader, record->value);
     struct analysis_phase *phase;
-    int r;
+    int error;
 
     if (record->size == TRACE_PHASE_STEP)
         return step_begin(analysis, record);
     if (!name || record->size > TRACE_PHASE_MARK)
         return 0;
-    r = phase_get(analysis, name,
-                  record->address < ANALYSIS_PHASE_DETECTED
-                      ? (enum analysis_phase_source)record->address
-                      : ANALYSIS_PHASE_API,
-                  &phase);
-    if (r < 0 || !phase)
-        return r;
+    error = phase_get(analysis, name,
+                      record->address < ANALYSIS_PHASE_DETECTED
+                          ? (enum analysis_phase_source)record->address
+                          : ANALYSIS_PHASE_API,
+                      &phase);
+    if (error < 0 || !phase)
+        return error;
     if (record->size == TRACE_PHASE_END)
         return phase_close(analysis, phase, record->time_ns);
     phase->count++;
@@ -296,13 +284,13 @@ static int phase_detect(struct analysis *analysis, const char *name, size_t begi
     uint64_t begin_ns = begin < series->cells ? series->cell[begin].first_ns : 0;
     uint64_t end_ns = end < series->cells ? series->cell[end].first_ns : analysis->duration_ns;
     struct analysis_phase *phase;
-    int r;
+    int error;
 
     if (end <= begin || end_ns <= begin_ns)
         return 0;
-    r = phase_get(analysis, name, ANALYSIS_PHASE_DETECTED, &phase);
-    if (r < 0 || !phase)
-        return r;
+    error = phase_get(analysis, name, ANALYSIS_PHASE_DETECTED, &phase);
+    if (error < 0 || !phase)
+        return error;
     phase->count = 1;
     phase->first_ns = phase->begin_ns = begin_ns;
     phase->duration_ns = end_ns - begin_ns;
@@ -321,17 +309,17 @@ static int phase_detect(struct analysis *analysis, const char *name, size_t begi
 static int phases_detect(struct analysis *analysis)
 {
     struct plateau plateau;
-    int r;
+    int error;
 
     if (analysis->phases || analysis->steps.count ||
         !plateau_find(&analysis->plateau_series, &plateau))
         return 0;
-    r = phase_detect(analysis, "load", 0, plateau.load);
-    if (r == 0)
-        r = phase_detect(analysis, "warm-up", plateau.load, plateau.begin);
-    if (r == 0)
-        r = phase_detect(analysis, "steady", plateau.begin, plateau.end);
-    return r;
+    error = phase_detect(analysis, "load", 0, plateau.load);
+    if (error == 0)
+        error = phase_detect(analysis, "warm-up", plateau.load, plateau.begin);
+    if (error == 0)
+        error = phase_detect(analysis, "steady", plateau.begin, plateau.end);
+    return error;
 }
 
 /**
@@ -365,26 +353,26 @@ static int growth_look(struct analysis *analysis)
                                    .steps = by_step ? analysis->steps.count : 0,
                                    .first_step = by_step ? analysis->steps.count / 4 : 0,
                                    .peak_bytes = analysis->requested.peak};
-    int r = growth_find(&analysis->tracks, &end, &analysis->growth, &analysis->growths);
+    int error = growth_find(&analysis->tracks, &end, &analysis->growth, &analysis->growths);
 
-    if (r == 0)
+    if (error == 0)
         growth_without_load(analysis);
-    return r;
+    return error;
 }
 
 int analysis_phases_finish(struct analysis *analysis)
 {
-    int r = step_end(analysis, analysis->duration_ns);
+    int error = step_end(analysis, analysis->duration_ns);
 
-    while (r == 0 && analysis->phases_open) {
+    while (error == 0 && analysis->phases_open) {
         struct analysis_phase *phase = &analysis->phase[analysis->phase_open[0]];
 
         phase->open = 1;
-        r = phase_close(analysis, phase, analysis->duration_ns);
+        error = phase_close(analysis, phase, analysis->duration_ns);
     }
     /* Of a part of the run neither is known. */
-    if (r < 0 || analysis->window.is_set || analysis->recording.folded_records)
-        return r;
-    r = phases_detect(analysis);
-    return r < 0 ? r : growth_look(analysis);
+    if (error < 0 || analysis->window.is_set || analysis->recording.folded_records)
+        return error;
+    error = phases_detect(analysis);
+    return error < 0 ? error : growth_look(analysis);
 }

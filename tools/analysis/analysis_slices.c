@@ -80,7 +80,7 @@ static void run_add(struct runs *runs, const struct slice_run *piece)
 static void extent_add(struct runs *runs, const struct address_map *map,
                        const struct address_extent *extent)
 {
-    const struct ledger_block *block = map->block + extent->first;
+    const struct replay_block *block = map->block + extent->first;
     bool begins = extent->bytes >= runs->least_bytes;
 
     if (extent->gap_bytes) {
@@ -120,13 +120,14 @@ static void map_take(struct analysis *analysis, struct slice *slice)
     struct slices *slices = analysis->slices;
     struct address_map map;
     struct runs runs = {.slice = slice, .fine = true};
-    uint64_t cost = analysis->ledger.rows + analysis->slice_addresses.gone[ADDRESS_AT_PEAK].count;
+    uint64_t cost = analysis->block_table.rows +
+                    analysis->slice_addresses.gone[ADDRESS_AT_PEAK].count;
 
     if (analysis->map_work + cost > MAP_WORK / slices->count * (slices->open + 1))
         return;
     analysis->map_work += cost;
-    if (address_map_create(&analysis->ledger, &analysis->slice_addresses, ADDRESS_AT_PEAK, &map) <
-        0) {
+    if (address_map_create(&analysis->block_table, &analysis->slice_addresses, ADDRESS_AT_PEAK,
+                           &map) < 0) {
         slices->short_of_memory = true;
         return;
     }
@@ -220,7 +221,7 @@ static void call_note(void *context, enum replay_row row, const struct tally *ta
 }
 
 static void leak_note(void *context, enum replay_row row, const struct tally *tally,
-                      const struct ledger_block *block)
+                      const struct replay_block *block)
 {
     struct analysis *analysis = context;
     size_t number;
@@ -230,7 +231,7 @@ static void leak_note(void *context, enum replay_row row, const struct tally *ta
                     block->requested_bytes);
 }
 
-static void leave_note(void *context, const struct ledger_block *block)
+static void leave_note(void *context, const struct replay_block *block)
 {
     struct analysis *analysis = context;
 

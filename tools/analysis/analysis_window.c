@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Figures of a part of the trace. Outside the window levels and the ledger continue, so the memory
+ * Figures of a part of the trace. Outside the window levels and the table continue, so the memory
  * live at its opening is its opening balance; counts and peaks are taken only inside. A window by
  * time ends the reading: memory allocated in it and live at its end counts as leaked. A window by
  * phase may open many times; memory allocated inside and never freed counts as leaked.

@@ -11,6 +11,8 @@
 #include <string.h>
 
 #include "tools/analysis/analysis.h"
+#include "tools/base/bound.h"
+#include "tools/base/grow.h"
 
 #define LATE_NS       UINT64_C(1000000000)
 #define BYTES_MOST    (UINT64_C(1) << 56)
@@ -31,25 +33,9 @@ struct driver_seen {
     size_t unused; /* this call when it is not used up yet, else one behind it to look on from */
 };
 
-/** Makes room for one more element of an array that doubles. */
-static bool room_make(void **array, size_t count, size_t *room, size_t element_bytes)
-{
-    size_t wanted = *room ? 2 * *room : 256;
-    void *grown;
-
-    if (count < *room)
-        return true;
-    grown = reallocarray(*array, wanted, element_bytes);
-    if (!grown)
-        return false;
-    *array = grown;
-    *room = wanted;
-    return true;
-}
-
 static int event_keep(struct driver_view *view, const struct trace_record *record)
 {
-    if (!room_make((void **)&view->event, view->events, &view->events_room, sizeof *view->event))
+    if (ARRAY_GROW(view->event, view->events, view->events_room, 256) < 0)
         return -ENOMEM;
     view->event[view->events] = (struct driver_event){
         .time_ns = record->time_ns,
@@ -72,7 +58,7 @@ static int seen_keep(struct driver_view *view, const struct trace_record *record
 
     if (!view->was_on)
         return 0; /* CUPTI begins before the first call */
-    if (!room_make((void **)&view->seen, view->seens, &view->seens_room, sizeof *view->seen))
+    if (ARRAY_GROW(view->seen, view->seens, view->seens_room, 256) < 0)
         return -ENOMEM;
     view->seen[view->seens++] = (struct driver_seen){
         .address = record->memory == TRACE_MEMORY_ARRAY ? ARRAY_ADDRESS : record->address,
@@ -248,7 +234,7 @@ static void calls_join(struct driver_view *view)
 /** What is live while the events are replayed. */
 struct driver_replay {
     struct analysis *analysis;
-    struct ledger live;
+    struct block_table live;
     struct level total, unaccounted, host;
 };
 
@@ -263,7 +249,7 @@ static int step_add(struct driver_replay *replay, uint64_t time_ns)
 {
     struct driver_view *view = &replay->analysis->driver_view;
 
-    if (!room_make((void **)&view->step, view->steps, &view->steps_room, sizeof *view->step))
+    if (ARRAY_GROW(view->step, view->steps, view->steps_room, 256) < 0)
         return -ENOMEM;
     view->step[view->steps++] = (struct driver_step){time_ns, replay->total.current,
                                                      replay->unaccounted.current};
@@ -281,7 +267,7 @@ static struct tally *library_row(struct driver_replay *replay, uint64_t site)
 
 /** Counts a block that becomes (+1) or ceases to be (-1) live. `passed` of a block: it is
  * accounted for. */
-static int block_count(struct driver_replay *replay, const struct ledger_block *block, int sign,
+static int block_count(struct driver_replay *replay, const struct replay_block *block, int sign,
                        uint64_t time_ns)
 {
     int64_t bytes = sign * (int64_t)block->allocated_bytes;
@@ -304,56 +290,56 @@ static int block_count(struct driver_replay *replay, const struct ledger_block *
     return step_add(replay, time_ns);
 }
 
-static int block_end(struct driver_replay *replay, struct ledger_block *block, uint64_t time_ns)
+static int block_end(struct driver_replay *replay, struct replay_block *block, uint64_t time_ns)
 {
-    struct ledger_block ended = *block;
+    struct replay_block ended = *block;
 
-    ledger_remove(&replay->live, block);
+    block_table_remove(&replay->live, block);
     return block_count(replay, &ended, -1, time_ns);
 }
 
 static int allocate_replay(struct driver_replay *replay, const struct driver_event *event)
 {
     struct driver_view *view = &replay->analysis->driver_view;
-    struct ledger_block *old = ledger_find(&replay->live, LEDGER_ADDRESS, event->address);
-    struct ledger_block block = {.address = event->address,
+    struct replay_block *old = block_table_find(&replay->live, BLOCK_SPACE_ADDRESS, event->address);
+    struct replay_block block = {.address = event->address,
                                  .allocated_bytes = event->bytes,
                                  .site = (uint32_t)event->site,
                                  .context = event->context,
                                  .memory = event->memory,
-                                 .space = LEDGER_ADDRESS,
+                                 .space = BLOCK_SPACE_ADDRESS,
                                  .passed = !event->unaccounted};
-    int r = old ? block_end(replay, old, event->time_ns) : 0;
+    int error = old ? block_end(replay, old, event->time_ns) : 0;
 
     view->allocations++;
     view->unaccounted_allocations += event->unaccounted && is_on_device(event->memory);
-    if (r == 0)
-        r = block_count(replay, &block, 1, event->time_ns);
-    return r < 0 ? r : ledger_add(&replay->live, &block);
+    if (error == 0)
+        error = block_count(replay, &block, 1, event->time_ns);
+    return error < 0 ? error : block_table_add(&replay->live, &block);
 }
 
 /** Memory of a context ends with it, without a separate event; memory of a pool does not. */
 static int context_replay(struct driver_replay *replay, const struct driver_event *event)
 {
-    struct ledger_block *block;
-    int r = 0;
+    struct replay_block *block;
+    int error = 0;
 
-    while (r == 0 && (block = ledger_context_take(&replay->live, event->context)))
+    while (error == 0 && (block = block_table_context_take(&replay->live, event->context)))
         if (block->memory != TRACE_MEMORY_ASYNC && block->memory != TRACE_MEMORY_HOST_ASYNC)
-            r = block_end(replay, block, event->time_ns);
-    return r;
+            error = block_end(replay, block, event->time_ns);
+    return error;
 }
 
 static int event_replay(struct driver_replay *replay, const struct driver_event *event)
 {
-    struct ledger_block *block;
+    struct replay_block *block;
 
     if (event->kind == TRACE_EVENT_DRIVER_ALLOCATE)
         return allocate_replay(replay, event);
     if (event->kind == TRACE_EVENT_DRIVER_CONTEXT)
         return event->bytes ? 0 : context_replay(replay, event);
     replay->analysis->driver_view.frees++;
-    block = ledger_find(&replay->live, LEDGER_ADDRESS, event->address);
+    block = block_table_find(&replay->live, BLOCK_SPACE_ADDRESS, event->address);
     return block ? block_end(replay, block, event->time_ns) : 0;
 }
 
@@ -361,7 +347,7 @@ int driver_view_finish(struct analysis *analysis)
 {
     struct driver_view *view = &analysis->driver_view;
     struct driver_replay replay = {.analysis = analysis};
-    int r = 0;
+    int error = 0;
 
     view->libraries = calloc(1, sizeof *view->libraries);
     if (!view->libraries)
@@ -371,18 +357,18 @@ int driver_view_finish(struct analysis *analysis)
     if (view->seens)
         qsort(view->seen, view->seens, sizeof *view->seen, seen_compare);
     calls_join(view);
-    for (size_t i = 0; i < view->events && r == 0; i++)
-        r = event_replay(&replay, &view->event[i]);
+    for (size_t i = 0; i < view->events && error == 0; i++)
+        error = event_replay(&replay, &view->event[i]);
     view->total_peak_bytes = replay.total.peak;
     view->host_peak_bytes = replay.host.peak;
     view->unaccounted_peak_bytes = replay.unaccounted.peak;
     view->unaccounted_end_bytes = replay.unaccounted.current;
-    ledger_done(&replay.live);
+    block_table_done(&replay.live);
     free(view->event);
     free(view->seen);
     view->event = NULL;
     view->seen = NULL;
-    return r;
+    return error;
 }
 
 void driver_view_done(struct driver_view *view)
@@ -397,19 +383,12 @@ void driver_view_done(struct driver_view *view)
 
 bool driver_view_at(const struct driver_view *view, uint64_t time_ns, struct driver_step *ret_step)
 {
-    size_t low = 0, high = view->steps;
+    size_t at;
 
     if (!view->was_on)
         return false;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (view->step[middle].time_ns <= time_ns)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    *ret_step = low ? view->step[low - 1] : (struct driver_step){.time_ns = time_ns};
+    at = UPPER_BOUND(view->step, view->steps, time_ns, time_ns);
+    *ret_step = at ? view->step[at - 1] : (struct driver_step){.time_ns = time_ns};
     return true;
 }
 

@@ -5,18 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/base/grow.h"
+
 static int node_new(struct flame *flame, uint32_t name, uint32_t *ret_node)
 {
-    if (flame->nodes == flame->room) {
-        size_t room = flame->room ? 2 * flame->room : 64;
-        struct flame_node *grown = room > UINT32_MAX ? NULL
-                                                     : realloc(flame->node, room * sizeof *grown);
-
-        if (!grown)
-            return -ENOMEM;
-        flame->node = grown;
-        flame->room = room;
-    }
+    if (flame->nodes == UINT32_MAX || ARRAY_GROW(flame->node, flame->nodes, flame->room, 64) < 0)
+        return -ENOMEM;
     flame->node[flame->nodes] = (struct flame_node){.name = flame->texts.row[name - 1].text};
     *ret_node = (uint32_t)flame->nodes++;
     return 0;
@@ -42,7 +36,7 @@ void flame_done(struct flame *flame)
 static int child_get(struct flame *flame, uint32_t parent, const char *name, uint32_t *ret_child)
 {
     uint32_t number = texts_number(&flame->texts, name), child;
-    int r;
+    int error;
 
     if (!number)
         return -ENOMEM;
@@ -51,9 +45,9 @@ static int child_get(struct flame *flame, uint32_t parent, const char *name, uin
     if (child == KEY_INDEX_NONE)
         return -ENOMEM;
     if (child == flame->nodes) {
-        r = node_new(flame, number, &child);
-        if (r < 0)
-            return r;
+        error = node_new(flame, number, &child);
+        if (error < 0)
+            return error;
         flame->node[child].sibling = flame->node[parent].child;
         flame->node[parent].child = child;
     }
@@ -71,15 +65,15 @@ int flame_add(struct flame *flame, const char *const *frames, size_t depth,
               const uint64_t bytes[FLAME_MEASURES])
 {
     uint32_t node = 0;
-    int r = 0;
+    int error = 0;
 
     node_add(&flame->node[0], bytes);
-    for (size_t i = 0; i < depth && i < FLAME_DEPTH && r == 0; i++) {
-        r = child_get(flame, node, frames[i], &node);
-        if (r == 0)
+    for (size_t i = 0; i < depth && i < FLAME_DEPTH && error == 0; i++) {
+        error = child_get(flame, node, frames[i], &node);
+        if (error == 0)
             node_add(&flame->node[node], bytes);
     }
-    return r;
+    return error;
 }
 
 /** A node with its sort key. */

@@ -41,7 +41,7 @@ static uint64_t segment_rounding(const struct address_extent *extent)
 static size_t segment_share(const struct address_map *map, const struct address_extent *extent,
                             struct fragmentation_part *parts)
 {
-    const struct ledger_block *blocks = map->block + extent->first;
+    const struct replay_block *blocks = map->block + extent->first;
     uint64_t whole = extent->used_bytes + extent->waste_bytes, so_far = 0, given = 0;
 
     for (size_t i = 0; i < extent->blocks; i++) {
@@ -59,7 +59,7 @@ static size_t segment_share(const struct address_map *map, const struct address_
 
 /** Shares of all blocks in segments, with their blocks. */
 static size_t map_share(const struct address_map *map, struct fragmentation_part *parts,
-                        const struct ledger_block **blocks)
+                        const struct replay_block **blocks)
 {
     size_t count = 0;
 
@@ -112,7 +112,7 @@ static int rounding_find(const struct address_map *map, struct fragmentation_par
         const struct address_extent *extent = &map->extent[i];
 
         for (size_t k = extent->first; k < extent->first + extent->blocks; k++) {
-            const struct ledger_block *block = &map->block[k];
+            const struct replay_block *block = &map->block[k];
             uint64_t waste = block->allocated_bytes - block->requested_bytes +
                              segment_rounding(extent);
 
@@ -131,37 +131,38 @@ int fragmentation_create(const struct analysis *analysis, struct fragmentation *
 {
     struct fragmentation found = {0};
     struct fragmentation_part *parts;
-    const struct ledger_block **blocks;
+    const struct replay_block **blocks;
     struct address_map map;
     size_t count;
-    int r = address_map_create(&analysis->ledger, &analysis->addresses, ADDRESS_AT_PEAK, &map);
+    int error = address_map_create(&analysis->block_table, &analysis->addresses, ADDRESS_AT_PEAK,
+                                   &map);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     parts = calloc(map.blocks + 1, sizeof *parts);
     blocks = calloc(map.blocks + 1, sizeof *blocks);
-    r = parts && blocks ? 0 : -ENOMEM;
-    count = r == 0 ? map_share(&map, parts, blocks) : 0;
+    error = parts && blocks ? 0 : -ENOMEM;
+    count = error == 0 ? map_share(&map, parts, blocks) : 0;
     for (size_t i = 0; i < count; i++)
         parts[i].key = blocks[i]->site;
-    if (r == 0)
-        r = parts_join(parts, count, &found.site, &found.sites);
+    if (error == 0)
+        error = parts_join(parts, count, &found.site, &found.sites);
     for (size_t i = 0; i < found.sites; i++)
         found.pinned_bytes += found.site[i].pinned_bytes;
     for (size_t i = 0; i < count; i++)
         parts[i].key = blocks[i]->stack;
-    if (r == 0)
-        r = parts_join(parts, count, &found.stack, &found.stacks);
-    if (r == 0)
-        r = rounding_find(&map, parts, &found);
+    if (error == 0)
+        error = parts_join(parts, count, &found.stack, &found.stacks);
+    if (error == 0)
+        error = rounding_find(&map, parts, &found);
     free(parts);
     free(blocks);
     address_map_done(&map);
-    if (r < 0)
+    if (error < 0)
         fragmentation_done(&found);
     else
         *ret_fragmentation = found;
-    return r;
+    return error;
 }
 
 void fragmentation_done(struct fragmentation *fragmentation)

@@ -87,15 +87,15 @@ static bool ranks_are_told(struct analysis *const *analyses, size_t count)
 static int spreads_fill(struct job *job)
 {
     uint64_t *column = malloc(job->ranks * sizeof *column);
-    int r = column ? 0 : -ENOMEM;
+    int error = column ? 0 : -ENOMEM;
 
-    for (size_t figure = 0; figure < JOB_FIGURE_COUNT && r == 0; figure++) {
+    for (size_t figure = 0; figure < JOB_FIGURE_COUNT && error == 0; figure++) {
         for (size_t i = 0; i < job->ranks; i++)
             column[i] = job->value[i][figure];
-        r = job_spread_of(column, job->ranks, &job->spread[figure]);
+        error = job_spread_of(column, job->ranks, &job->spread[figure]);
     }
     free(column);
-    return r;
+    return error;
 }
 
 struct job *job_create(struct analysis *const *analyses, size_t count)

@@ -23,6 +23,7 @@ static void suspect_add(struct memory_errors *errors, const struct memory_errors
 {
     for (uint64_t at = memory_errors_kept(errors); at-- > 0;) {
         const struct memory_errors_row *fault = &errors->row[at];
+
         if (fault->kind != MEMORY_ERROR_FAULT || fault->context != row->context ||
             fault->device != row->device)
             continue;

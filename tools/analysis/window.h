@@ -18,16 +18,21 @@ struct window_request {
 };
 
 /** The long options of a verb that accepts a window, and their help. */
-#define WINDOW_OPTIONS(PHASE, FROM, TO)                                                            \
-    {"phase", required_argument, NULL, PHASE}, {"from", required_argument, NULL, FROM},            \
+enum window_option { WINDOW_PHASE = 1000, WINDOW_FROM, WINDOW_TO };
+#define WINDOW_OPTIONS                                                                             \
+    {"phase", required_argument, NULL, WINDOW_PHASE},                                              \
+        {"from", required_argument, NULL, WINDOW_FROM},                                            \
     {                                                                                              \
-        "to", required_argument, NULL, TO                                                          \
+        "to", required_argument, NULL, WINDOW_TO                                                   \
     }
 #define WINDOW_HELP                                                                                \
     "      --phase NAME       only the figures of a phase (also load, warm-up and steady, if\n"    \
     "                         they were detected)\n"                                               \
     "      --from T, --to T   only the figures of a part of the run: 2s, 350ms, 1.5 (seconds), "   \
     "40%\n"
+
+/** Sets an option of WINDOW_OPTIONS. False: it is none of them. */
+bool window_option_set(struct window_request *request, int option, const char *text);
 
 bool window_is_wanted(const struct window_request *request);
 

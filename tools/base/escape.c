@@ -136,19 +136,24 @@ void escape_print(FILE *out, enum escape_form form, const char *text)
         text_print(out, &forms[form], text);
 }
 
+void escape_line_list(FILE *out, const char *format, va_list arguments)
+{
+    char *text = NULL;
+    int length = vasprintf(&text, format, arguments);
+
+    escape_print(out, ESCAPE_LINE, length < 0 ? "out of memory" : text);
+    fputc('\n', out);
+    if (length >= 0)
+        free(text);
+}
+
 void escape_line(FILE *out, const char *format, ...)
 {
     va_list arguments;
-    char *text = NULL;
-    int r;
 
     va_start(arguments, format);
-    r = vasprintf(&text, format, arguments);
+    escape_line_list(out, format, arguments);
     va_end(arguments);
-    escape_print(out, ESCAPE_LINE, r < 0 ? "out of memory" : text);
-    fputc('\n', out);
-    if (r >= 0)
-        free(text);
 }
 
 char *escape_copy(const char *text)

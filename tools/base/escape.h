@@ -13,6 +13,7 @@
 #ifndef TOOLS_BASE_ESCAPE_H
 #define TOOLS_BASE_ESCAPE_H
 
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -37,6 +38,8 @@ void escape_print(FILE *out, enum escape_form form, const char *text);
 
 /** printf with the whole line escaped as ESCAPE_LINE; a line end follows. */
 __attribute__((format(printf, 2, 3))) void escape_line(FILE *out, const char *format, ...);
+__attribute__((format(printf, 2, 0))) void escape_line_list(FILE *out, const char *format,
+                                                            va_list arguments);
 
 /**
  * Copies a text for a library that adds the quotes itself: UTF-8 without harmful characters, with

@@ -127,10 +127,10 @@ static int name_take(struct walk *walk)
 static int step(struct walk *walk, struct outplace *ret_place)
 {
     struct stat status;
-    int r = name_take(walk);
+    int error = name_take(walk);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     if (!*walk->name || !strcmp(walk->name, ".") || !strcmp(walk->name, ".."))
         return *walk->rest ? directory_enter(walk, *walk->name ? walk->name : ".", 0) : -EISDIR;
     if (fstatat(walk->directory, walk->name, &status, AT_SYMLINK_NOFOLLOW) < 0) {
@@ -138,8 +138,8 @@ static int step(struct walk *walk, struct outplace *ret_place)
         return errno == ENOENT && !*walk->rest ? 1 : -errno;
     }
     if (S_ISLNK(status.st_mode)) {
-        r = link_step(walk, &status);
-        return r == 0 && walk->descriptor >= 0 ? 1 : r;
+        error = link_step(walk, &status);
+        return error == 0 && walk->descriptor >= 0 ? 1 : error;
     }
     if (*walk->rest)
         return directory_enter(walk, walk->name, O_NOFOLLOW);
@@ -152,7 +152,7 @@ int outplace_find(const char *path, struct outplace *ret_place)
 {
     struct walk walk = {.descriptor = -1};
     struct outplace place = {0};
-    int r = 0;
+    int error = 0;
 
     if (!*path || strlen(path) >= sizeof walk.rest)
         return *path ? -ENAMETOOLONG : -ENOENT;
@@ -160,11 +160,11 @@ int outplace_find(const char *path, struct outplace *ret_place)
     walk.directory = open(*path == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (walk.directory < 0)
         return -errno;
-    while (r == 0)
-        r = step(&walk, &place);
-    if (r < 0) {
+    while (error == 0)
+        error = step(&walk, &place);
+    if (error < 0) {
         close(walk.directory);
-        return r;
+        return error;
     }
     place.directory = walk.directory;
     place.descriptor = walk.descriptor;

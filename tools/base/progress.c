@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cupti/base/clock.h"
 #include "tools/base/escape.h"
 
 #define MUCH_BYTES  (UINT64_C(64) << 20)
@@ -13,14 +14,6 @@
 #define CLOCK_BYTES (UINT64_C(1) << 20)
 
 static bool silent;
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
 
 void progress_silence(void)
 {
@@ -31,7 +24,7 @@ void progress_begin(struct progress *ret_progress, const char *what, uint64_t to
 {
     *ret_progress = (struct progress){.what = what,
                                       .total_bytes = total_bytes,
-                                      .begin_ns = now_ns(),
+                                      .begin_ns = monotonic_ns(),
                                       .next_bytes = CLOCK_BYTES, /* less is read in no time */
                                       .wanted = !silent && total_bytes && isatty(STDERR_FILENO)};
 }
@@ -68,7 +61,7 @@ void progress_add(struct progress *progress, uint64_t bytes)
     if (!progress->wanted || progress->done_bytes < progress->next_bytes)
         return;
     progress->next_bytes = progress->done_bytes + CLOCK_BYTES;
-    now = now_ns();
+    now = monotonic_ns();
     if (progress->total_bytes < MUCH_BYTES && now - progress->begin_ns < LONG_NS)
         return;
     if (!progress->shown || now - progress->shown_ns >= BETWEEN_NS)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "cupti/base/safe_text.h"
+#include "tools/base/grow.h"
 #include "tools/base/text_fit.h"
 
 #define COLUMNS_MOST 16
@@ -72,15 +73,8 @@ int text_table_add(struct text_table *table, const char *const *cells)
 {
     struct row *row;
 
-    if (table->rows == table->room) {
-        size_t room = table->room ? 2 * table->room : 16;
-        struct row *grown = realloc(table->row, room * sizeof *grown);
-
-        if (!grown)
-            return -ENOMEM;
-        table->row = grown;
-        table->room = room;
-    }
+    if (ARRAY_GROW(table->row, table->rows, table->room, 16) < 0)
+        return -ENOMEM;
     row = &table->row[table->rows++];
     *row = (struct row){0};
     for (size_t i = 0; i < table->columns; i++) {
@@ -96,12 +90,12 @@ int text_table_note(struct text_table *table, const char *text)
     struct row *row = &table->row[table->rows - 1];
     char *safe = safe_copy(text), *cut = safe ? text_cut(safe, table->width - NOTE_INDENT) : NULL;
     char *whole = NULL;
-    int r = cut ? asprintf(&whole, "%s%*s%s\n", row->note ? row->note : "", NOTE_INDENT, "", cut)
-                : -1;
+    int length =
+        cut ? asprintf(&whole, "%s%*s%s\n", row->note ? row->note : "", NOTE_INDENT, "", cut) : -1;
 
     free(safe);
     free(cut);
-    if (r < 0)
+    if (length < 0)
         return -ENOMEM;
     free(row->note);
     row->note = whole;
@@ -225,26 +219,26 @@ int text_table_finish(struct text_table *table, FILE *out)
     struct libscols_table *lines = table ? scols_new_table() : NULL;
     struct text_utf8 utf8;
     char *text = NULL;
-    int r = lines ? 0 : -ENOMEM;
+    int error = lines ? 0 : -ENOMEM;
 
     if (!table)
         return -ENOMEM;
     utf8 = text_utf8_enter();
-    if (r == 0) {
+    if (error == 0) {
         columns_drop(table);
         scols_table_enable_colors(lines, 0);
         scols_table_set_termforce(lines, SCOLS_TERMFORCE_ALWAYS);
         scols_table_set_termwidth(lines, 4096);
         scols_table_set_column_separator(lines, "  ");
-        r = lines_fill(table, lines);
+        error = lines_fill(table, lines);
     }
-    if (r == 0)
-        r = scols_print_table_to_string(lines, &text) < 0 ? -ENOMEM : 0;
+    if (error == 0)
+        error = scols_print_table_to_string(lines, &text) < 0 ? -ENOMEM : 0;
     text_utf8_leave(utf8);
-    if (r == 0 && text)
-        r = lines_print(table, text, out);
+    if (error == 0 && text)
+        error = lines_print(table, text, out);
     free(text);
     scols_unref_table(lines);
     table_destroy(table);
-    return r;
+    return error;
 }

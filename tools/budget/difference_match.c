@@ -227,14 +227,14 @@ static int groups_judge(struct match *match)
 int difference_match(struct difference *difference)
 {
     struct match match;
-    int r = match_init(&match, difference);
+    int error = match_init(&match, difference);
 
-    if (r == 0) {
+    if (error == 0) {
         modules_match(&match);
         paths_match(&match);
         offsets_match(&match);
-        r = groups_judge(&match);
+        error = groups_judge(&match);
     }
     match_done(&match);
-    return r;
+    return error;
 }

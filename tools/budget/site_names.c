@@ -154,7 +154,7 @@ int site_names_create(const struct trace_reader *reader, const char *const *igno
 {
     struct site_names *names = calloc(1, sizeof *names);
     size_t sites = trace_reader_summary(reader)->sites;
-    int r = -ENOMEM;
+    int error = -ENOMEM;
 
     if (names)
         names->entry = calloc(sites + 1, sizeof *names->entry);
@@ -163,20 +163,20 @@ int site_names_create(const struct trace_reader *reader, const char *const *igno
     for (; names->entries < sites; names->entries++) {
         struct entry *entry = &names->entry[names->entries];
 
-        r = entry_init(entry, &names->texts, reader, names->entries + 1);
-        if (r < 0)
+        error = entry_init(entry, &names->texts, reader, names->entries + 1);
+        if (error < 0)
             goto destroy;
         for (size_t i = 0; i < ignored_count && !entry->ignored; i++)
             entry->ignored = entry_fits(entry, ignored[i]);
     }
-    r = entries_join(names);
-    if (r < 0)
+    error = entries_join(names);
+    if (error < 0)
         goto destroy;
     *ret_names = names;
     return 0;
 destroy:
     site_names_destroy(names);
-    return r;
+    return error;
 }
 
 void site_names_destroy(struct site_names *names)

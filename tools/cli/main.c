@@ -46,16 +46,11 @@ static const struct verb *verb_find(const char *name)
 int verb_error(const char *verb, int exit_code, const char *format, ...)
 {
     va_list arguments;
-    char *text = NULL;
-    int r;
 
+    fprintf(stderr, "cupool%s%s: ", verb ? " " : "", verb ? verb : "");
     va_start(arguments, format);
-    r = vasprintf(&text, format, arguments);
+    escape_line_list(stderr, format, arguments);
     va_end(arguments);
-    escape_line(stderr, "cupool%s%s: %s", verb ? " " : "", verb ? verb : "",
-                r < 0 ? "out of memory" : text);
-    if (r >= 0)
-        free(text);
     return exit_code;
 }
 
@@ -72,19 +67,35 @@ void verb_help(const char *verb, const char *text)
     printf("\n%s\n", text + before);
 }
 
-void verb_options_begin(void)
+/** Reports the option that getopt_long refused ('?' or ':'). */
+static int option_refused(const struct verb_options *reading, int result, const char *text)
 {
-    opterr = 0;
-    optind = 0; /* glibc: forget an earlier loop, and honour a leading + or - */
+    return verb_error(reading->verb, reading->trouble,
+                      result == ':' ? "%s: needs a value: see 'cupool %s --help'"
+                                    : "%s: unknown option: see 'cupool %s --help'",
+                      text, reading->verb);
 }
 
-int verb_option_refused(const char *verb, int exit_code, int result, char **argv)
+int verb_options_read(const struct verb_options *reading, int argc, char **argv, void *state)
 {
-    if (result == ':')
-        return verb_error(verb, exit_code, "%s: needs a value: see 'cupool %s --help'",
-                          argv[optind - 1], verb);
-    return verb_error(verb, exit_code, "%s: unknown option: see 'cupool %s --help'",
-                      argv[optind - 1], verb);
+    int option, trouble = 0;
+
+    opterr = 0;
+    optind = 0; /* glibc: forget an earlier loop, and honour a leading + or - */
+    while (!trouble &&
+           (option = getopt_long(argc, argv, reading->letters, reading->options, NULL)) != -1) {
+        if (option == 'h') {
+            if (reading->help)
+                verb_help(reading->verb, reading->help);
+            else
+                reading->set(state, option);
+            return EXIT_FINE + 1;
+        }
+        trouble = reading->set(state, option);
+        if (trouble == VERB_OPTION_UNKNOWN)
+            trouble = option_refused(reading, option, argv[optind - 1]);
+    }
+    return trouble ? trouble + 1 : 0;
 }
 
 static void usage_print(FILE *out)

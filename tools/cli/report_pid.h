@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-#include "tools/live/live.h"
+#include "tools/live/live_processes.h"
 
 struct report_process {
     pid_t pid;

@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tools/live/live.h"
+#include "tools/live/live_processes.h"
 
 #define WAIT_MOST_S 1e6
 

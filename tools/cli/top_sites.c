@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cupti/base/clock.h"
 #include "tools/base/progress.h"
 #include "tools/base/units.h"
 #include "tools/cli/loaded.h"
@@ -33,14 +34,6 @@ struct answer {
     uint64_t rows;
     char why[144]; /* why there are none; empty: there are */
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
 
 /* ---- in the child ---- */
 
@@ -80,7 +73,7 @@ static void work(pid_t pid, FILE *out)
     struct loaded loaded = {0};
     struct answer answer = {0};
     char why[1024] = "out of memory", *path = process.trace;
-    int r = -ENOENT;
+    int error = -ENOENT;
 
     progress_silence();
     if (report_process_find(pid, &process, why, sizeof why) == 0) {
@@ -89,9 +82,9 @@ static void work(pid_t pid, FILE *out)
         else if (!*process.trace)
             snprintf(why, sizeof why, "the program is not recorded");
         else
-            r = loaded_create(&loaded, &path, 1, NULL, why, sizeof why);
+            error = loaded_create(&loaded, &path, 1, NULL, why, sizeof why);
     }
-    if (r < 0)
+    if (error < 0)
         snprintf(answer.why, sizeof answer.why, "no sites: %.120s", why);
     if (*answer.why)
         fwrite(&answer, sizeof answer, 1, out);
@@ -138,7 +131,7 @@ static void work_begin(struct top_sites *sites)
     int ends[2];
     pid_t parent;
 
-    sites->begun_ns = now_ns();
+    sites->begun_ns = monotonic_ns();
     sites->due_ns = sites->begun_ns + REST_LEAST;
     sites->bytes = 0;
     if (pipe2(ends, O_CLOEXEC) < 0)
@@ -227,23 +220,24 @@ bool top_sites_poll(struct top_sites *sites)
     bool changed = false;
 
     if (sites->child && child_read(sites)) {
-        uint64_t now = now_ns(), took_ns = now - sites->begun_ns;
+        uint64_t now = monotonic_ns(), took_ns = now - sites->begun_ns;
 
         answer_take(sites);
         work_end(sites);
         sites->due_ns = now + (REST * took_ns > REST_LEAST ? REST * took_ns : REST_LEAST);
         changed = true;
     }
-    if (sites->watched && !sites->child && now_ns() >= sites->due_ns)
+    if (sites->watched && !sites->child && monotonic_ns() >= sites->due_ns)
         work_begin(sites);
     return changed;
 }
 
 void top_sites_wait(struct top_sites *sites, double seconds)
 {
-    uint64_t until_ns = now_ns() + (uint64_t)(seconds * 1e9), now;
+    uint64_t until_ns = monotonic_ns() + (uint64_t)(seconds * 1e9), now;
 
-    while (!top_sites_poll(sites) && sites->child && !top_signal() && (now = now_ns()) < until_ns) {
+    while (!top_sites_poll(sites) && sites->child && !top_signal() &&
+           (now = monotonic_ns()) < until_ns) {
         struct pollfd ends[] = {{.fd = sites->from_child, .events = POLLIN},
                                 {.fd = top_signal_descriptor(), .events = POLLIN}};
 
@@ -258,7 +252,7 @@ const struct live_sites *top_sites_now(struct top_sites *sites)
         return NULL;
     if (sites->known_ns)
         snprintf(sites->sites.state, sizeof sites->sites.state, "sites as of %s ago",
-                 unit_duration(now_ns() - sites->known_ns).text);
+                 unit_duration(monotonic_ns() - sites->known_ns).text);
     return &sites->sites;
 }
 

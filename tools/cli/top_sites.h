@@ -14,7 +14,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "tools/live/live.h"
+#include "tools/live/live_processes.h"
 
 #define TOP_SITES 256 /* those with most bytes */
 

@@ -48,7 +48,8 @@ int traces_examine(const char *path, struct trace_file *ret_file)
 {
     struct trace_file_header header;
     struct stat status;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY), r = -EBADMSG;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY),
+        error = -EBADMSG;
 
     if (fd < 0)
         return -errno;
@@ -59,19 +60,19 @@ int traces_examine(const char *path, struct trace_file *ret_file)
                                         .start_realtime_ns = header.start_realtime_ns,
                                         .origin = header.origin,
                                         .pid = (pid_t)header.pid};
-        r = status.st_uid == geteuid() && status.st_nlink == 1 ? 0 : -EACCES;
+        error = status.st_uid == geteuid() && status.st_nlink == 1 ? 0 : -EACCES;
     }
     close(fd);
-    return r;
+    return error;
 }
 
 static int files_add(struct trace_files *files, const char *path, uint64_t since_realtime_ns)
 {
     struct trace_file file = {0}, *grown;
-    int r = traces_examine(path, &file);
+    int error = traces_examine(path, &file);
 
-    files->foreign += r == -EACCES && file.start_realtime_ns >= since_realtime_ns;
-    if (r < 0 || file.start_realtime_ns < since_realtime_ns)
+    files->foreign += error == -EACCES && file.start_realtime_ns >= since_realtime_ns;
+    if (error < 0 || file.start_realtime_ns < since_realtime_ns)
         return 0;
     grown = realloc(files->file, (files->count + 1) * sizeof *grown);
     if (!grown)
@@ -98,19 +99,19 @@ int traces_find(const char *pattern, uint64_t since_realtime_ns, struct trace_fi
     struct trace_files files = {0};
     char *shell = shell_pattern(pattern);
     glob_t found;
-    int r = 0;
+    int error = 0;
 
     if (!shell)
         return -ENOMEM;
     if (glob(shell, 0, NULL, &found) == 0) {
-        for (size_t i = 0; i < found.gl_pathc && r == 0; i++)
-            r = files_add(&files, found.gl_pathv[i], since_realtime_ns);
+        for (size_t i = 0; i < found.gl_pathc && error == 0; i++)
+            error = files_add(&files, found.gl_pathv[i], since_realtime_ns);
         globfree(&found);
     }
     free(shell);
-    if (r < 0) {
+    if (error < 0) {
         traces_done(&files);
-        return r;
+        return error;
     }
     if (files.count)
         qsort(files.file, files.count, sizeof *files.file, compare);

@@ -84,10 +84,23 @@ __attribute__((format(printf, 3, 4))) int verb_error(const char *verb, int exit_
 /** Prints a verb's usage and help, with its exit codes before the examples at the end. */
 void verb_help(const char *verb, const char *text);
 
-/** Starts a getopt_long loop that reports its own errors by verb_error. */
-void verb_options_begin(void);
+#define VERB_OPTION_UNKNOWN (-1)
 
-/** Reports the option that getopt_long refused ('?' or ':'). */
-int verb_option_refused(const char *verb, int exit_code, int result, char **argv);
+/** How a verb reads its options. */
+struct verb_options {
+    const char *verb;
+    int trouble;                  /* exit code for a wrong option */
+    const char *help;             /* printed by verb_help(); NULL: `set` prints it for 'h' */
+    const char *letters;          /* as for getopt_long, with ':' first and 'h' */
+    const struct option *options; /* likewise, with "help" */
+    /* Sets one option; its value is in optarg. Returns 0, an exit code, or VERB_OPTION_UNKNOWN. */
+    int (*set)(void *state, int option);
+};
+
+/**
+ * Reads the options of a verb up to its first argument, argv[optind], and reports what is wrong.
+ * 0: go on; otherwise an exit code + 1.
+ */
+int verb_options_read(const struct verb_options *reading, int argc, char **argv, void *state);
 
 #endif

@@ -12,7 +12,7 @@
 
 #include "tools/base/disguise.h"
 #include "tools/base/escape.h"
-#include "tools/budget/gate.h"
+#include "tools/budget/budget_check.h"
 #include "tools/symbols/wrappers.h"
 #include "tools/base/outfile.h"
 #include "tools/analysis/window.h"
@@ -63,9 +63,6 @@ enum {
     OPTION_GITHUB,
     OPTION_STRICT,
     OPTION_ANONYMIZE,
-    OPTION_PHASE,
-    OPTION_FROM,
-    OPTION_TO
 };
 
 /** Checks which options need or exclude each other. */
@@ -85,6 +82,27 @@ static int request_verify(const struct request *request, int traces)
     return 0;
 }
 
+static int option_set(void *state, int option)
+{
+    struct request *request = state;
+
+    switch (option) {
+    case OPTION_BUDGET: request->budget = optarg; break;
+    case OPTION_CONFIG: request->config = optarg; break;
+    case OPTION_BASELINE: request->baseline = optarg; break;
+    case OPTION_UPDATE: request->update = true; break;
+    case OPTION_JUNIT: request->junit = optarg; break;
+    case OPTION_MARKDOWN: request->markdown = optarg; break;
+    case OPTION_SARIF: request->sarif = optarg; break;
+    case OPTION_CODE_QUALITY: request->code_quality = optarg; break;
+    case OPTION_GITHUB: request->github = true; break;
+    case OPTION_STRICT: request->strict = true; break;
+    case OPTION_ANONYMIZE: request->anonymize = true; break;
+    default: return window_option_set(&request->window, option, optarg) ? 0 : VERB_OPTION_UNKNOWN;
+    }
+    return 0;
+}
+
 /** Fills the request. 0: go on; otherwise an exit code + 1. */
 static int request_read(int argc, char **argv, struct request *ret_request)
 {
@@ -100,34 +118,16 @@ static int request_read(int argc, char **argv, struct request *ret_request)
         {"github", no_argument, NULL, OPTION_GITHUB},
         {"strict", no_argument, NULL, OPTION_STRICT},
         {"anonymize", no_argument, NULL, OPTION_ANONYMIZE},
-        WINDOW_OPTIONS(OPTION_PHASE, OPTION_FROM, OPTION_TO),
+        WINDOW_OPTIONS,
         {"help", no_argument, NULL, 'h'},
         {0}};
-    int option, trouble = 0;
+    static const struct verb_options reading = {VERB_NAME, EXIT_TROUBLE, help_text,
+                                                ":h",      options,      option_set};
+    int trouble = verb_options_read(&reading, argc, argv, ret_request);
 
-    verb_options_begin();
-    while (!trouble && (option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-        switch (option) {
-        case OPTION_BUDGET: ret_request->budget = optarg; break;
-        case OPTION_CONFIG: ret_request->config = optarg; break;
-        case OPTION_BASELINE: ret_request->baseline = optarg; break;
-        case OPTION_UPDATE: ret_request->update = true; break;
-        case OPTION_JUNIT: ret_request->junit = optarg; break;
-        case OPTION_MARKDOWN: ret_request->markdown = optarg; break;
-        case OPTION_SARIF: ret_request->sarif = optarg; break;
-        case OPTION_CODE_QUALITY: ret_request->code_quality = optarg; break;
-        case OPTION_GITHUB: ret_request->github = true; break;
-        case OPTION_STRICT: ret_request->strict = true; break;
-        case OPTION_ANONYMIZE: ret_request->anonymize = true; break;
-        case OPTION_PHASE: ret_request->window.phase = optarg; break;
-        case OPTION_FROM: ret_request->window.from = optarg; break;
-        case OPTION_TO: ret_request->window.to = optarg; break;
-        case 'h': verb_help(VERB_NAME, help_text); return EXIT_FINE + 1;
-        default: trouble = verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv);
-        }
-    }
-    if (!trouble)
-        trouble = request_verify(ret_request, argc - optind);
+    if (trouble)
+        return trouble;
+    trouble = request_verify(ret_request, argc - optind);
     ret_request->trace = argv[optind];
     return trouble ? trouble + 1 : 0;
 }
@@ -138,12 +138,12 @@ struct work {
     struct snapshot_trace trace;
     struct snapshot *measured, *baseline;
     struct difference *difference;
-    struct gate *gate;
+    struct budget_check *check;
 };
 
 static void work_done(struct work *work)
 {
-    gate_destroy(work->gate);
+    budget_check_destroy(work->check);
     difference_destroy(work->difference);
     snapshot_destroy(work->baseline);
     snapshot_destroy(work->measured);
@@ -228,30 +228,31 @@ static bool same_ignored(const struct snapshot *a, const struct snapshot *b)
 static int doubts_add(struct work *work, const struct request *request)
 {
     char text[1536];
-    int r = 0;
+    int error = 0;
 
     if (*work->measured->incomplete)
-        r = gate_warn(work->gate, "%s: trace is incomplete, so figures may be too low: %s",
-                      disguise_trace(request->trace, 1), work->measured->incomplete);
-    if (r == 0 && work->baseline &&
+        error = budget_check_warn(work->check,
+                                  "%s: trace is incomplete, so figures may be too low: %s",
+                                  disguise_trace(request->trace, 1), work->measured->incomplete);
+    if (error == 0 && work->baseline &&
         difference_of_devices(work->baseline, work->measured, text, sizeof text))
-        r = gate_warn(work->gate, "%s: %s", disguise_path(request->baseline), text);
-    if (r == 0 && work->baseline && !same_ignored(work->baseline, work->measured))
-        r = gate_warn(work->gate, "%s: made with another [ignore] than that of %s",
-                      disguise_path(request->baseline), disguise_path(request->budget));
-    return r;
+        error = budget_check_warn(work->check, "%s: %s", disguise_path(request->baseline), text);
+    if (error == 0 && work->baseline && !same_ignored(work->baseline, work->measured))
+        error = budget_check_warn(work->check, "%s: made with another [ignore] than that of %s",
+                                  disguise_path(request->baseline), disguise_path(request->budget));
+    return error;
 }
 
 static int judge(struct work *work, const struct request *request)
 {
-    const struct gate_input input = {.path = disguise_trace(request->trace, 1),
-                                     .trace = &work->trace,
-                                     .measured = work->measured,
-                                     .budget = work->budget,
-                                     .difference = work->difference};
+    const struct budget_check_input input = {.path = disguise_trace(request->trace, 1),
+                                             .trace = &work->trace,
+                                             .measured = work->measured,
+                                             .budget = work->budget,
+                                             .difference = work->difference};
     char why[1024];
 
-    if (gate_create(&input, &work->gate, why, sizeof why) < 0)
+    if (budget_check_create(&input, &work->check, why, sizeof why) < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s",
                           request->baseline ? request->baseline : request->trace, why);
     if (doubts_add(work, request) < 0)
@@ -260,36 +261,37 @@ static int judge(struct work *work, const struct request *request)
 }
 
 /** Writes one format of the outcome to a file; NULL: not wanted. */
-static int form_write(const struct gate *gate, const char *path,
-                      void (*write_form)(const struct gate *gate, FILE *out))
+static int form_write(const struct budget_check *check, const char *path,
+                      void (*write_form)(const struct budget_check *check, FILE *out))
 {
     char *text = NULL;
     size_t bytes = 0;
     FILE *memory;
-    int r = -ENOMEM;
+    int error = -ENOMEM;
 
     if (!path)
         return 0;
     memory = open_memstream(&text, &bytes);
     if (memory) {
-        write_form(gate, memory);
-        r = fclose(memory) == EOF ? -ENOMEM : outfile_write(path, text, bytes);
+        write_form(check, memory);
+        error = fclose(memory) == EOF ? -ENOMEM : outfile_write(path, text, bytes);
     }
     free(text);
-    if (r < 0)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", path, outfile_reason(r));
+    if (error < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", path, outfile_reason(error));
     return 0;
 }
 
 static int baseline_update(const struct work *work, const struct request *request)
 {
-    int r;
+    int error;
 
     if (!request->update)
         return 0;
-    r = baseline_write(work->measured, request->baseline);
-    if (r < 0)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request->baseline, outfile_reason(r));
+    error = baseline_write(work->measured, request->baseline);
+    if (error < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request->baseline,
+                          outfile_reason(error));
     escape_line(stdout, "%s: baseline written from %s", disguise_path(request->baseline),
                 disguise_trace(request->trace, 1));
     return 0;
@@ -297,34 +299,34 @@ static int baseline_update(const struct work *work, const struct request *reques
 
 static int outcome_print(const struct work *work, const struct request *request)
 {
-    const struct gate *gate = work->gate;
+    const struct budget_check *check = work->check;
 
-    for (size_t i = 0; i < gate->warnings; i++)
-        verb_error(VERB_NAME, 0, "%s%s", request->strict ? "" : "warning: ", gate->warning[i]);
+    for (size_t i = 0; i < check->warnings; i++)
+        verb_error(VERB_NAME, 0, "%s%s", request->strict ? "" : "warning: ", check->warning[i]);
     errno = 0;
     if (work->budget)
-        gate_text(gate, stdout);
+        budget_check_text(check, stdout);
     if (request->github)
-        gate_github(gate, stdout);
+        budget_check_github(check, stdout);
     if (fflush(stdout) == EOF || ferror(stdout))
         return verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s", strerror(errno));
-    if (request->strict && gate->warnings)
+    if (request->strict && check->warnings)
         return EXIT_TROUBLE;
-    return gate->over ? EXIT_FOUND : EXIT_FINE;
+    return check->over ? EXIT_FOUND : EXIT_FINE;
 }
 
 /** Prints the outcome first, whatever happens to the files. */
 static int outcome_write(const struct work *work, const struct request *request)
 {
     int code = outcome_print(work, request);
-    int trouble = form_write(work->gate, request->junit, gate_junit);
+    int trouble = form_write(work->check, request->junit, budget_check_junit);
 
     if (!trouble)
-        trouble = form_write(work->gate, request->markdown, gate_markdown);
+        trouble = form_write(work->check, request->markdown, budget_check_markdown);
     if (!trouble)
-        trouble = form_write(work->gate, request->sarif, gate_sarif);
+        trouble = form_write(work->check, request->sarif, budget_check_sarif);
     if (!trouble)
-        trouble = form_write(work->gate, request->code_quality, gate_code_quality);
+        trouble = form_write(work->check, request->code_quality, budget_check_code_quality);
     if (!trouble && code != EXIT_TROUBLE)
         trouble = baseline_update(work, request);
     return trouble ? trouble : code;

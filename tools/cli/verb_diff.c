@@ -84,7 +84,22 @@ static int tolerance_set(struct request *request, const char *text)
     return 0;
 }
 
-enum { OPTION_TOP = 256, OPTION_TOLERANCE, OPTION_ANONYMIZE, OPTION_PHASE, OPTION_FROM, OPTION_TO };
+enum { OPTION_TOP = 256, OPTION_TOLERANCE, OPTION_ANONYMIZE };
+
+static int option_set(void *state, int option)
+{
+    struct request *request = state;
+    int trouble = 0;
+
+    switch (option) {
+    case 'f': trouble = format_set(request, optarg); break;
+    case OPTION_TOP: trouble = top_set(request, optarg); break;
+    case OPTION_TOLERANCE: trouble = tolerance_set(request, optarg); break;
+    case OPTION_ANONYMIZE: request->anonymize = true; break;
+    default: return window_option_set(&request->window, option, optarg) ? 0 : VERB_OPTION_UNKNOWN;
+    }
+    return trouble;
+}
 
 /** Fills the request. 0: go on; otherwise an exit code + 1. */
 static int request_read(int argc, char **argv, struct request *ret_request)
@@ -94,26 +109,16 @@ static int request_read(int argc, char **argv, struct request *ret_request)
         {"top", required_argument, NULL, OPTION_TOP},
         {"tolerance", required_argument, NULL, OPTION_TOLERANCE},
         {"anonymize", no_argument, NULL, OPTION_ANONYMIZE},
-        WINDOW_OPTIONS(OPTION_PHASE, OPTION_FROM, OPTION_TO),
+        WINDOW_OPTIONS,
         {"help", no_argument, NULL, 'h'},
         {0}};
-    int option, trouble = 0;
+    static const struct verb_options reading = {VERB_NAME, EXIT_TROUBLE, help_text,
+                                                ":f:h",    options,      option_set};
+    int trouble = verb_options_read(&reading, argc, argv, ret_request);
 
-    verb_options_begin();
-    while (!trouble && (option = getopt_long(argc, argv, ":f:h", options, NULL)) != -1) {
-        switch (option) {
-        case 'f': trouble = format_set(ret_request, optarg); break;
-        case OPTION_TOP: trouble = top_set(ret_request, optarg); break;
-        case OPTION_TOLERANCE: trouble = tolerance_set(ret_request, optarg); break;
-        case OPTION_ANONYMIZE: ret_request->anonymize = true; break;
-        case OPTION_PHASE: ret_request->window.phase = optarg; break;
-        case OPTION_FROM: ret_request->window.from = optarg; break;
-        case OPTION_TO: ret_request->window.to = optarg; break;
-        case 'h': verb_help(VERB_NAME, help_text); return EXIT_FINE + 1;
-        default: trouble = verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv);
-        }
-    }
-    if (!trouble && argc - optind != 2)
+    if (trouble)
+        return trouble;
+    if (argc - optind != 2)
         trouble = verb_error(VERB_NAME, EXIT_TROUBLE,
                              "two files are compared, not %d: name a base and a new one",
                              argc - optind);
@@ -122,15 +127,15 @@ static int request_read(int argc, char **argv, struct request *ret_request)
 
 static int difference_write(const struct request *request, const struct difference *difference)
 {
-    int r;
+    int error;
 
     errno = 0;
-    r = request->write(difference, &request->style, stdout);
-    if (r == 0 && (fflush(stdout) == EOF || ferror(stdout)))
-        r = errno ? -errno : -EIO;
-    if (r < 0)
+    error = request->write(difference, &request->style, stdout);
+    if (error == 0 && (fflush(stdout) == EOF || ferror(stdout)))
+        error = errno ? -errno : -EIO;
+    if (error < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s",
-                          strerror(errno ? errno : -r));
+                          strerror(errno ? errno : -error));
     return difference->metrics_grown || difference->sites_grown ? EXIT_FOUND : EXIT_FINE;
 }
 

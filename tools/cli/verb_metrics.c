@@ -23,7 +23,7 @@
 #endif
 
 #include "tools/base/prometheus_text.h"
-#include "tools/live/live.h"
+#include "tools/live/live_processes.h"
 
 #define VERB_NAME    "metrics"
 #define CONTENT_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -59,40 +59,48 @@ struct request {
     bool older;            /* --format prometheus */
 };
 
+static int option_set(void *state, int option)
+{
+    struct request *request = state;
+    int trouble = 0;
+
+    switch (option) {
+    case 'l': request->listen = optarg; break;
+    case 'a':
+        if (request->allows == ALLOWED_MOST)
+            trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "--allow-host: at most %d of them",
+                                 ALLOWED_MOST);
+        else
+            request->allowed[request->allows++] = optarg;
+        break;
+    case 'F': request->where = optarg; break;
+    case 'f':
+        request->older = !strcmp(optarg, "prometheus");
+        if (!request->older && strcmp(optarg, "openmetrics") != 0)
+            trouble = verb_error(VERB_NAME, EXIT_TROUBLE,
+                                 "--format %s: no such format: there are openmetrics and "
+                                 "prometheus",
+                                 optarg);
+        break;
+    default: return VERB_OPTION_UNKNOWN;
+    }
+    return trouble;
+}
+
 static int request_read(int argc, char **argv, struct request *request)
 {
     static const struct option options[] = {
         {"listen", required_argument, NULL, 'l'}, {"allow-host", required_argument, NULL, 'a'},
         {"from", required_argument, NULL, 'F'},   {"format", required_argument, NULL, 'f'},
         {"help", no_argument, NULL, 'h'},         {0}};
-    int option, trouble = 0;
+    static const struct verb_options reading = {VERB_NAME, EXIT_TROUBLE, help_text,
+                                                ":f:h",    options,      option_set};
+    int trouble = verb_options_read(&reading, argc, argv, request);
     char *end;
 
-    verb_options_begin();
-    while (!trouble && (option = getopt_long(argc, argv, ":f:h", options, NULL)) != -1) {
-        switch (option) {
-        case 'l': request->listen = optarg; break;
-        case 'a':
-            if (request->allows == ALLOWED_MOST)
-                trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "--allow-host: at most %d of them",
-                                     ALLOWED_MOST);
-            else
-                request->allowed[request->allows++] = optarg;
-            break;
-        case 'F': request->where = optarg; break;
-        case 'f':
-            request->older = !strcmp(optarg, "prometheus");
-            if (!request->older && strcmp(optarg, "openmetrics") != 0)
-                trouble = verb_error(VERB_NAME, EXIT_TROUBLE,
-                                     "--format %s: no such format: there are openmetrics and "
-                                     "prometheus",
-                                     optarg);
-            break;
-        case 'h': verb_help(VERB_NAME, help_text); return EXIT_FINE + 1;
-        default: trouble = verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv);
-        }
-    }
-    if (!trouble && optind < argc) {
+    if (trouble)
+        return trouble;
+    if (optind < argc) {
         request->pid = (unsigned)strtoul(argv[optind], &end, 10);
         if (!request->pid || *end || optind + 1 < argc)
             trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "%s: give one process id, or none",
@@ -105,23 +113,23 @@ static int request_read(int argc, char **argv, struct request *request)
 static int text_write(const struct request *request, bool older, FILE *out)
 {
     struct live_processes processes;
-    int r = live_processes_read(request->where, request->pid, &processes);
+    int error = live_processes_read(request->where, request->pid, &processes);
     char *text = NULL;
     size_t bytes;
     FILE *draft;
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     draft = older ? open_memstream(&text, &bytes) : NULL;
     if (older && !draft)
-        r = -ENOMEM;
+        error = -ENOMEM;
     else
         live_metrics_print(&processes, draft ? draft : out);
     live_processes_done(&processes);
     if (draft && fclose(draft) != EOF)
         prometheus_text(text, out);
     free(text);
-    return r;
+    return error;
 }
 
 #ifdef HAVE_MICROHTTPD
@@ -285,7 +293,7 @@ static enum MHD_Result serve(void *context, struct MHD_Connection *connection, c
     size_t length;
     bool older;
     FILE *out;
-    int r;
+    int error;
 
     if (!is_called_rightly(request, connection))
         return answer_line(connection, MHD_HTTP_FORBIDDEN,
@@ -296,10 +304,10 @@ static enum MHD_Result serve(void *context, struct MHD_Connection *connection, c
         return answer_line(connection, MHD_HTTP_NOT_FOUND, "the figures are at /metrics\n");
     out = open_memstream(&text, &length);
     older = wants_older(connection);
-    r = out ? text_write(request, older, out) : -ENOMEM;
+    error = out ? text_write(request, older, out) : -ENOMEM;
     if (out)
         fclose(out);
-    if (r == 0)
+    if (error == 0)
         return answer(connection, MHD_HTTP_OK, older ? PROMETHEUS_TEXT_TYPE : CONTENT_TYPE, text,
                       length);
     free(text);
@@ -366,19 +374,19 @@ static int listen_at(struct request *request)
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
     struct addrinfo *address;
     const char *port;
-    int r;
+    int error, trouble;
 
     if (!address_split(request->listen, request->host, &port))
         return verb_error(VERB_NAME, EXIT_TROUBLE,
                           "--listen %s: give HOST:PORT, like 127.0.0.1:9415; ports go to 65535",
                           request->listen);
-    r = getaddrinfo(request->host, port, &hints, &address);
-    if (r != 0)
+    error = getaddrinfo(request->host, port, &hints, &address);
+    if (error != 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "--listen %s: %s", request->listen,
-                          gai_strerror(r));
-    r = serve_until_interrupted(request, address);
+                          gai_strerror(error));
+    trouble = serve_until_interrupted(request, address);
     freeaddrinfo(address);
-    return r;
+    return trouble;
 }
 #else
 static int listen_at(struct request *request)
@@ -394,7 +402,7 @@ int verb_metrics(int argc, char **argv)
 {
     struct request request = {.where = LIVE_PAGE_PLACE};
     char taken[PATH_MAX + 128];
-    int trouble = request_read(argc, argv, &request), r;
+    int trouble = request_read(argc, argv, &request), error;
 
     if (trouble)
         return trouble - 1;
@@ -402,6 +410,8 @@ int verb_metrics(int argc, char **argv)
         verb_error(VERB_NAME, 0, "warning: %s", taken);
     if (request.listen)
         return listen_at(&request);
-    r = text_write(&request, request.older, stdout);
-    return r < 0 ? verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request.where, strerror(-r)) : 0;
+    error = text_write(&request, request.older, stdout);
+    return error < 0
+               ? verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request.where, strerror(-error))
+               : 0;
 }

@@ -71,30 +71,36 @@ static int values_print(void)
         if (text_table_add(table, cells) < 0)
             return verb_error(VERB_NAME, EXIT_TROUBLE, "out of memory");
     }
-    int r = text_table_finish(table, stdout);
-    if (r < 0)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s", strerror(-r));
+    int error = text_table_finish(table, stdout);
+    if (error < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s", strerror(-error));
     puts("");
     for (size_t i = 0; i < OPTION_COUNT; i++)
         printf("%s: %s\n", options_row(i)->key, options_row(i)->help);
     return problems ? EXIT_TROUBLE : EXIT_FINE;
 }
 
+static int option_set(void *state, int option)
+{
+    bool *markdown = state;
+
+    if (option != 'm')
+        return VERB_OPTION_UNKNOWN;
+    *markdown = true;
+    return 0;
+}
+
 int verb_options(int argc, char **argv)
 {
     static const struct option options[] = {
         {"markdown", no_argument, NULL, 'm'}, {"help", no_argument, NULL, 'h'}, {0}};
+    static const struct verb_options reading = {VERB_NAME, EXIT_TROUBLE, help_text,
+                                                ":h",      options,      option_set};
     bool markdown = false;
-    int option;
+    int trouble = verb_options_read(&reading, argc, argv, &markdown);
 
-    verb_options_begin();
-    while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-        switch (option) {
-        case 'm': markdown = true; break;
-        case 'h': verb_help(VERB_NAME, help_text); return EXIT_FINE;
-        default: return verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv);
-        }
-    }
+    if (trouble)
+        return trouble - 1;
     if (optind < argc)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: unexpected: see 'cupool options --help'",
                           argv[optind]);

@@ -47,6 +47,21 @@ struct request {
 
 enum { OPTION_ANONYMIZE = 256, OPTION_FORCE };
 
+static int option_set(void *state, int option)
+{
+    struct request *request = state;
+
+    switch (option) {
+    case 'o': request->output = optarg; break;
+    case 'd': request->unpack = true; break;
+    case OPTION_ANONYMIZE: request->anonymize = true; break;
+    case OPTION_FORCE: request->force = true; break;
+    case 'q': progress_silence(); break;
+    default: return VERB_OPTION_UNKNOWN;
+    }
+    return 0;
+}
+
 /** Fills the request. 0: go on; otherwise an exit code + 1. */
 static int request_read(int argc, char **argv, struct request *ret_request)
 {
@@ -57,21 +72,13 @@ static int request_read(int argc, char **argv, struct request *ret_request)
                                             {"quiet", no_argument, NULL, 'q'},
                                             {"help", no_argument, NULL, 'h'},
                                             {0}};
-    int option, trouble = 0;
+    static const struct verb_options reading = {VERB_NAME, EXIT_TROUBLE, help_text,
+                                                ":o:dqh",  options,      option_set};
+    int trouble = verb_options_read(&reading, argc, argv, ret_request);
 
-    verb_options_begin();
-    while (!trouble && (option = getopt_long(argc, argv, ":o:dqh", options, NULL)) != -1) {
-        switch (option) {
-        case 'o': ret_request->output = optarg; break;
-        case 'd': ret_request->unpack = true; break;
-        case OPTION_ANONYMIZE: ret_request->anonymize = true; break;
-        case OPTION_FORCE: ret_request->force = true; break;
-        case 'q': progress_silence(); break;
-        case 'h': verb_help(VERB_NAME, help_text); return EXIT_FINE + 1;
-        default: trouble = verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv);
-        }
-    }
-    if (!trouble && optind + 1 != argc)
+    if (trouble)
+        return trouble;
+    if (optind + 1 != argc)
         trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "one trace is packed at a time, not %d",
                              argc - optind);
     if (!trouble && ret_request->unpack && ret_request->anonymize)
@@ -116,34 +123,35 @@ static int64_t piece_read(struct work *work, uint64_t offset)
 static int bytes_copy(struct work *work)
 {
     struct packer *packer = NULL;
-    int r = work->request->unpack ? 0 : packer_create(file_put, work->out, &packer);
+    int error = work->request->unpack ? 0 : packer_create(file_put, work->out, &packer);
     int64_t got = 0;
 
-    for (uint64_t offset = 0; r == 0; offset += (uint64_t)got) {
+    for (uint64_t offset = 0; error == 0; offset += (uint64_t)got) {
         got = piece_read(work, offset);
         if (got <= 0) {
-            r = (int)got;
+            error = (int)got;
             break;
         }
-        r = packer ? packer_add(packer, work->buffer, (size_t)got)
-                   : file_put(work->out, work->buffer, (size_t)got);
+        error = packer ? packer_add(packer, work->buffer, (size_t)got)
+                       : file_put(work->out, work->buffer, (size_t)got);
         progress_add(&work->progress, (uint64_t)got);
     }
-    if (r == 0 && packer)
-        r = packer_finish(packer);
+    if (error == 0 && packer)
+        error = packer_finish(packer);
     packer_destroy(packer);
     progress_end(&work->progress);
-    return r;
+    return error;
 }
 
 /** Only the owner may read a trace. */
 static int output_write(struct work *work, const char *output)
 {
     struct outfile file;
-    int r = outfile_open(output, work->request->force ? OUTFILE_REPLACE : OUTFILE_NEW, 0600, &file);
+    int error = outfile_open(output, work->request->force ? OUTFILE_REPLACE : OUTFILE_NEW, 0600,
+                             &file);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     work->out = file.stream;
     progress_begin(&work->progress, output, work->source.bytes);
     return outfile_close(&file, bytes_copy(work));
@@ -174,11 +182,11 @@ static int trace_verify(struct work *work)
 {
     struct trace_reader *reader;
     char why[256];
-    int r = trace_open(work->request->trace, &reader, why, sizeof why);
+    int error = trace_open(work->request->trace, &reader, why, sizeof why);
 
-    if (r == 0 && work->request->anonymize)
-        r = anonymize_create(reader, &work->anonymize, why, sizeof why);
-    if (r < 0)
+    if (error == 0 && work->request->anonymize)
+        error = anonymize_create(reader, &work->anonymize, why, sizeof why);
+    if (error < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", work->request->trace, why);
     trace_reader_close(reader);
     return 0;
@@ -188,23 +196,23 @@ static int pack(struct work *work, const char *output)
 {
     struct stat status;
     char why[256];
-    int r;
+    int error;
 
     /* Avoids reading the trace in vain; outfile_open() makes the final check. */
     if (!work->request->force && stat(output, &status) == 0 && S_ISREG(status.st_mode))
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", output, outfile_reason(-EEXIST));
-    r = trace_verify(work);
-    if (r)
-        return r;
+    error = trace_verify(work);
+    if (error)
+        return error;
     if (trace_source_open(work->request->trace, &work->source, why, sizeof why) < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", work->request->trace, why);
-    r = output_write(work, output);
+    error = output_write(work, output);
     work->source.close(work->source.context);
-    if (r == -ENOTSUP)
+    if (error == -ENOTSUP)
         return verb_error(VERB_NAME, EXIT_TROUBLE,
                           "not built in: install libzstd-dev and build cupool again");
-    if (r < 0)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", output, outfile_reason(r));
+    if (error < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", output, outfile_reason(error));
     return EXIT_FINE;
 }
 

@@ -76,8 +76,9 @@ static int list_add(const char **list, size_t *count, const char *text)
     return 0;
 }
 
-static int option_read(struct request *request, int option, char **argv)
+static int option_set(void *state, int option)
 {
+    struct request *request = state;
     uint64_t number = 0;
     int trouble;
 
@@ -108,7 +109,7 @@ static int option_read(struct request *request, int option, char **argv)
     case OPTION_SCALE:
         return replay_option_number(VERB_NAME, "--scale", optarg, 1, UINT64_C(1) << 30,
                                     &request->input.scale);
-    default: return verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv);
+    default: return VERB_OPTION_UNKNOWN;
     }
 }
 
@@ -128,17 +129,13 @@ static int request_read(int argc, char **argv, struct request *request)
                                             {"quiet", no_argument, NULL, 'q'},
                                             {"help", no_argument, NULL, 'h'},
                                             {0}};
-    int option, trouble = 0;
+    static const struct verb_options reading = {VERB_NAME,   EXIT_TROUBLE, help_text,
+                                                ":p:O:f:qh", options,      option_set};
+    int trouble = verb_options_read(&reading, argc, argv, request);
 
-    verb_options_begin();
-    while (!trouble && (option = getopt_long(argc, argv, ":p:O:f:qh", options, NULL)) != -1) {
-        if (option == 'h') {
-            verb_help(VERB_NAME, help_text);
-            return EXIT_FINE + 1;
-        }
-        trouble = option_read(request, option, argv);
-    }
-    if (!trouble && optind == argc)
+    if (trouble)
+        return trouble;
+    if (optind == argc)
         trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "no trace: name one or several");
     if (!trouble && strcmp(request->format, "text") && strcmp(request->format, "json") &&
         strcmp(request->format, "markdown"))
@@ -191,14 +188,14 @@ static int result_make(const struct request *request, struct replay_result *resu
 {
     for (size_t i = 0; i < result->row_count; i++) {
         struct replay_row *row = &result->rows[i];
-        int r = replay_run(result->trace, &row->policy, &request->settings, &row->outcome);
+        int error = replay_run(result->trace, &row->policy, &request->settings, &row->outcome);
 
-        if (r == 0 && request->find_capacity && row->outcome.completed)
-            r = replay_capacity_find(result->trace, &row->policy, &request->settings, &row->outcome,
-                                     &row->smallest_capacity_bytes);
-        if (r < 0)
+        if (error == 0 && request->find_capacity && row->outcome.completed)
+            error = replay_capacity_find(result->trace, &row->policy, &request->settings,
+                                         &row->outcome, &row->smallest_capacity_bytes);
+        if (error < 0)
             return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: %s", result->trace->name,
-                              row->policy.name, strerror(-r));
+                              row->policy.name, strerror(-error));
     }
     return 0;
 }
@@ -235,11 +232,12 @@ static int devices_load(const struct request *request, struct device_row **ret_r
 
 static int report_write(const struct request *request, const struct replay_report *report)
 {
-    int r = !strcmp(request->format, "json")       ? replay_report_json(report, stdout)
-            : !strcmp(request->format, "markdown") ? replay_report_markdown(report, stdout)
-                                                   : replay_report_text(report, stdout);
+    int error = !strcmp(request->format, "json")       ? replay_report_json(report, stdout)
+                : !strcmp(request->format, "markdown") ? replay_report_markdown(report, stdout)
+                                                       : replay_report_text(report, stdout);
 
-    return r < 0 ? verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s", strerror(-r)) : 0;
+    return error < 0 ? verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s", strerror(-error))
+                     : 0;
 }
 
 /* With a capacity, the exit code says whether it was enough for the pool. */

@@ -157,17 +157,32 @@ static void help_print(void)
     verb_help(VERB_NAME, text);
 }
 
-enum {
-    OPTION_BY = 256,
-    OPTION_TOP,
-    OPTION_ANONYMIZE,
-    OPTION_FORCE,
-    OPTION_PHASE,
-    OPTION_FROM,
-    OPTION_TO,
-    OPTION_WRAPPERS,
-    OPTION_PID
-};
+enum { OPTION_BY = 256, OPTION_TOP, OPTION_ANONYMIZE, OPTION_FORCE, OPTION_WRAPPERS, OPTION_PID };
+
+static int option_set(void *state, int option)
+{
+    struct request *request = state;
+    int trouble = 0;
+
+    switch (option) {
+    case 'f': trouble = format_set(request, optarg); break;
+    case 'o': request->output = optarg; break;
+    case OPTION_BY: trouble = by_set(request, optarg); break;
+    case OPTION_TOP:
+        if (count_parse(optarg, &request->style.top) < 0)
+            trouble = verb_error(VERB_NAME, EXIT_TROUBLE,
+                                 "--top %s: not a count: give a number from 1", optarg);
+        break;
+    case OPTION_ANONYMIZE: request->anonymize = true; break;
+    case OPTION_FORCE: request->force = true; break;
+    case 'q': progress_silence(); break;
+    case OPTION_WRAPPERS: trouble = wrappers_set(optarg); break;
+    case OPTION_PID: trouble = pid_set(request, optarg); break;
+    case 'h': help_print(); break;
+    default: return window_option_set(&request->window, option, optarg) ? 0 : VERB_OPTION_UNKNOWN;
+    }
+    return trouble;
+}
 
 /** Fills the request. 0: go on; otherwise an exit code + 1. */
 static int request_read(int argc, char **argv, struct request *ret_request)
@@ -181,35 +196,16 @@ static int request_read(int argc, char **argv, struct request *ret_request)
                                             {"quiet", no_argument, NULL, 'q'},
                                             {"wrappers", required_argument, NULL, OPTION_WRAPPERS},
                                             {"pid", required_argument, NULL, OPTION_PID},
-                                            WINDOW_OPTIONS(OPTION_PHASE, OPTION_FROM, OPTION_TO),
+                                            WINDOW_OPTIONS,
                                             {"help", no_argument, NULL, 'h'},
                                             {0}};
-    int option, trouble = 0;
+    static const struct verb_options reading = {VERB_NAME, EXIT_TROUBLE, NULL,
+                                                ":f:o:qh", options,      option_set};
+    int trouble = verb_options_read(&reading, argc, argv, ret_request);
 
-    verb_options_begin();
-    while (!trouble && (option = getopt_long(argc, argv, ":f:o:qh", options, NULL)) != -1) {
-        switch (option) {
-        case 'f': trouble = format_set(ret_request, optarg); break;
-        case 'o': ret_request->output = optarg; break;
-        case OPTION_BY: trouble = by_set(ret_request, optarg); break;
-        case OPTION_TOP:
-            if (count_parse(optarg, &ret_request->style.top) < 0)
-                trouble = verb_error(VERB_NAME, EXIT_TROUBLE,
-                                     "--top %s: not a count: give a number from 1", optarg);
-            break;
-        case OPTION_ANONYMIZE: ret_request->anonymize = true; break;
-        case OPTION_FORCE: ret_request->force = true; break;
-        case 'q': progress_silence(); break;
-        case OPTION_PHASE: ret_request->window.phase = optarg; break;
-        case OPTION_FROM: ret_request->window.from = optarg; break;
-        case OPTION_TO: ret_request->window.to = optarg; break;
-        case OPTION_WRAPPERS: trouble = wrappers_set(optarg); break;
-        case OPTION_PID: trouble = pid_set(ret_request, optarg); break;
-        case 'h': help_print(); return EXIT_FINE + 1;
-        default: trouble = verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv);
-        }
-    }
-    if (!trouble && ret_request->pid && optind < argc)
+    if (trouble)
+        return trouble;
+    if (ret_request->pid && optind < argc)
         trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "%s: give a trace or --pid, not both",
                              argv[optind]);
     else if (!trouble && !ret_request->pid && optind == argc)
@@ -221,11 +217,11 @@ static int request_read(int argc, char **argv, struct request *ret_request)
 static int report_write(const struct loaded *loaded, const struct request *request, FILE *out)
 {
     const struct report_input input = {loaded->analysis, loaded->name, loaded->count};
-    int r = request->format->write(&input, &request->style, out);
+    int error = request->format->write(&input, &request->style, out);
 
-    if (r == 0 && (fflush(out) == EOF || ferror(out)))
+    if (error == 0 && (fflush(out) == EOF || ferror(out)))
         return errno ? -errno : -EIO;
-    return r;
+    return error;
 }
 
 /** What is written, to a file or to standard output. */
@@ -247,19 +243,22 @@ static int output_place(const struct output *output)
 {
     const struct request *request = output->request;
     struct outfile file;
-    int r;
+    int error;
 
     errno = 0;
     if (!request->output) {
-        r = output_write(output, stdout);
-        return r < 0 ? verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s", strerror(-r))
-                     : EXIT_FINE;
+        error = output_write(output, stdout);
+        return error < 0
+                   ? verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s", strerror(-error))
+                   : EXIT_FINE;
     }
-    r = outfile_open(request->output, request->force ? OUTFILE_REPLACE : OUTFILE_NEW, 0666, &file);
-    if (r == 0)
-        r = outfile_close(&file, output_write(output, file.stream));
-    if (r < 0)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request->output, outfile_reason(r));
+    error = outfile_open(request->output, request->force ? OUTFILE_REPLACE : OUTFILE_NEW, 0666,
+                         &file);
+    if (error == 0)
+        error = outfile_close(&file, output_write(output, file.stream));
+    if (error < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request->output,
+                          outfile_reason(error));
     return EXIT_FINE;
 }
 

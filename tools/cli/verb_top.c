@@ -18,7 +18,7 @@
 
 #include "tools/cli/top_screen.h"
 #include "tools/cli/top_sites.h"
-#include "tools/live/live.h"
+#include "tools/live/live_processes.h"
 #include "tools/trace/running.h"
 
 #define VERB_NAME     "top"
@@ -93,6 +93,32 @@ static int sort_set(struct request *request, const char *value)
                       "--sort %s: there are bytes, peak, allocations and name", value);
 }
 
+static int option_set(void *state, int option)
+{
+    struct request *request = state;
+    int trouble = 0;
+
+    switch (option) {
+    case 'd':
+        request->delay_s = number_parse(optarg, 86400);
+        if (request->delay_s == 0)
+            trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "--delay %s: give seconds, like 0.5",
+                                 optarg);
+        break;
+    case 'n':
+        request->count = (unsigned long)number_parse(optarg, 1e9);
+        if (request->count == 0)
+            trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "--count %s: give a number from 1",
+                                 optarg);
+        break;
+    case 'f': request->where = optarg; break;
+    case 's': trouble = sort_set(request, optarg); break;
+    case 'S': request->no_sites = true; break;
+    default: return VERB_OPTION_UNKNOWN;
+    }
+    return trouble;
+}
+
 static int request_read(int argc, char **argv, struct request *request)
 {
     static const struct option options[] = {{"delay", required_argument, NULL, 'd'},
@@ -102,31 +128,13 @@ static int request_read(int argc, char **argv, struct request *request)
                                             {"no-sites", no_argument, NULL, 'S'},
                                             {"help", no_argument, NULL, 'h'},
                                             {0}};
-    int option, trouble = 0;
+    static const struct verb_options reading = {VERB_NAME, EXIT_TROUBLE, help_text,
+                                                ":d:n:h",  options,      option_set};
+    int trouble = verb_options_read(&reading, argc, argv, request);
 
-    verb_options_begin();
-    while (!trouble && (option = getopt_long(argc, argv, ":d:n:h", options, NULL)) != -1) {
-        switch (option) {
-        case 'd':
-            request->delay_s = number_parse(optarg, 86400);
-            if (request->delay_s == 0)
-                trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "--delay %s: give seconds, like 0.5",
-                                     optarg);
-            break;
-        case 'n':
-            request->count = (unsigned long)number_parse(optarg, 1e9);
-            if (request->count == 0)
-                trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "--count %s: give a number from 1",
-                                     optarg);
-            break;
-        case 'f': request->where = optarg; break;
-        case 's': trouble = sort_set(request, optarg); break;
-        case 'S': request->no_sites = true; break;
-        case 'h': verb_help(VERB_NAME, help_text); return EXIT_FINE + 1;
-        default: trouble = verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv);
-        }
-    }
-    if (!trouble && optind < argc) {
+    if (trouble)
+        return trouble;
+    if (optind < argc) {
         request->pid = (unsigned)number_parse(argv[optind], 1e9);
         if (request->pid == 0 || optind + 1 < argc)
             trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "%s: give one process id, or none",
@@ -139,11 +147,11 @@ static int request_read(int argc, char **argv, struct request *request)
  * the programs have ended. */
 static int reading_take(const struct request *request, bool seen, struct live_processes *ret_now)
 {
-    int r = live_processes_read(request->where, request->pid, ret_now);
+    int error = live_processes_read(request->where, request->pid, ret_now);
 
-    if (r < 0) {
+    if (error < 0) {
         top_screen_end(); /* its message must remain readable */
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request->where, strerror(-r));
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request->where, strerror(-error));
     }
     if (ret_now->count || seen)
         return 0;

@@ -119,19 +119,19 @@ static int child_start(const char *path, char *const *argv, char *const *environ
                        int redirected, pid_t *ret_pid, FILE **ret_output)
 {
     posix_spawn_file_actions_t actions;
-    int ends[2], r;
+    int ends[2], error;
 
     if (pipe2(ends, O_CLOEXEC) < 0)
         return -errno;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, ends[1], redirected);
-    r = -posix_spawn(ret_pid, path, &actions, NULL, argv, environment);
+    error = -posix_spawn(ret_pid, path, &actions, NULL, argv, environment);
     posix_spawn_file_actions_destroy(&actions);
     close(ends[1]);
-    *ret_output = r == 0 ? fdopen(ends[0], "r") : NULL;
+    *ret_output = error == 0 ? fdopen(ends[0], "r") : NULL;
     if (!*ret_output)
         close(ends[0]);
-    return r;
+    return error;
 }
 
 static int child_wait(pid_t pid)
@@ -151,11 +151,11 @@ int probe_run(struct probe *ret_probe)
     char line[PATH_MAX + 64];
     FILE *output = NULL;
     pid_t pid = -1;
-    int r = child_start("/proc/self/exe", argv, environ, STDOUT_FILENO, &pid, &output);
+    int error = child_start("/proc/self/exe", argv, environ, STDOUT_FILENO, &pid, &output);
 
     memset(ret_probe, 0, sizeof *ret_probe);
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     while (output && fgets(line, sizeof line, output))
         line_read(ret_probe, line);
     if (output)
@@ -169,12 +169,12 @@ int probe_preload(const char *library, char *ret_complaint, size_t complaint_byt
     char *argv[] = {name, NULL}, *environment[] = {preload, NULL};
     FILE *output = NULL;
     pid_t pid = -1;
-    int r;
+    int error;
 
     snprintf(preload, sizeof preload, "LD_PRELOAD=%s", library);
-    r = child_start("/bin/true", argv, environment, STDERR_FILENO, &pid, &output);
-    if (r < 0)
-        return r;
+    error = child_start("/bin/true", argv, environment, STDERR_FILENO, &pid, &output);
+    if (error < 0)
+        return error;
     *ret_complaint = '\0';
     if (output) {
         if (fgets(ret_complaint, (int)complaint_bytes, output))
@@ -183,6 +183,6 @@ int probe_preload(const char *library, char *ret_complaint, size_t complaint_byt
             ;
         fclose(output);
     }
-    r = child_wait(pid);
-    return r < 0 ? r : *ret_complaint ? -EIO : 0;
+    error = child_wait(pid);
+    return error < 0 ? error : *ret_complaint ? -EIO : 0;
 }

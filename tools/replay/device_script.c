@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "tools/base/bound.h"
+
 void device_model_follow(struct device_model *device, const struct replay_trace *trace)
 {
     device->script = trace;
@@ -155,7 +157,7 @@ static uint64_t request_time(const struct replay_trace *trace, uint64_t time_ns)
 {
     size_t low = 0, high = trace->event_count;
 
-    while (low < high) {
+    while (low < high) { /* time_ns is a bit-field */
         size_t middle = low + (high - low) / 2;
 
         if (trace->events[middle].time_ns < time_ns)
@@ -206,17 +208,7 @@ void device_work_destroy(struct device_work *work)
 /* Returns the first fence that was recorded at a time or later. */
 static size_t fence_from(const struct device_work *work, uint64_t time_ns)
 {
-    size_t low = 0, high = work->count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (work->fence[middle].recorded_ns < time_ns)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    return LOWER_BOUND(work->fence, work->count, recorded_ns, time_ns);
 }
 
 static uint64_t done_late_ns(const struct device_work *work, uint64_t now)

@@ -75,11 +75,11 @@ static uint64_t rounded(uint64_t bytes, uint64_t grain)
 static int area_add(struct arena *arena, uint64_t bytes)
 {
     struct model_area *area;
-    int r = arena->kind == ARENA_BFC ? 0 : device_model_take(arena->device, bytes);
+    int error = arena->kind == ARENA_BFC ? 0 : device_model_take(arena->device, bytes);
 
     device_model_call(arena->device, DEVICE_ALLOCATE, bytes == BFC_AREA ? 0 : bytes);
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     area = model_area_create(&arena->heap, bytes);
     if (!area)
         return -ENOMEM;
@@ -112,9 +112,9 @@ static void areas_release(struct arena *arena)
 
 static int async_grow(struct arena *arena, uint64_t bytes)
 {
-    int r = area_add(arena, rounded(bytes, ASYNC_AREA));
+    int error = area_add(arena, rounded(bytes, ASYNC_AREA));
 
-    if (r == 0)
+    if (error == 0)
         return 0;
     areas_release(arena);
     return area_add(arena, rounded(bytes, ASYNC_AREA));
@@ -159,14 +159,14 @@ static int arena_allocate(void *state, const struct policy_request *request, uin
     uint64_t bytes = rounded(request->bytes, arena_grain(arena));
     struct size_node *node = size_tree_best(&arena->free, bytes);
     struct model_block *block, *rest;
-    int r = node ? 0 : arena_grow(arena, bytes);
+    int error = node ? 0 : arena_grow(arena, bytes);
 
-    if (r == 0 && !node)
+    if (error == 0 && !node)
         node = size_tree_best(&arena->free, bytes);
     if (arena->kind == ARENA_ASYNC)
         device_model_call(arena->device, DEVICE_ASYNC_ALLOCATE, 0);
     if (!node)
-        return r < 0 ? r : -ENOMEM;
+        return error < 0 ? error : -ENOMEM;
     block = model_block_of(node);
     size_tree_remove(&arena->free, node);
     if (is_cut(arena, block->node.bytes, bytes)) {
@@ -175,9 +175,9 @@ static int arena_allocate(void *state, const struct policy_request *request, uin
             return -ENOMEM;
         size_tree_insert(&arena->free, &rest->node);
     }
-    r = level_note(arena, block);
-    if (r < 0)
-        return r;
+    error = level_note(arena, block);
+    if (error < 0)
+        return error;
     block->used = true;
     *ret_token = (uint64_t)(uintptr_t)block;
     return 0;

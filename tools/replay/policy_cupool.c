@@ -74,30 +74,30 @@ static int pool_make(struct cupool_policy *policy, unsigned context)
 {
     struct pool_config config = config_of(policy, context);
     struct pool_backend backend;
-    int r;
+    int error;
 
     policy->context[context] = (struct device_context){policy->device, context};
     if (context >= policy->contexts)
         policy->contexts = context + 1;
     backend = device_model_backend(&policy->context[context]);
-    r = pool_create(&config, &backend, &policy->pool[context]);
-    if (r == -ENOTSUP && config.backing == POOL_BACKING_MAPPED) { /* as the preload does */
+    error = pool_create(&config, &backend, &policy->pool[context]);
+    if (error == -ENOTSUP && config.backing == POOL_BACKING_MAPPED) { /* as the preload does */
         config.backing = POOL_BACKING_DRIVER;
-        r = pool_create(&config, &backend, &policy->pool[context]);
+        error = pool_create(&config, &backend, &policy->pool[context]);
     }
-    return r;
+    return error;
 }
 
 static int cupool_allocate(void *state, const struct policy_request *request, uint64_t *ret_token)
 {
     struct cupool_policy *policy = state;
     struct pool_block block;
-    int r = policy->pool[request->context] ? 0 : pool_make(policy, request->context);
+    int error = policy->pool[request->context] ? 0 : pool_make(policy, request->context);
 
-    if (r == 0)
-        r = pool_allocate(policy->pool[request->context], request->bytes, 0, &block);
-    if (r < 0)
-        return r;
+    if (error == 0)
+        error = pool_allocate(policy->pool[request->context], request->bytes, 0, &block);
+    if (error < 0)
+        return error;
     *ret_token = block.address;
     policy->allocated[request->context] += block.allocated_bytes;
     policy->allocated_all += block.allocated_bytes;

@@ -45,10 +45,10 @@ static uint64_t rounded(uint64_t bytes, uint64_t grain)
 static int pages_take(struct native *native, uint64_t bytes, struct model_block **ret_block)
 {
     struct model_area *area;
-    int r = device_model_take(native->device, bytes);
+    int error = device_model_take(native->device, bytes);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     area = model_area_create(&native->heap, bytes);
     if (!area)
         return -ENOMEM;
@@ -60,14 +60,14 @@ static int packed_take(struct native *native, uint64_t bytes, struct model_block
 {
     struct size_node *node = size_tree_best(&native->free, bytes);
     struct model_block *block = node ? model_block_of(node) : NULL, *rest;
-    int r = 0;
+    int error = 0;
 
     if (block)
         size_tree_remove(&native->free, node);
     else
-        r = pages_take(native, PAGE_BYTES, &block);
-    if (r < 0)
-        return r;
+        error = pages_take(native, PAGE_BYTES, &block);
+    if (error < 0)
+        return error;
     if (block->node.bytes > bytes) {
         rest = model_block_split(block, bytes);
         if (!rest)
@@ -84,11 +84,11 @@ static int native_allocate(void *state, const struct policy_request *request, ui
     struct model_block *block = NULL;
     bool packed = request->bytes <= PACKED_MOST;
     uint64_t bytes = rounded(request->bytes, packed ? PACKED_GRAIN : PAGE_BYTES);
-    int r = packed ? packed_take(native, bytes, &block) : pages_take(native, bytes, &block);
+    int error = packed ? packed_take(native, bytes, &block) : pages_take(native, bytes, &block);
 
     device_model_call(native->device, DEVICE_ALLOCATE, bytes);
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     block->used = true;
     *ret_token = (uint64_t)(uintptr_t)block;
     return 0;

@@ -174,16 +174,16 @@ static int others_take(struct rmm *rmm, uint64_t bytes, struct model_block **ret
 static int merged_take(struct rmm *rmm, uint32_t stream, uint64_t bytes,
                        struct model_block **ret_block)
 {
-    int r = 0;
+    int error = 0;
 
-    for (uint32_t other = list_from(rmm, 0, 1); other < rmm->room && r == 0 && !*ret_block;
+    for (uint32_t other = list_from(rmm, 0, 1); other < rmm->room && error == 0 && !*ret_block;
          other = list_from(rmm, other + 1, 1)) {
         if (other == stream)
             continue;
         list_merge(rmm, other, stream);
-        r = list_take(rmm, stream, bytes, ret_block);
+        error = list_take(rmm, stream, bytes, ret_block);
     }
-    return r;
+    return error;
 }
 
 static struct model_area *area_add(struct rmm *rmm, uint64_t bytes, int *ret_error)
@@ -205,12 +205,12 @@ static int pool_grow(struct rmm *rmm, uint32_t stream, uint64_t bytes,
 {
     uint64_t have = rmm->device->used_bytes, more = bytes > have ? bytes : have;
     struct model_area *area;
-    int r;
+    int error;
 
-    while (!(area = area_add(rmm, more, &r)) && more > bytes)
+    while (!(area = area_add(rmm, more, &error)) && more > bytes)
         more = more / 2 > bytes ? more / 2 : bytes;
     if (!area)
-        return r;
+        return error;
     *ret_block = area->first;
     return rest_return(rmm, area->first, bytes, stream);
 }
@@ -220,18 +220,18 @@ static int rmm_allocate(void *state, const struct policy_request *request, uint6
     struct rmm *rmm = state;
     uint64_t bytes = (request->bytes + GRAIN - 1) / GRAIN * GRAIN;
     struct model_block *block = NULL;
-    int r = lists_extend(rmm, request->stream);
+    int error = lists_extend(rmm, request->stream);
 
-    if (r == 0)
-        r = list_take(rmm, request->stream, bytes, &block);
-    if (r == 0 && !block)
-        r = others_take(rmm, bytes, &block);
-    if (r == 0 && !block)
-        r = merged_take(rmm, request->stream, bytes, &block);
-    if (r == 0 && !block)
-        r = pool_grow(rmm, request->stream, bytes, &block);
-    if (r < 0)
-        return r;
+    if (error == 0)
+        error = list_take(rmm, request->stream, bytes, &block);
+    if (error == 0 && !block)
+        error = others_take(rmm, bytes, &block);
+    if (error == 0 && !block)
+        error = merged_take(rmm, request->stream, bytes, &block);
+    if (error == 0 && !block)
+        error = pool_grow(rmm, request->stream, bytes, &block);
+    if (error < 0)
+        return error;
     block->used = true;
     block->list = request->stream;
     *ret_token = (uint64_t)(uintptr_t)block;

@@ -47,10 +47,10 @@ static void run_free(struct run *run, uint32_t buffer)
 /* Only for a replay of the recorded run: another pool might have served the request. */
 static int run_refused(struct run *run, const struct replay_event *event)
 {
-    int r = run->device.script && !run->device.strayed ? run_allocate(run, event) : 0;
+    int error = run->device.script && !run->device.strayed ? run_allocate(run, event) : 0;
 
     run_free(run, event->buffer);
-    return r == -ENOMEM || r == -ENOTSUP ? 0 : r;
+    return error == -ENOMEM || error == -ENOTSUP ? 0 : error;
 }
 
 /* The blocks of a context are gone; only a buffer's allocation names its context. */
@@ -106,14 +106,14 @@ static int run_pass(struct run *run, struct replay_outcome *outcome)
 
     memset(run->ended, 0, sizeof run->ended);
     for (size_t i = 0; i < trace->event_count; i++) {
-        int r = run_event(run, i);
+        int error = run_event(run, i);
 
         if (i % PROGRESS_EVENTS == 0 && run->progress)
             progress_add(run->progress, PROGRESS_EVENTS * sizeof *trace->events);
-        if (r == 0)
+        if (error == 0)
             continue;
-        if (r != -ENOMEM && r != -ENOTSUP)
-            return r;
+        if (error != -ENOMEM && error != -ENOTSUP)
+            return error;
         outcome->refused_event = i;
         outcome->refused_time_ns = trace->events[i].time_ns;
         outcome->refused_bytes = trace->sizes[trace->events[i].buffer];
@@ -140,7 +140,7 @@ static int run_second(struct run *run, struct replay_outcome *outcome)
     const struct replay_trace *trace = run->trace;
     struct replay_outcome again = {0};
     uint64_t memory_calls, all;
-    int r;
+    int error;
 
     for (size_t buffer = 0; buffer < trace->buffers; buffer++)
         run_free(run, (uint32_t)buffer);
@@ -149,9 +149,9 @@ static int run_second(struct run *run, struct replay_outcome *outcome)
     memory_calls = device_model_memory_calls(&run->device);
     all = run->ops->driver_calls ? run->ops->driver_calls(run->state)
                                  : device_model_calls(&run->device);
-    r = run_pass(run, &again);
-    if (r <= 0)
-        return r;
+    error = run_pass(run, &again);
+    if (error <= 0)
+        return error;
     outcome->memory_calls_second = device_model_memory_calls(&run->device) - memory_calls;
     outcome->driver_calls_second = (run->ops->driver_calls ? run->ops->driver_calls(run->state)
                                                            : device_model_calls(&run->device)) -
@@ -186,26 +186,26 @@ int replay_run(const struct replay_trace *trace, const struct policy *policy,
     struct replay_outcome outcome = {0};
     struct device_work *work = NULL;
     struct progress progress;
-    int r;
+    int error;
 
     device_prepare(&run, policy, settings);
     if (!settings->fence_delay_given)
         work = device_work_create(trace, settings->haste);
     run.device.work = work;
     run.tokens = calloc(trace->buffers + 1, sizeof *run.tokens);
-    r = run.tokens ? run.ops->create(&run.device, &policy->options, &run.state) : -ENOMEM;
-    if (r < 0)
+    error = run.tokens ? run.ops->create(&run.device, &policy->options, &run.state) : -ENOMEM;
+    if (error < 0)
         goto done;
     if (!settings->quiet) {
         progress_begin_work(&progress, policy->name,
                             trace->event_count * sizeof *trace->events * (settings->once ? 1 : 2));
         run.progress = &progress;
     }
-    r = run_pass(&run, &outcome);
-    outcome.completed = r == 1;
-    if (r >= 0) {
+    error = run_pass(&run, &outcome);
+    outcome.completed = error == 1;
+    if (error >= 0) {
         figures_note(&run, &outcome);
-        r = outcome.completed && !settings->once ? run_second(&run, &outcome) : 0;
+        error = outcome.completed && !settings->once ? run_second(&run, &outcome) : 0;
     }
     if (run.progress)
         progress_end(run.progress);
@@ -213,9 +213,9 @@ int replay_run(const struct replay_trace *trace, const struct policy *policy,
 done:
     device_work_destroy(work);
     free(run.tokens);
-    if (r == 0)
+    if (error == 0)
         *ret_outcome = outcome;
-    return r;
+    return error;
 }
 
 int replay_capacity_find(const struct replay_trace *trace, const struct policy *policy,
@@ -229,12 +229,12 @@ int replay_capacity_find(const struct replay_trace *trace, const struct policy *
     while (high > low + low / CAPACITY_FRACTION + 1) {
         uint64_t middle = low + (high - low) / 2;
         struct replay_outcome outcome;
-        int r;
+        int error;
 
         smaller.capacity_bytes = middle;
-        r = replay_run(trace, policy, &smaller, &outcome);
-        if (r < 0)
-            return r;
+        error = replay_run(trace, policy, &smaller, &outcome);
+        if (error < 0)
+            return error;
         if (outcome.completed)
             high = middle;
         else

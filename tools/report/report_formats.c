@@ -49,16 +49,16 @@ void report_formats_list(char *ret_text, size_t text_bytes)
 static int pages_print(const struct report_input *input, const struct report_style *style,
                        FILE *out)
 {
-    int r = input->count > 1 ? report_text_job(input, style, out) : 0;
+    int error = input->count > 1 ? report_text_job(input, style, out) : 0;
 
-    for (size_t i = 0; i < input->count && r == 0; i++) {
+    for (size_t i = 0; i < input->count && error == 0; i++) {
         if (input->count > 1) {
             fputc('\n', out);
             escape_line(out, "== %s ==", input->traces[i]);
         }
-        r = report_text(input->analyses[i], input->traces[i], style, out);
+        error = report_text(input->analyses[i], input->traces[i], style, out);
     }
-    return r;
+    return error;
 }
 
 /** No line is wider than the style allows, whichever part wrote it. */
@@ -67,14 +67,14 @@ int report_text_write(const struct report_input *input, const struct report_styl
     char *text = NULL;
     size_t bytes = 0;
     FILE *draft = open_memstream(&text, &bytes);
-    int r = draft ? pages_print(input, style, draft) : -ENOMEM;
+    int error = draft ? pages_print(input, style, draft) : -ENOMEM;
 
-    if (draft && fclose(draft) == EOF && r == 0)
-        r = -ENOMEM;
-    if (r == 0)
+    if (draft && fclose(draft) == EOF && error == 0)
+        error = -ENOMEM;
+    if (error == 0)
         text_fit_wrap(out, text, style->columns);
     free(text);
-    return r;
+    return error;
 }
 
 int report_json_write(const struct report_input *input, const struct report_style *style, FILE *out)

@@ -186,15 +186,15 @@ static int stacks_create(const struct analysis *analysis, const struct report_st
 {
     struct stacks stacks = {.row = report_rows_sorted(&analysis->stacks),
                             .rows = rows_shown(analysis->stacks.rows, style)};
-    int r = stacks.row || !stacks.rows ? 0 : -ENOMEM;
+    int error = stacks.row || !stacks.rows ? 0 : -ENOMEM;
 
-    if (r == 0)
-        r = report_json_frames_create(analysis, stacks.row, stacks.rows, &stacks.frames);
-    if (r < 0)
+    if (error == 0)
+        error = report_json_frames_create(analysis, stacks.row, stacks.rows, &stacks.frames);
+    if (error < 0)
         free(stacks.row);
     else
         *ret_stacks = stacks;
-    return r;
+    return error;
 }
 
 static void stacks_put(struct json_stream *stream, const struct stacks *stacks,
@@ -510,21 +510,21 @@ int report_json(struct analysis *const *analyses, const char *const *traces, siz
                 const struct report_style *style, FILE *out)
 {
     struct json_stream stream = {.out = out};
-    int r = 0;
+    int error = 0;
 
     if (count == 1) {
-        r = report_put(&stream, analyses[0], traces[0], style);
+        error = report_put(&stream, analyses[0], traces[0], style);
     } else {
         json_stream_open(&stream, NULL, '{');
         json_stream_add(&stream, "job", report_json_job(analyses, traces, count));
         json_stream_open(&stream, "reports", '[');
-        for (size_t i = 0; i < count && r == 0; i++)
-            r = report_put(&stream, analyses[i], traces[i], style);
+        for (size_t i = 0; i < count && error == 0; i++)
+            error = report_put(&stream, analyses[i], traces[i], style);
         json_stream_close(&stream);
         json_stream_add(&stream, "schema", json_string(SCHEMA_LIST));
         json_stream_close(&stream);
     }
-    if (r == 0 && fputc('\n', out) == EOF)
-        r = errno ? -errno : -EIO;
-    return r == 0 && stream.failed ? -ENOMEM : r;
+    if (error == 0 && fputc('\n', out) == EOF)
+        error = errno ? -errno : -EIO;
+    return error == 0 && stream.failed ? -ENOMEM : error;
 }

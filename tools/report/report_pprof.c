@@ -338,21 +338,21 @@ static int profile_write(const struct protobuf *profile, FILE *out)
 {
     z_stream stream = {.next_in = profile->data, .avail_in = (uInt)profile->bytes};
     unsigned char part[16384];
-    int r = 0, state = Z_OK;
+    int error = 0, state = Z_OK;
 
     if (profile->bytes > UINT32_MAX / 2 ||
         deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, WINDOW_OF_GZIP, 8,
                      Z_DEFAULT_STRATEGY) != Z_OK)
         return plain_write(profile, out);
-    while (r == 0 && state == Z_OK) {
+    while (error == 0 && state == Z_OK) {
         stream.next_out = part;
         stream.avail_out = sizeof part;
         state = deflate(&stream, Z_FINISH);
         if (fwrite(part, 1, sizeof part - stream.avail_out, out) != sizeof part - stream.avail_out)
-            r = -EIO;
+            error = -EIO;
     }
     deflateEnd(&stream);
-    return r;
+    return error;
 }
 #else
 static int profile_write(const struct protobuf *profile, FILE *out)
@@ -376,7 +376,7 @@ int report_pprof_write(const struct report_input *input, const struct report_sty
                        FILE *out)
 {
     struct profile profile = {0};
-    int r = 0;
+    int error = 0;
 
     types_add(&profile);
     if (input->count) {
@@ -384,11 +384,11 @@ int report_pprof_write(const struct report_input *input, const struct report_sty
                             input->analyses[0]->recording.start_realtime_ns);
         protobuf_add_number(&profile.out, PROFILE_DURATION_NS, input->analyses[0]->duration_ns);
     }
-    for (size_t i = 0; i < input->count && r == 0; i++)
-        r = stacks_add(&profile, input->analyses[i], input->count > 1 ? input->traces[i] : NULL,
-                       style->top);
-    if (r == 0)
-        r = profile.failed || profile.out.failed ? -ENOMEM : profile_write(&profile.out, out);
+    for (size_t i = 0; i < input->count && error == 0; i++)
+        error = stacks_add(&profile, input->analyses[i], input->count > 1 ? input->traces[i] : NULL,
+                           style->top);
+    if (error == 0)
+        error = profile.failed || profile.out.failed ? -ENOMEM : profile_write(&profile.out, out);
     profile_done(&profile);
-    return r;
+    return error;
 }

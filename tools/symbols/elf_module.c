@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/base/bound.h"
 #include "tools/base/texts.h"
 #include "tools/symbols/debug_info.h"
 #include "tools/symbols/module_files.h"
@@ -100,10 +101,10 @@ static bool functions_read(struct elf_module *module, Elf *elf)
 
 static void module_load(struct elf_module *module)
 {
-    int r = module_files_open(module->path, module->build_id, &module->files);
+    int error = module_files_open(module->path, module->build_id, &module->files);
 
-    module->changed = r == -ESTALE;
-    if (r < 0)
+    module->changed = error == -ESTALE;
+    if (error < 0)
         return;
     if (module->files.dwarf)
         debug_info_open(module->files.dwarf, module->files.folder, &module->info);
@@ -189,20 +190,12 @@ bool elf_module_is_changed(const struct elf_module *module)
 const char *elf_module_function(const struct elf_module *module, uint64_t address,
                                 uint64_t *ret_offset)
 {
-    size_t low = 0, high = module ? module->functions : 0;
+    size_t at = module ? UPPER_BOUND(module->function, module->functions, begin, address) : 0;
     const struct function *found = NULL;
 
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (module->function[middle].begin <= address)
-            low = middle + 1;
-        else
-            high = middle;
-    }
     /* The first of several names in the table; shorter functions may lie in a longer one. */
-    for (size_t back = 0; low-- > 0 && back < 32; back++) {
-        const struct function *function = &module->function[low];
+    for (size_t back = 0; at-- > 0 && back < 32; back++) {
+        const struct function *function = &module->function[at];
 
         if (found && function->begin != found->begin)
             break;

@@ -42,7 +42,7 @@ static void carry_keep(struct anonymize *anonymize, const struct trace_carry *ca
 {
     const struct trace_record *record = carry->rows[TRACE_CARRY_RECORDS];
     const struct tally *api = carry->rows[TRACE_CARRY_APIS];
-    const struct ledger_block *block = carry->rows[TRACE_CARRY_LIVE];
+    const struct replay_block *block = carry->rows[TRACE_CARRY_LIVE];
 
     for (uint64_t i = 0; i < carry->header->rows[TRACE_CARRY_RECORDS]; i++)
         record_keep(anonymize, &record[i]);
@@ -57,26 +57,26 @@ int anonymize_create(struct trace_reader *reader, struct anonymize **ret_anonymi
 {
     struct anonymize *anonymize = calloc(1, sizeof *anonymize);
     struct trace_record record;
-    int r = -ENOMEM;
+    int error = -ENOMEM;
 
     snprintf(ret_why, why_bytes, "out of memory");
     if (!anonymize)
-        return r;
+        return error;
     anonymize->texts = trace_reader_summary(reader)->strings;
     anonymize->stays = calloc(anonymize->texts + 1, sizeof *anonymize->stays);
     if (!anonymize->stays || trace_reader_rewind(reader, TRACE_ORDER_FILE) < 0)
         goto destroy;
     if (trace_reader_carry(reader))
         carry_keep(anonymize, trace_reader_carry(reader));
-    while ((r = trace_reader_next(reader, &record, ret_why, why_bytes)) > 0)
+    while ((error = trace_reader_next(reader, &record, ret_why, why_bytes)) > 0)
         record_keep(anonymize, &record);
-    if (r < 0)
+    if (error < 0)
         goto destroy;
     *ret_anonymize = anonymize;
     return 0;
 destroy:
     anonymize_destroy(anonymize);
-    return r;
+    return error;
 }
 
 /** A string's slots, all inside the block. */

@@ -146,7 +146,7 @@ static int mapping_look(pid_t pid, char *line, struct running_process *process, 
 {
     bool written = is_shared_and_written(line);
     char *path = mapped_path(line);
-    int r;
+    int error;
 
     if (!path)
         return 0;
@@ -157,9 +157,9 @@ static int mapping_look(pid_t pid, char *line, struct running_process *process, 
         process->is_removed |= strstr(path, ".cupool") != NULL;
         return 0;
     }
-    r = name_for_us(pid, path, ret_path, path_bytes);
-    if (r < 0)
-        return r;
+    error = name_for_us(pid, path, ret_path, path_bytes);
+    if (error < 0)
+        return error;
     return is_trace_of(ret_path, process->own_pid);
 }
 
@@ -168,21 +168,21 @@ int running_look(pid_t pid, struct running_process *ret_process, char *ret_path,
     struct running_process process = {.own_pid = own_pid_of(pid)};
     char *line = NULL;
     size_t bytes = 0;
-    int r, found = 0;
-    FILE *maps = process.own_pid > 0 ? proc_open(pid, "maps", &r) : NULL;
+    int error, found = 0;
+    FILE *maps = process.own_pid > 0 ? proc_open(pid, "maps", &error) : NULL;
 
     if (process.own_pid <= 0)
         return -ESRCH;
     if (!maps)
-        return r;
+        return error;
     errno = 0;
     while (found == 0 && getline(&line, &bytes, maps) > 0)
         found = mapping_look(pid, line, &process, ret_path, path_bytes);
-    r = ferror(maps) && errno ? -errno : 0;
+    error = ferror(maps) && errno ? -errno : 0;
     free(line);
     fclose(maps);
-    if (found < 0 || r < 0)
-        return found < 0 ? found : r;
+    if (found < 0 || error < 0)
+        return found < 0 ? found : error;
     if (!found && !own_pid_of(pid)) /* it ended meanwhile: its mappings say nothing */
         return -ESRCH;
     process.has_trace = found > 0;
@@ -290,7 +290,7 @@ int running_place(pid_t pid, const char *variable, const char *fallback, char *r
     size_t length = strlen(variable), bytes = 0;
     const char *place = fallback;
     char *pair = NULL;
-    int error, r;
+    int error;
     FILE *environment = proc_open(pid, "environ", &error);
 
     while (environment && getdelim(&pair, &bytes, '\0', environment) > 0)
@@ -298,9 +298,9 @@ int running_place(pid_t pid, const char *variable, const char *fallback, char *r
             place = pair + length + 1;
             break;
         }
-    r = name_for_us(pid, place, ret_path, path_bytes);
+    error = name_for_us(pid, place, ret_path, path_bytes);
     free(pair);
     if (environment)
         fclose(environment);
-    return r;
+    return error;
 }

@@ -61,12 +61,12 @@ static int figures_get(struct search *search, size_t index, const struct options
                                        .quiet = true};
     struct policy policy = {.name = "cupool", .ops = &policy_cupool, .options = *options};
     struct replay_outcome outcome;
-    int r = replay_run(search->traces[index], &policy, &settings, &outcome);
+    int error = replay_run(search->traces[index], &policy, &settings, &outcome);
 
     search->result->replays++;
     progress_add(&search->progress, replay_bytes(search->traces[index]));
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     *ret_figures = (struct tune_figures){
         .completed = outcome.completed,
         .peak_reserved_bytes = outcome.peak_reserved_bytes,
@@ -145,10 +145,10 @@ static int options_try(struct search *search, const struct options *options, dou
     search->result->candidates++;
     for (size_t i = 0; i < search->trace_count; i++) {
         double one;
-        int r = figures_get(search, i, options, DEVICE_LIKELY, &search->trial[i]);
+        int error = figures_get(search, i, options, DEVICE_LIKELY, &search->trial[i]);
 
-        if (r < 0)
-            return r;
+        if (error < 0)
+            return error;
         one = cost(search, i, &search->trial[i], &search->result->before[i]);
         worst = one > worst ? one : worst;
         if (worst >= WORST)
@@ -205,30 +205,30 @@ static int value_try(struct search *search, const struct options *options, doubl
                      struct options *ret_best)
 {
     double now;
-    int r = options_try(search, options, &now);
+    int error = options_try(search, options, &now);
 
-    if (r == 0 && now < *best - search->noise) {
+    if (error == 0 && now < *best - search->noise) {
         *best = now;
         *ret_best = *options;
     }
-    return r;
+    return error;
 }
 
 static int classes_try(struct search *search, const struct options *from, double *best,
                        struct options *ret_best)
 {
     static const unsigned counts[] = {8, 12, 16, 24, 32};
-    int r = 0;
+    int error = 0;
 
-    for (size_t i = 0; i < sizeof counts / sizeof *counts && r == 0; i++) {
+    for (size_t i = 0; i < sizeof counts / sizeof *counts && error == 0; i++) {
         struct options options = *from;
 
         if (counts[i] > search->request->classes_most)
             break;
         classes_choose(&search->histogram, counts[i], &options.classes);
-        r = value_try(search, &options, best, ret_best);
+        error = value_try(search, &options, best, ret_best);
     }
-    return r;
+    return error;
 }
 
 static int option_set(struct options *options, size_t option, const char *value)
@@ -254,17 +254,17 @@ static int reserve_try(struct search *search, size_t index, const struct options
 {
     static const unsigned eighths[] = {4, 6};
     uint64_t needed = UINT64_MAX;
-    int r = 0;
+    int error = 0;
 
     for (size_t i = 0; i < search->trace_count; i++)
         needed = least(needed, search->result->before[i].peak_allocated_bytes);
-    for (unsigned i = 0; i < sizeof eighths / sizeof *eighths && r == 0; i++) {
+    for (unsigned i = 0; i < sizeof eighths / sizeof *eighths && error == 0; i++) {
         char value[32];
 
         snprintf(value, sizeof value, "%" PRIu64 "MiB", (needed / 8 * eighths[i] >> 21) * 2);
-        r = text_try(search, index, value, from, best, ret_best);
+        error = text_try(search, index, value, from, best, ret_best);
     }
-    return r;
+    return error;
 }
 
 /* The best value of one option, the others as they are. */
@@ -273,18 +273,18 @@ static int tunable_try(struct search *search, size_t index, struct options *curr
     const char *values = tunables[index].values;
     struct options found = *current;
     char value[VALUE_MOST];
-    int r = 0;
+    int error = 0;
 
     if (!is_meaningful(current, tunables[index].option))
         return 0;
-    while (r == 0 && value_next(&values, value, sizeof value))
-        r = text_try(search, index, value, current, best, &found);
-    if (r == 0 && tunables[index].option == OPTION_ID_reserve)
-        r = reserve_try(search, index, current, best, &found);
-    if (r == 0 && tunables[index].option == OPTION_ID_classes)
-        r = classes_try(search, current, best, &found);
+    while (error == 0 && value_next(&values, value, sizeof value))
+        error = text_try(search, index, value, current, best, &found);
+    if (error == 0 && tunables[index].option == OPTION_ID_reserve)
+        error = reserve_try(search, index, current, best, &found);
+    if (error == 0 && tunables[index].option == OPTION_ID_classes)
+        error = classes_try(search, current, best, &found);
     *current = found;
-    return r;
+    return error;
 }
 
 /* ---- what stays ---- */
@@ -317,12 +317,12 @@ static int setting_helps(struct search *search, const struct options *with, size
     option_copy(&without, &result->base, option);
     for (size_t i = 0; i < search->trace_count; i++) {
         struct tune_figures one, other;
-        int r = figures_get(search, i, with, DEVICE_LIKELY, &one);
+        int error = figures_get(search, i, with, DEVICE_LIKELY, &one);
 
-        if (r == 0)
-            r = figures_get(search, i, &without, DEVICE_LIKELY, &other);
-        if (r < 0)
-            return r;
+        if (error == 0)
+            error = figures_get(search, i, &without, DEVICE_LIKELY, &other);
+        if (error < 0)
+            return error;
         *ret_helps = *ret_helps && cost(search, i, &other, &result->before[i]) >
                                        cost(search, i, &one, &result->before[i]) + search->noise;
     }
@@ -333,23 +333,23 @@ static int setting_helps(struct search *search, const struct options *with, size
 static int settings_prune(struct search *search, struct options *current)
 {
     bool pruned = true;
-    int r = 0;
+    int error = 0;
 
-    while (r == 0 && pruned) {
+    while (error == 0 && pruned) {
         pruned = false;
-        for (size_t i = TUNABLES; r == 0 && !pruned && i-- > 0;) {
+        for (size_t i = TUNABLES; error == 0 && !pruned && i-- > 0;) {
             bool helps = true;
 
             if (!is_changed(current, &search->result->base, tunables[i].option))
                 continue;
-            r = setting_helps(search, current, tunables[i].option, &helps);
-            if (r == 0 && !helps) {
+            error = setting_helps(search, current, tunables[i].option, &helps);
+            if (error == 0 && !helps) {
                 option_copy(current, &search->result->base, tunables[i].option);
                 pruned = true;
             }
         }
     }
-    return r;
+    return error;
 }
 
 static void settings_note(struct tune_result *result)
@@ -365,35 +365,37 @@ static void settings_note(struct tune_result *result)
 static int range_get(struct search *search, size_t index, const struct options *options,
                      struct tune_figures *figures)
 {
-    int r = 0;
+    int error = 0;
 
     figures->reserved_least = figures->reserved_most = figures->peak_reserved_bytes;
     figures->calls_least = figures->calls_most = figures->driver_calls;
-    for (int haste = DEVICE_EARLY; haste <= DEVICE_LATE && figures->completed && r == 0; haste++) {
+    for (int haste = DEVICE_EARLY; haste <= DEVICE_LATE && figures->completed && error == 0;
+         haste++) {
         struct tune_figures other;
 
-        r = figures_get(search, index, options, (enum device_haste)haste, &other);
-        if (r < 0 || !other.completed)
+        error = figures_get(search, index, options, (enum device_haste)haste, &other);
+        if (error < 0 || !other.completed)
             continue;
         figures->reserved_least = least(figures->reserved_least, other.peak_reserved_bytes);
         figures->reserved_most = most(figures->reserved_most, other.peak_reserved_bytes);
         figures->calls_least = least(figures->calls_least, other.driver_calls);
         figures->calls_most = most(figures->calls_most, other.driver_calls);
     }
-    return r;
+    return error;
 }
 
 static int all_figures(struct search *search, const struct options *options,
                        struct tune_figures *ret_figures)
 {
-    int r = 0;
+    int error = 0;
 
-    for (size_t i = 0; r == 0 && i < search->trace_count + (search->request->judge != NULL); i++) {
-        r = figures_get(search, i, options, DEVICE_LIKELY, &ret_figures[i]);
-        if (r == 0)
-            r = range_get(search, i, options, &ret_figures[i]);
+    for (size_t i = 0; error == 0 && i < search->trace_count + (search->request->judge != NULL);
+         i++) {
+        error = figures_get(search, i, options, DEVICE_LIKELY, &ret_figures[i]);
+        if (error == 0)
+            error = range_get(search, i, options, &ret_figures[i]);
     }
-    return r;
+    return error;
 }
 
 /* A trace that took no part must not be worse off. */
@@ -455,18 +457,18 @@ static void recorded_note(struct search *search)
 /* From `current` on, tries one option after the other, until none lowers the cost. */
 static int descend(struct search *search, struct options *current, double *best)
 {
-    int r = 0;
+    int error = 0;
 
-    for (unsigned round = 0; r == 0 && round < ROUNDS; round++) {
+    for (unsigned round = 0; error == 0 && round < ROUNDS; round++) {
         double earlier = *best;
 
-        for (size_t i = 0; r == 0 && i < TUNABLES; i++)
+        for (size_t i = 0; error == 0 && i < TUNABLES; i++)
             if (tunables[i].option != OPTION_ID_slab)
-                r = tunable_try(search, i, current, best);
+                error = tunable_try(search, i, current, best);
         if (*best >= earlier - search->noise)
             break;
     }
-    return r;
+    return error;
 }
 
 /* The other backing is a separate start: options that suit one may be worse with the other, and
@@ -475,17 +477,17 @@ static int other_backing(struct search *search, struct options *ret_options, dou
 {
     bool maps = search->result->base.backing == OPTION_BACKING_DRIVER;
     struct options start = search->result->base;
-    int r;
+    int error;
 
     option_set(&start, OPTION_ID_backing, maps ? "vmm" : "driver");
-    r = options_try(search, &start, ret_cost);
-    for (size_t i = 0; r == 0 && i < TUNABLES; i++)
+    error = options_try(search, &start, ret_cost);
+    for (size_t i = 0; error == 0 && i < TUNABLES; i++)
         if (tunables[i].option == OPTION_ID_page || tunables[i].option == OPTION_ID_reserve)
-            r = tunable_try(search, i, &start, ret_cost);
-    if (r == 0)
-        r = descend(search, &start, ret_cost);
+            error = tunable_try(search, i, &start, ret_cost);
+    if (error == 0)
+        error = descend(search, &start, ret_cost);
     *ret_options = start;
-    return r;
+    return error;
 }
 
 /* Slab sizes change placement slightly, so tried early they would mislead the search by chance.
@@ -493,12 +495,12 @@ static int other_backing(struct search *search, struct options *ret_options, dou
 static int slabs_try(struct search *search, struct options *current, double *best)
 {
     double before = *best;
-    int r = 0;
+    int error = 0;
 
-    for (size_t i = 0; r == 0 && i < TUNABLES; i++)
+    for (size_t i = 0; error == 0 && i < TUNABLES; i++)
         if (tunables[i].option == OPTION_ID_slab)
-            r = tunable_try(search, i, current, best);
-    return r == 0 && *best < before ? descend(search, current, best) : r;
+            error = tunable_try(search, i, current, best);
+    return error == 0 && *best < before ? descend(search, current, best) : error;
 }
 
 static int search_run(struct search *search)
@@ -506,34 +508,34 @@ static int search_run(struct search *search)
     struct tune_result *result = search->result;
     struct options current = result->base, other;
     double best = 1, cost_other;
-    int r = all_figures(search, &result->base, result->before);
+    int error = all_figures(search, &result->base, result->before);
 
     for (size_t i = 0; i < search->trace_count; i++)
         if (!result->before[i].completed)
             best = WORST / 2;
     search->noise = noise_of(search);
     result->noise = search->noise;
-    if (r == 0)
-        r = descend(search, &current, &best);
-    if (r == 0)
-        r = other_backing(search, &other, &cost_other);
-    if (r == 0 && cost_other < best - search->noise) {
+    if (error == 0)
+        error = descend(search, &current, &best);
+    if (error == 0)
+        error = other_backing(search, &other, &cost_other);
+    if (error == 0 && cost_other < best - search->noise) {
         current = other;
         best = cost_other;
     }
-    if (r == 0)
-        r = slabs_try(search, &current, &best);
-    if (r == 0)
-        r = settings_prune(search, &current);
+    if (error == 0)
+        error = slabs_try(search, &current, &best);
+    if (error == 0)
+        error = settings_prune(search, &current);
     result->options = current;
     settings_note(result);
-    if (r == 0)
-        r = all_figures(search, &result->options, result->after);
-    if (r == 0)
+    if (error == 0)
+        error = all_figures(search, &result->options, result->after);
+    if (error == 0)
         judge_ask(search);
-    if (r == 0)
+    if (error == 0)
         recorded_note(search);
-    return r;
+    return error;
 }
 
 /* All traces must have the same options; otherwise there is no common "before". */
@@ -557,32 +559,32 @@ int tune_find(const struct tune_request *request, struct tune_result *ret_result
     struct search search = {
         .request = request, .result = &result, .trace_count = request->trace_count};
     uint64_t bytes = 0;
-    int r = base_choose(request, &result.base);
+    int error = base_choose(request, &result.base);
 
     search.traces = calloc(request->trace_count + 1, sizeof *search.traces);
     search.trial = calloc(request->trace_count + 1, sizeof *search.trial);
     result.before = calloc(request->trace_count + 1, sizeof *result.before);
     result.after = calloc(request->trace_count + 1, sizeof *result.after);
-    if (r == 0 && (!search.traces || !search.trial || !result.before || !result.after))
-        r = -ENOMEM;
-    for (size_t i = 0; r == 0 && i < request->trace_count; i++) {
+    if (error == 0 && (!search.traces || !search.trial || !result.before || !result.after))
+        error = -ENOMEM;
+    for (size_t i = 0; error == 0 && i < request->trace_count; i++) {
         search.traces[i] = &request->traces[i];
         class_histogram_add(&search.histogram, search.traces[i]);
         bytes += REPLAYS_USUAL * replay_bytes(search.traces[i]);
     }
     progress_begin_work(&search.progress, "tuning", bytes);
-    if (r == 0) {
+    if (error == 0) {
         search.traces[request->trace_count] = request->judge;
-        r = search_run(&search);
+        error = search_run(&search);
     }
     progress_end(&search.progress);
     free(search.traces);
     free(search.trial);
-    if (r < 0)
+    if (error < 0)
         tune_result_done(&result);
     else
         *ret_result = result;
-    return r;
+    return error;
 }
 
 void tune_result_done(struct tune_result *result)

@@ -28,6 +28,7 @@ static atomic_bool *switch_of(CUpti_ActivityKind kind)
 static CUptiResult turn(const char *function, CUpti_ActivityKind kind, bool on)
 {
     CUptiResult result = state_enter(function);
+
     if (result == CUPTI_SUCCESS &&
         (kind <= CUPTI_ACTIVITY_KIND_INVALID || kind >= CUPTI_ACTIVITY_KIND_COUNT))
         result = CUPTI_ERROR_INVALID_KIND;
@@ -54,12 +55,14 @@ CUptiResult cuptiActivityRegisterCallbacks(CUpti_BuffersCallbackRequestFunc requ
                                            CUpti_BuffersCallbackCompleteFunc completed)
 {
     CUptiResult result = state_enter("cuptiActivityRegisterCallbacks");
+
     return result == CUPTI_SUCCESS ? buffers_register(requested, completed) : result;
 }
 
 CUptiResult cuptiActivityFlushAll(uint32_t flag)
 {
     CUptiResult result = state_enter("cuptiActivityFlushAll");
+
     if (result == CUPTI_SUCCESS && !state_driver())
         result = CUPTI_ERROR_NOT_INITIALIZED;
     if (result == CUPTI_SUCCESS && !buffers_registered())
@@ -79,6 +82,7 @@ CUptiResult cuptiActivityFlushPeriod(uint32_t time)
 CUptiResult cuptiActivityGetNumDroppedRecords(CUcontext context, uint32_t stream, size_t *ret)
 {
     CUptiResult result = state_enter("cuptiActivityGetNumDroppedRecords");
+
     if (result == CUPTI_SUCCESS && !ret)
         result = CUPTI_ERROR_INVALID_PARAMETER;
     if (result == CUPTI_SUCCESS)
@@ -110,6 +114,7 @@ static size_t record_bytes(const uint8_t *record)
 CUptiResult cuptiActivityGetNextRecord(uint8_t *buffer, size_t bytes, CUpti_Activity **record)
 {
     CUptiResult result = state_enter("cuptiActivityGetNextRecord");
+
     if (result != CUPTI_SUCCESS)
         return result;
     if (!record || !buffer)
@@ -140,6 +145,7 @@ static CUptiResult attribute_access(const char *function, CUpti_ActivityAttribut
 {
     size_t wanted;
     CUptiResult result = state_enter(function);
+
     if (result != CUPTI_SUCCESS)
         return result;
     if (!bytes || !value || !(*ret = attribute_of(attribute, &wanted)))
@@ -155,6 +161,7 @@ CUptiResult cuptiActivityGetAttribute(CUpti_ActivityAttribute attribute, size_t 
     void *kept;
     CUptiResult result = attribute_access("cuptiActivityGetAttribute", attribute, bytes, value,
                                           &kept);
+
     if (result == CUPTI_SUCCESS)
         memcpy(value, kept, *bytes);
     return result;
@@ -165,6 +172,7 @@ CUptiResult cuptiActivitySetAttribute(CUpti_ActivityAttribute attribute, size_t 
     void *kept;
     CUptiResult result = attribute_access("cuptiActivitySetAttribute", attribute, bytes, value,
                                           &kept);
+
     if (result == CUPTI_SUCCESS)
         memcpy(kept, value, *bytes);
     return result;
@@ -178,6 +186,7 @@ void activity_drop(void)
 CUptiResult cuptiFinalize(void)
 {
     CUptiResult result = state_enter("cuptiFinalize");
+
     if (result != CUPTI_SUCCESS)
         return result;
     activity_drop();
@@ -204,12 +213,14 @@ static CUpti_ActivityMemoryKind memory_kind(enum observer_memory memory)
         [OBSERVER_ARRAY] = CUPTI_ACTIVITY_MEMORY_KIND_ARRAY,
         [OBSERVER_STATIC] = CUPTI_ACTIVITY_MEMORY_KIND_DEVICE_STATIC,
     };
+
     return kinds[memory];
 }
 
 static uint64_t now_ns(void)
 {
     uint64_t now;
+
     cuptiGetTimestamp(&now);
     return now;
 }
@@ -234,6 +245,7 @@ static void memory_add(const struct observer_event *event)
         .name = event->name,
         .isAsync = event->is_async,
     };
+
     if (event->pool) {
         record.memoryPoolConfig.memoryPoolType = CUPTI_ACTIVITY_MEMORY_POOL_TYPE_LOCAL;
         record.memoryPoolConfig.address = event->pool;
@@ -265,12 +277,14 @@ static void pool_add(const struct observer_event *event)
         .timestamp = now_ns(),
         .utilizedSize = event->pool_used_bytes,
     };
+
     buffers_add(&record, pool_record_bytes());
 }
 
 void records_add(const struct observer_event *event)
 {
     bool is_memory = event->kind == OBSERVER_ALLOCATE || event->kind == OBSERVER_FREE;
+
     if (is_memory && memory_on)
         memory_add(event);
     else if (!is_memory && pool_on)

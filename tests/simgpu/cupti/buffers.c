@@ -47,6 +47,7 @@ static bool full_take(struct buffer *ret)
 static void deliver(void)
 {
     struct buffer buffer;
+
     pthread_mutex_lock(&delivery);
     while (full_take(&buffer))
         complete(NULL, 0, buffer.memory, buffer.bytes, buffer.used);
@@ -70,6 +71,7 @@ static void worker_start(void)
 {
     pthread_t thread;
     sigset_t all, old;
+
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     has_worker = pthread_create(&thread, NULL, worker_main, NULL) == 0;
@@ -97,6 +99,7 @@ static bool current_has_room_locked(size_t bytes)
 static void current_begin_locked(size_t bytes)
 {
     struct buffer fresh = {0};
+
     if (request)
         request(&fresh.memory, &fresh.bytes, &fresh.records_max);
     if (fresh.memory && fresh.bytes >= bytes)

@@ -27,6 +27,7 @@ CUptiResult cuptiGetVersion(uint32_t *ret)
 CUptiResult cuptiSubscribe(CUpti_SubscriberHandle *ret, CUpti_CallbackFunc callback, void *userdata)
 {
     CUptiResult result = state_enter("cuptiSubscribe");
+
     if (result == CUPTI_SUCCESS && !ret)
         result = CUPTI_ERROR_INVALID_PARAMETER;
     if (result == CUPTI_SUCCESS)
@@ -52,6 +53,7 @@ static bool is_subscribed(CUpti_SubscriberHandle handle)
 CUptiResult cuptiUnsubscribe(CUpti_SubscriberHandle handle)
 {
     CUptiResult result = state_enter("cuptiUnsubscribe");
+
     if (result != CUPTI_SUCCESS)
         return result;
     pthread_mutex_lock(&lock);
@@ -79,6 +81,7 @@ static CUptiResult enable(const char *function, uint32_t on, CUpti_SubscriberHan
                           CUpti_CallbackDomain domain, uint32_t resources)
 {
     CUptiResult result = state_enter(function);
+
     if (result != CUPTI_SUCCESS)
         return result;
     if (domain <= CUPTI_CB_DOMAIN_INVALID || domain >= CUPTI_CB_DOMAIN_SIZE)
@@ -119,6 +122,7 @@ CUptiResult cuptiGetCallbackState(uint32_t *ret, CUpti_SubscriberHandle handle,
                                   CUpti_CallbackDomain domain, CUpti_CallbackId id)
 {
     CUptiResult result = CUPTI_SUCCESS;
+
     pthread_mutex_lock(&lock);
     if (!ret || !is_subscribed(handle) || id > CUPTI_CBID_RESOURCE_GRAPH_NODE_SET_PARAMS)
         result = CUPTI_ERROR_INVALID_PARAMETER;
@@ -143,6 +147,7 @@ void callbacks_tell(const struct observer_event *event)
     CUpti_CallbackId id = id_of(event->kind);
     CUpti_ResourceData data = {.context = event->context};
     struct CUpti_Subscriber_st now;
+
     pthread_mutex_lock(&lock);
     now = subscriber;
     pthread_mutex_unlock(&lock);
@@ -154,6 +159,7 @@ void callbacks_tell(const struct observer_event *event)
 CUptiResult cuptiGetContextId(CUcontext context, uint32_t *ret)
 {
     CUptiResult result = state_enter("cuptiGetContextId");
+
     if (result == CUPTI_SUCCESS)
         result = state_attach();
     if (result != CUPTI_SUCCESS)
@@ -171,6 +177,7 @@ CUptiResult cuptiGetStreamIdEx(CUcontext context, CUstream stream, uint8_t per_t
                                uint32_t *ret)
 {
     CUptiResult result = state_enter("cuptiGetStreamIdEx");
+
     if (result == CUPTI_SUCCESS)
         result = state_attach();
     if (result != CUPTI_SUCCESS)

@@ -27,6 +27,7 @@ static bool is_external_kind(CUpti_ExternalCorrelationKind kind)
 CUptiResult cuptiActivityPushExternalCorrelationId(CUpti_ExternalCorrelationKind kind, uint64_t id)
 {
     CUptiResult result = state_enter("cuptiActivityPushExternalCorrelationId");
+
     if (result == CUPTI_SUCCESS && !is_external_kind(kind))
         result = CUPTI_ERROR_INVALID_PARAMETER;
     if (result == CUPTI_SUCCESS && external[kind].count == IDS_MAX)
@@ -40,6 +41,7 @@ CUptiResult cuptiActivityPopExternalCorrelationId(CUpti_ExternalCorrelationKind 
                                                   uint64_t *last)
 {
     CUptiResult result = state_enter("cuptiActivityPopExternalCorrelationId");
+
     if (result == CUPTI_SUCCESS && !is_external_kind(kind))
         result = CUPTI_ERROR_INVALID_PARAMETER;
     if (result == CUPTI_SUCCESS && !external[kind].count)
@@ -55,6 +57,7 @@ CUptiResult cuptiActivityPopExternalCorrelationId(CUpti_ExternalCorrelationKind 
 CUptiResult cuptiActivityRegisterTimestampCallback(CUpti_TimestampCallbackFunc function)
 {
     CUptiResult result = state_enter("cuptiActivityRegisterTimestampCallback");
+
     if (result == CUPTI_SUCCESS && !function)
         result = CUPTI_ERROR_INVALID_PARAMETER;
     if (result == CUPTI_SUCCESS)
@@ -67,6 +70,7 @@ CUptiResult cuptiGetTimestamp(uint64_t *timestamp)
 {
     CUpti_TimestampCallbackFunc registered = clock_of_client;
     struct timespec now;
+
     if (!timestamp)
         return CUPTI_ERROR_INVALID_PARAMETER;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -106,6 +110,7 @@ CUptiResult cuptiGetCallbackName(CUpti_CallbackDomain domain, uint32_t id, const
 CUptiResult cuptiActivityEnableDriverApi(CUpti_CallbackId id, uint8_t enable)
 {
     CUptiResult result = state_enter("cuptiActivityEnableDriverApi");
+
     (void)enable;
     return result == CUPTI_SUCCESS && !NAME(driver_names, id) ? CUPTI_ERROR_INVALID_PARAMETER
                                                               : result;
@@ -114,6 +119,7 @@ CUptiResult cuptiActivityEnableDriverApi(CUpti_CallbackId id, uint8_t enable)
 CUptiResult cuptiActivityEnableRuntimeApi(CUpti_CallbackId id, uint8_t enable)
 {
     CUptiResult result = state_enter("cuptiActivityEnableRuntimeApi");
+
     (void)enable;
     return result == CUPTI_SUCCESS && !NAME(runtime_names, id) ? CUPTI_ERROR_INVALID_PARAMETER
                                                                : result;
@@ -153,6 +159,7 @@ CUptiResult cuptiGetThreadIdType(CUpti_ActivityThreadIdType *type)
 CUptiResult cuptiSupportedDomains(size_t *count, CUpti_DomainTable *table)
 {
     static CUpti_CallbackDomain domains[] = {CUPTI_CB_DOMAIN_RESOURCE};
+
     if (!count || !table)
         return CUPTI_ERROR_INVALID_PARAMETER;
     *count = sizeof domains / sizeof *domains;

@@ -72,6 +72,7 @@ static const struct {
 static bool fault_read(const char *text, struct fault *ret)
 {
     char name[80];
+
     if (sscanf(text, "%47[^:]:%lu:%79s", ret->function, &ret->at, name) != 3)
         return false;
     for (size_t i = 0; i < RESULTS; i++)
@@ -86,6 +87,7 @@ static void load(void)
 {
     const char *text = getenv("SIMGPU_CUPTI_VERSION"), *rules = getenv("SIMGPU_CUPTI_FAULT");
     char *copy = rules ? strdup(rules) : NULL, *rest;
+
     process = getpid();
     if (text && *text)
         version = (uint32_t)strtoul(text, NULL, 10);
@@ -125,6 +127,7 @@ static const struct observer_table *table_get(void)
     void *library = dlopen("libcuda.so.1", RTLD_NOW);
     CUresult (*get)(const void **, const CUuuid *);
     const void *table = NULL;
+
     static_assert(sizeof id == sizeof(CUuuid) + 1, "a UUID");
     if (!library)
         return NULL;
@@ -137,6 +140,7 @@ CUptiResult state_attach(void)
     pthread_mutex_lock(&attach_lock);
     if (!driver) {
         const struct observer_table *table = table_get();
+
         if (table && table->bytes == sizeof *table) {
             table->observe(observer);
             driver = table;

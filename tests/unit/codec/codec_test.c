@@ -13,6 +13,7 @@
 static const struct codec_rows *plain(void)
 {
     const struct codec_rows *paths[CODEC_PATHS_MAX];
+
     codec_paths(paths);
     return paths[0];
 }
@@ -22,9 +23,11 @@ static void each_sample(void (*check)(struct sample *sample, enum sample_kind ki
 {
     struct cupool_codec_config config;
     int known, checked = 0;
+
     for (unsigned at = 0; (known = sample_config(at, &config)) >= 0; at++)
         for (int kind = 0; known && kind < SAMPLE_KINDS; kind++) {
             struct sample sample;
+
             sample_seed = 1 + at;
             sample_open(&config, (enum sample_kind)kind, &sample);
             check(&sample, (enum sample_kind)kind);
@@ -46,6 +49,7 @@ static void paths_check(struct sample *sample, enum sample_kind kind)
 {
     const struct codec_rows *paths[CODEC_PATHS_MAX];
     size_t count = codec_paths(paths);
+
     cr_assert_eq(sample_encode(sample, paths[0]), 0, SAYS(sample, kind));
     size_t bytes = sample->block.encoded_bytes;
     cr_assert_leq(bytes, sample->info.maximum_bytes, SAYS(sample, kind));
@@ -85,6 +89,7 @@ static size_t element_of(const struct sample *sample, int values, size_t head, s
                                                            : head * config->tokens + token;
     size_t part = (size_t)config->tokens * config->heads * config->head_dim;
     int second = values && config->parts == CUPOOL_CODEC_KEYS_AND_VALUES;
+
     return (second ? part : 0) + row * config->head_dim + channel;
 }
 
@@ -96,10 +101,12 @@ static double range_of(const struct sample *sample, int values, size_t head, siz
     size_t limit = along_tokens ? config->tokens : config->head_dim;
     size_t begin = (along_tokens ? token : channel) / 32 * 32;
     double low = INFINITY, high = -INFINITY;
+
     for (size_t at = begin; at < begin + 32 && at < limit; at++) {
         double x = sample_value(sample, 0,
                                 element_of(sample, values, head, along_tokens ? at : token,
                                            along_tokens ? channel : at));
+
         low = fmin(low, x);
         high = fmax(high, x);
     }
@@ -110,9 +117,11 @@ static double row_figure(const struct sample *sample, int values, size_t head, s
                          int square, int error)
 {
     double most = 0.0, sum = 0.0;
+
     for (size_t at = 0; at < sample->config.head_dim; at++) {
         size_t element = element_of(sample, values, head, token, at);
         double x = sample_value(sample, 0, element);
+
         if (error)
             x -= sample_value(sample, 1, element);
         most = fmax(most, fabs(x));
@@ -124,8 +133,10 @@ static double row_figure(const struct sample *sample, int values, size_t head, s
 static double head_figure(const struct sample *sample, int values, size_t head, int square)
 {
     double figure = 0.0;
+
     for (size_t token = 0; token < sample->config.tokens; token++) {
         double row = row_figure(sample, values, head, token, square, 0);
+
         figure = square ? figure + row : fmax(figure, row);
     }
     return figure;
@@ -135,6 +146,7 @@ static double head_figure(const struct sample *sample, int values, size_t head, 
 static size_t channels_used(const struct sample *sample, int values, size_t head)
 {
     size_t used = 0;
+
     for (size_t channel = 0; channel < sample->config.head_dim; channel++)
         for (size_t token = 0; token < sample->config.tokens; token++)
             if (sample_value(sample, 0, element_of(sample, values, head, token, channel)) != 0.0f) {
@@ -153,6 +165,7 @@ static double allowed(const struct sample *sample, int values, size_t head, size
     double x = fabs(sample_value(sample, 0, element_of(sample, values, head, token, channel)));
     /* The smallest scale is the smallest fp16. */
     double floor = 0x1p-24;
+
     switch (values ? sample->info.value_reference : sample->info.key_reference) {
     case CUPOOL_CODEC_OF_NOTHING: return 0.0;
     case CUPOOL_CODEC_OF_VALUE:
@@ -185,6 +198,7 @@ static void norm_check(const struct sample *sample, enum sample_kind kind, int v
     double norm = sqrt(row_figure(sample, values, head, token, 1, 0));
     /* Typical of rows that have values everywhere; 2 is what is promised. */
     double share = kind == SAMPLE_TINY || kind == SAMPLE_SIGNED ? 2.0 : 0.25;
+
     cr_assert_leq(error, share * norm + 1e-4 * (kind == SAMPLE_TINY), SAYS(sample, kind));
 }
 
@@ -192,6 +206,7 @@ static void part_check(const struct sample *sample, enum sample_kind kind, int v
 {
     const struct cupool_codec_config *config = &sample->config;
     double ulp = config->type == CUPOOL_CODEC_TYPE_BF16 ? 0x1p-8 : 0x1p-11;
+
     if (config->codec == CUPOOL_CODEC_RAW || config->codec == CUPOOL_CODEC_LOSSLESS)
         ulp = 0.0;
     for (size_t head = 0; head < config->heads; head++)
@@ -202,6 +217,7 @@ static void part_check(const struct sample *sample, enum sample_kind kind, int v
                 size_t at = element_of(sample, values, head, token, channel);
                 double x = sample_value(sample, 0, at), y = sample_value(sample, 1, at);
                 double limit = allowed(sample, values, head, token, channel);
+
                 limit += (fabs(x) + limit) * ulp * 1.01 + (ulp > 0.0 ? 0x1p-25 : 0.0);
                 cr_assert_leq(fabs(x - y), limit, SAYS(sample, kind));
             }
@@ -212,6 +228,7 @@ static void bound_check(struct sample *sample, enum sample_kind kind)
 {
     const struct cupool_codec_config *config = &sample->config;
     int prunes = config->codec >= CUPOOL_CODEC_PRUNE_MAGNITUDE;
+
     if (kind == SAMPLE_PATTERNS || prunes || config->tokens > 37)
         return;
     cr_assert_eq(sample_encode(sample, plain()), 0);
@@ -254,6 +271,7 @@ static void damage_check(struct sample *sample, enum sample_kind kind)
     for (int round = 0; round < 40; round++) {
         size_t at = round < 20 ? sample_random() % 64 : sample_random() % bytes;
         uint8_t bit = (uint8_t)(1 << sample_random() % 8);
+
         sample->encoded[at] ^= bit;
         refused(sample, -EBADMSG, (enum cupool_codec_fault) - 1);
         sample->encoded[at] ^= bit;
@@ -281,6 +299,7 @@ Test(codec, damaged_blocks_are_refused)
 static void seal(uint8_t *encoded)
 {
     struct cupool_codec_header header;
+
     memcpy(&header, encoded, sizeof(header));
     header.payload_crc = cupool_codec_crc32c(0, encoded + 64, header.payload_bytes);
     header.header_crc = cupool_codec_crc32c(0, &header, 60);
@@ -304,6 +323,7 @@ Test(codec, malformed_payload_gives_zeros)
         {CUPOOL_CODEC_INT4, 64, 0xff},             /* more outliers than there are codes of */
         {CUPOOL_CODEC_PRUNE_MAGNITUDE, 64 + 8, 0}, /* fewer bits than values */
     };
+
     for (size_t at = 0; at < sizeof(rows) / sizeof(*rows); at++) {
         struct cupool_codec_config config = {.codec = rows[at].codec,
                                              .type = CUPOOL_CODEC_TYPE_F16,
@@ -313,6 +333,7 @@ Test(codec, malformed_payload_gives_zeros)
                                              .head_dim = 128,
                                              .keep_permille = 500};
         struct sample sample;
+
         sample_open(&config, SAMPLE_NORMAL, &sample);
         cr_assert_eq(sample_encode(&sample, plain()), 0);
         cr_assert_neq(sample.encoded[rows[at].at], rows[at].value, "%zu", at);
@@ -338,6 +359,7 @@ Test(codec, room_arrays_and_names)
                                          .head_dim = 64};
     struct sample sample;
     enum cupool_codec codec;
+
     sample_open(&config, SAMPLE_NORMAL, &sample);
     struct cupool_codec_block blocks[3] = {
         {.raw = sample.raw,
@@ -366,12 +388,14 @@ Test(codec, room_arrays_and_names)
 Test(codec, crc32c_is_the_known_one_on_both_paths)
 {
     uint8_t data[20000];
+
     cr_assert_eq(cupool_codec_crc32c(0, "123456789", 9), 0xe3069283u);
     cr_assert_eq(codec_crc32c_plain(0, "123456789", 9), 0xe3069283u);
     for (size_t at = 0; at < sizeof(data); at++)
         data[at] = (uint8_t)sample_random();
     for (size_t bytes = 0; bytes < sizeof(data); bytes += 1 + bytes / 5) {
         uint32_t crc = cupool_codec_crc32c(0, data + 1, bytes);
+
         cr_assert_eq(crc, codec_crc32c_plain(0, data + 1, bytes));
         cr_assert_eq(crc, cupool_codec_crc32c(cupool_codec_crc32c(0, data + 1, bytes / 3),
                                               data + 1 + bytes / 3, bytes - bytes / 3));

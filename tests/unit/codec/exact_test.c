@@ -10,6 +10,7 @@
 static const struct codec_rows *path(size_t at, size_t *ret_count)
 {
     static const struct codec_rows *paths[CODEC_PATHS_MAX];
+
     *ret_count = codec_paths(paths);
     return paths[at];
 }
@@ -19,6 +20,7 @@ static const struct codec_rows *path(size_t at, size_t *ret_count)
 static void lossless_check(struct sample *sample)
 {
     size_t count;
+
     for (size_t at = 0; path(0, &count), at < count; at++) {
         cr_assert_eq(sample_encode(sample, path(at, &count)), 0);
         cr_assert_leq(sample->block.encoded_bytes, sample->info.raw_bytes + 64);
@@ -41,6 +43,7 @@ Test(exact, lossless_gives_every_bit_pattern_back)
                                              .head_dim = 512};
         struct sample sample;
         uint32_t step = type == CUPOOL_CODEC_TYPE_F16 ? 256 : 16;
+
         sample_open(&config, SAMPLE_NORMAL, &sample);
         uint16_t *patterns = (uint16_t *)sample.raw;
         for (uint32_t pattern = 0; pattern < 65536;) {
@@ -67,6 +70,7 @@ Test(exact, lossless_gives_all_patterns_back_at_once)
                                              .heads = 4,
                                              .head_dim = 128};
         struct sample sample;
+
         sample_open(&config, SAMPLE_NORMAL, &sample);
         for (uint32_t at = 0; at < 65536; at++)
             ((uint16_t *)sample.raw)[at] = (uint16_t)at;
@@ -84,6 +88,7 @@ Test(exact, lossless_of_normal_bf16_is_at_most_four_fifths)
                                          .heads = 8,
                                          .head_dim = 128};
     struct sample sample;
+
     sample_open(&config, SAMPLE_NORMAL, &sample);
     lossless_check(&sample);
     cr_assert_leq(sample.block.encoded_bytes * 10, sample.info.raw_bytes * 8);
@@ -97,6 +102,7 @@ static double half_by_definition(uint16_t bits)
 {
     int exponent = bits >> 10 & 31, mantissa = bits & 1023;
     double size = exponent ? ldexp(1024 + mantissa, exponent - 25) : ldexp(mantissa, -24);
+
     return bits & 0x8000 ? -size : size;
 }
 
@@ -106,6 +112,7 @@ static uint16_t half_rounded(double x)
     int exponent = size < 0x1p-14 ? -14 : ilogb(size);
     double units = rint(ldexp(size, 10 - exponent)); /* 1,024 to 2,048; less when subnormal */
     double bits = (exponent + 14) * 1024.0 + units;
+
     return (uint16_t)((bits > 0x7bff ? 0x7bff : (int)bits) | (signbit(x) ? 0x8000 : 0));
 }
 
@@ -113,6 +120,7 @@ Test(exact, fp16_converts_as_it_is_defined)
 {
     for (uint32_t at = 0; at < 65536; at++) {
         float x = half_to_float((uint16_t)at);
+
         if ((at & 0x7c00) == 0x7c00) {
             cr_assert((at & 0x3ff) ? isnan(x) : isinf(x));
             continue;
@@ -122,6 +130,7 @@ Test(exact, fp16_converts_as_it_is_defined)
     }
     for (uint32_t at = 0; at < 1000000; at++) {
         float x = float_of_bits(sample_random());
+
         if (at % 2) /* mostly within fp16's range */
             x = ldexpf((float)(int32_t)sample_random(), (int)(sample_random() % 48) - 64);
         if (isfinite(x))
@@ -135,6 +144,7 @@ Test(exact, e4m3_rounds_to_the_nearest_even)
     for (uint8_t code = 0; code < 0x7e; code++) {
         float low = e4m3_to_float(code), high = e4m3_to_float(code + 1);
         double expected = code < 8 ? ldexp(code, -9) : ldexp(8 + code % 8, code / 8 - 10);
+
         cr_assert_eq((double)low, expected);
         cr_assert_eq(float_to_e4m3(low), code);
         cr_assert_eq(float_to_e4m3(-low), code | 0x80);
@@ -151,6 +161,7 @@ Test(exact, scales_round_up_and_ends_down)
     for (uint32_t at = 0; at < 300000; at++) {
         float x = ldexpf((float)(sample_random() >> 8), (int)(sample_random() % 40) - 50);
         uint16_t up = float_to_half_up(x), down = float_to_half_down(-x);
+
         if (x > HALF_MAX)
             continue;
         cr_assert(half_to_float(up) >= x && (up == 0 || half_to_float(up - 1) < x), "%a",
@@ -167,6 +178,7 @@ Test(exact, saturated_values_are_counted)
                                                CUPOOL_CODEC_K8V4,     CUPOOL_CODEC_INT4,
                                                CUPOOL_CODEC_ROTATED4, CUPOOL_CODEC_RICE};
     size_t count;
+
     for (size_t at = 0; at < sizeof(codecs) / sizeof(*codecs); at++) {
         struct cupool_codec_config config = {.codec = codecs[at],
                                              .type = CUPOOL_CODEC_TYPE_F32,
@@ -175,6 +187,7 @@ Test(exact, saturated_values_are_counted)
                                              .heads = 2,
                                              .head_dim = 64};
         struct sample sample;
+
         sample_open(&config, SAMPLE_NORMAL, &sample);
         float *values = (float *)sample.raw;
         values[5] = NAN;
@@ -207,6 +220,7 @@ Test(exact, narrowing_saturates_and_counts)
                                    -INFINITY, 1.0f,     -0.0f, 6e-8f};
     static const float expected[8] = {65504.0f,  65504.0f, -65504.0f, INFINITY,
                                       -INFINITY, 1.0f,     -0.0f,     0x1p-24f};
+
     sample_open(&config, SAMPLE_NORMAL, &sample);
     memcpy(sample.raw, given, sizeof(given));
     cr_assert_eq(sample_encode(&sample, path(0, &count)), 0);
@@ -232,10 +246,12 @@ Test(exact, pruning_keeps_the_largest_exactly)
                                          .heads = 2,
                                          .head_dim = 128};
     size_t count;
+
     for (uint32_t share = 0; share <= 1000; share += 125) {
         struct sample sample;
         size_t kept = 0;
         float smallest_kept = INFINITY, largest_lost = 0.0f;
+
         config.keep_permille = share;
         sample_open(&config, SAMPLE_NORMAL, &sample);
         ((uint16_t *)sample.raw)[77] = 0x7d01; /* a NaN is kept, with its payload */
@@ -244,6 +260,7 @@ Test(exact, pruning_keeps_the_largest_exactly)
         for (size_t at = 0; at < 4096; at++) {
             uint16_t given = ((uint16_t *)sample.raw)[at], got = ((uint16_t *)sample.decoded)[at];
             float size = float_magnitude(half_to_float(given));
+
             cr_assert(got == 0 || got == given);
             kept += got == given;
             if (got == given && at != 77)
@@ -253,6 +270,7 @@ Test(exact, pruning_keeps_the_largest_exactly)
         }
         if (share < 800) { /* above, it stands as it was */
             size_t zeros = 0;
+
             for (size_t at = 0; at < 4096; at++)
                 zeros += (((uint16_t *)sample.raw)[at] & 0x7fff) == 0;
             cr_assert_geq(kept, 4096 * share / 1000);
@@ -275,6 +293,7 @@ Test(exact, pruning_by_tokens_follows_the_scores)
                                          .keep_permille = 250};
     struct sample sample;
     size_t count;
+
     for (int layout = 0; layout < 2; layout++) {
         config.layout = (enum cupool_codec_layout)layout;
         sample_open(&config, SAMPLE_NORMAL, &sample);
@@ -286,6 +305,7 @@ Test(exact, pruning_by_tokens_follows_the_scores)
         for (size_t row = 0; row < 120; row++) {
             size_t token = layout == CUPOOL_CODEC_LAYOUT_NHD ? row % 60 / 3 : row % 60 % 20;
             int kept = token == 0 || (token % 4 == 1 && token < 17);
+
             for (size_t at = row * 64; at < row * 64 + 64; at++)
                 cr_assert_eq(((uint16_t *)sample.decoded)[at],
                              kept ? ((uint16_t *)sample.raw)[at] : 0);

@@ -3,17 +3,20 @@
 
 #include <stdlib.h>
 
+#include "tests/random.h"
+
 uint64_t sample_seed = 1;
 
 uint32_t sample_random(void)
 {
-    sample_seed = sample_seed * 6364136223846793005u + 1442695040888963407u;
+    sample_seed = random_lcg(sample_seed);
     return (uint32_t)(sample_seed >> 32);
 }
 
 static float normal(void)
 {
     float sum = 0.0f;
+
     for (int at = 0; at < 12; at++)
         sum += (float)(sample_random() >> 8) * 0x1p-24f;
     return sum - 6.0f;
@@ -36,6 +39,7 @@ void sample_open(const struct cupool_codec_config *config, enum sample_kind kind
                  struct sample *ret_sample)
 {
     struct sample sample = {.config = *config};
+
     if (cupool_codec_query(config, &sample.info) < 0)
         abort();
     sample.raw = aligned_alloc(64, (sample.info.raw_bytes + 63) / 64 * 64);
@@ -75,6 +79,7 @@ int sample_encode(struct sample *sample, const struct codec_rows *rows)
 int sample_decode(struct sample *sample, const struct codec_rows *rows)
 {
     struct cupool_codec_block block = sample->block;
+
     block.raw = sample->decoded;
     int result = codec_decode_by(rows, &sample->config, &block);
     sample->block.fault = block.fault;
@@ -90,6 +95,7 @@ int sample_config(unsigned at, struct cupool_codec_config *ret_config)
     unsigned codec = at % CUPOOL_CODEC_COUNT, rest = at / CUPOOL_CODEC_COUNT;
     unsigned type = rest % 3, shape = rest / 3 % shape_count, more = rest / 3 / shape_count;
     struct cupool_codec_info info;
+
     if (more >= 3)
         return -1;
     *ret_config = (struct cupool_codec_config){

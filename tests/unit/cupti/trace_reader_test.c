@@ -36,13 +36,13 @@ static void sample_write(char *ret_path)
 static int refused(const char *path, char *ret_why)
 {
     struct trace_reader *reader = NULL;
-    int r = trace_reader_open(path, &reader, ret_why, 256);
+    int error = trace_reader_open(path, &reader, ret_why, 256);
 
-    cr_expect(r < 0);
+    cr_expect(error < 0);
     cr_expect(!reader, "untouched on failure");
     cr_expect(*ret_why && !strchr(ret_why, '\n'), "one line: %s", ret_why);
     trace_reader_close(reader);
-    return r;
+    return error;
 }
 
 Test(reader, every_truncation_gives_a_prefix, .timeout = 120)
@@ -284,15 +284,15 @@ Test(reader, ids_that_do_not_exist)
     struct trace_record record;
     unsigned char *data;
     size_t bytes;
-    int r;
+    int error;
 
     sample_write(path);
     data = support_load(path, &bytes);
     event_alter(data, bytes, unknown_site);
     support_store(path, data, bytes);
     reader = support_read(path);
-    r = trace_reader_next(reader, &record, why, sizeof why);
-    cr_expect(r == -EBADMSG);
+    error = trace_reader_next(reader, &record, why, sizeof why);
+    cr_expect(error == -EBADMSG);
     cr_expect(strstr(why, "site 4711 at byte") != NULL, "%s", why);
     trace_reader_close(reader);
 

@@ -39,9 +39,9 @@ void support_remove(const char *path)
 struct trace_writer *support_open(const char *path)
 {
     struct trace_writer *writer = NULL;
-    int r = trace_writer_open(path, &writer);
+    int error = trace_writer_open(path, &writer);
 
-    cr_assert(r == 0, "open %s: %s", path, strerror(-r));
+    cr_assert(error == 0, "open %s: %s", path, strerror(-error));
     return writer;
 }
 
@@ -73,9 +73,9 @@ struct trace_reader *support_read(const char *path)
 {
     struct trace_reader *reader = NULL;
     char why[256] = "";
-    int r = trace_reader_open(path, &reader, why, sizeof why);
+    int error = trace_reader_open(path, &reader, why, sizeof why);
 
-    cr_assert(r == 0, "%s: %s", path, why);
+    cr_assert(error == 0, "%s: %s", path, why);
     return reader;
 }
 
@@ -84,9 +84,9 @@ uint64_t support_count(struct trace_reader *reader)
     struct trace_record record;
     char why[256] = "";
     uint64_t count = 0, last = 0;
-    int r;
+    int error;
 
-    while ((r = trace_reader_next(reader, &record, why, sizeof why)) > 0) {
+    while ((error = trace_reader_next(reader, &record, why, sizeof why)) > 0) {
         cr_assert(trace_record_order_ns(&record) >= last, "in the order of time");
         last = trace_record_order_ns(&record);
         if (record.kind != TRACE_EVENT_ALLOCATE)
@@ -94,7 +94,7 @@ uint64_t support_count(struct trace_reader *reader)
         support_check(&record);
         count++;
     }
-    cr_assert(r == 0, "%s", why);
+    cr_assert(error == 0, "%s", why);
     return count;
 }
 

@@ -20,6 +20,7 @@
 #include "cupti/stack/module_symbol.h"
 #include "cupti/stack/stack_bounds.h"
 #include "cupti/stack/unwind.h"
+#include "tests/random.h"
 
 #define FRAMES 64
 
@@ -117,8 +118,8 @@ Test(unwind, symbols_are_found_as_the_loader_does)
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         cr_expect(module_symbol_find(names[i]) == dlsym(RTLD_DEFAULT, names[i]), "%s", names[i]);
-    cr_expect(module_symbol_find("no_function_has_this_name") == NULL);
-    cr_expect(module_symbol_find("") == NULL);
+    cr_expect(!module_symbol_find("no_function_has_this_name"));
+    cr_expect(!module_symbol_find(""));
 }
 
 /** A small library whose one function calls back, at the same place in both forms of it. */
@@ -295,9 +296,7 @@ Test(unwind, a_destroyed_stack_ends_it)
 
     alone = true;
     for (int i = 0; i < 2000; i++) {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
+        seed = random_xorshift(seed);
         last.called = false;
         take_with_garbage(i % 2 ? seed : (uintptr_t)__builtin_frame_address(0) + seed % 512);
         cr_assert(last.called && last.count <= FRAMES);

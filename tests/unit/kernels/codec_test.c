@@ -24,6 +24,7 @@ static CUresult launch(CUfunction function, unsigned grid_x, unsigned grid_y, un
                        CUstream stream, void **parameters, void **extra)
 {
     void (*run)(const struct codec_arguments *, uint32_t);
+
     memcpy(&run, &function, sizeof(run));
     run(parameters[0], warps);
     return CUDA_SUCCESS;
@@ -61,6 +62,7 @@ struct attempt {
 static struct attempt attempt_open(const struct sample *sample, int values, size_t offset)
 {
     struct attempt attempt = {.part = codec_part_of(&sample->config, values)};
+
     attempt.way = codec_way_of((int)sample->config.codec, &attempt.part);
     attempt.raw_bytes = part_raw_bytes(&attempt.part);
     attempt.raw_memory = malloc(attempt.raw_bytes + 64);
@@ -108,6 +110,7 @@ static void attempt_decode(struct attempt *attempt, size_t bytes)
 static void room_check(const struct attempt *attempt)
 {
     size_t end = 8 + codec_way_bytes(attempt->way, &attempt->part);
+
     for (size_t at = 0; at < attempt->encoded_bytes; at = at == 7 ? end : at + 1)
         cr_assert_eq(attempt->encoded[at], 0xa5, "way %d dim %u tokens %u: byte %zu of %zu",
                      attempt->way, attempt->part.dim, attempt->part.tokens, at, end);
@@ -123,6 +126,7 @@ static void part_check(const struct sample *sample, const struct codec_span *spa
 {
     struct attempt attempt = attempt_open(sample, values, offset);
     const uint8_t *raw = sample->raw + span->raw, *decoded = sample->decoded + span->raw;
+
     if (attempt.way <= CODEC_WAY_RAW) {
         cr_assert(attempt.way == CODEC_WAY_RAW || sample->config.codec >= CUPOOL_CODEC_RICE);
         cr_assert(attempt.way == CODEC_WAY_HOST || span->stored ||
@@ -160,6 +164,7 @@ static void sample_check(struct sample *sample, size_t offset)
     struct cupool_codec_header header;
     enum cupool_codec_fault fault;
     uint64_t saturated = 0, known = 0;
+
     cr_assert_eq(sample_encode(sample, fastest), 0);
     cr_assert_eq(sample_decode(sample, fastest), 0);
     cr_assert_eq(codec_open(&sample->config, sample->encoded, sample->block.encoded_bytes, spans,
@@ -168,6 +173,7 @@ static void sample_check(struct sample *sample, size_t offset)
     for (int values = 0; values < 2; values++)
         if (spans[values].here) {
             struct codec_part part = codec_part_of(&sample->config, values);
+
             known += codec_way_of((int)sample->config.codec, &part) != CODEC_WAY_HOST;
             part_check(sample, &spans[values], values, offset, &saturated);
         }
@@ -180,10 +186,12 @@ Test(codec_kernels, same_bytes_as_the_host)
 {
     struct cupool_codec_config config;
     int more;
+
     for (unsigned at = 0; (more = sample_config(at, &config)) >= 0; at++)
         for (int kind = 0; more && kind < SAMPLE_KINDS; kind++) {
             struct sample sample;
             size_t element = config.type == CUPOOL_CODEC_TYPE_F32 ? 4 : 2;
+
             sample_open(&config, (enum sample_kind)kind, &sample);
             warps = 1 + (at + (unsigned)kind) % 7;
             sample_check(&sample, (at * 3 + (unsigned)kind) * element % 32);
@@ -196,6 +204,7 @@ Test(codec_kernels, small_parts)
 {
     static const enum cupool_codec codecs[] = {CUPOOL_CODEC_INT8, CUPOOL_CODEC_INT4,
                                                CUPOOL_CODEC_ROTATED4, CUPOOL_CODEC_LOSSLESS};
+
     for (uint32_t at = 0; at < 4 * 3 * 8 * 2 * 2; at++) {
         struct cupool_codec_config config = {.codec = codecs[at % 4],
                                              .type = at / 4 % 2 ? CUPOOL_CODEC_TYPE_F16
@@ -206,6 +215,7 @@ Test(codec_kernels, small_parts)
                                              .heads = 1,
                                              .head_dim = 8 + at / 128 * 8};
         struct sample sample;
+
         sample_open(&config, SAMPLE_NORMAL, &sample);
         warps = 1 + at % 3;
         sample_check(&sample, 0);
@@ -225,6 +235,7 @@ Test(codec_kernels, every_pattern_without_loss)
                                                  .heads = 1,
                                                  .head_dim = 512};
             struct sample sample;
+
             sample_open(&config, SAMPLE_NORMAL, &sample);
             for (uint32_t at = 0; at < 4096; at++) /* among seven times as many others */
                 memcpy(sample.raw + at * 16, &(uint16_t){(uint16_t)(first + at)}, 2);
@@ -243,6 +254,7 @@ static unsigned spoil_check(struct sample *sample, const struct codec_span spans
     struct attempt attempt = attempt_open(sample, values, 0);
     size_t bytes = spans[values].bytes;
     uint8_t *payload = sample->encoded + spans[values].encoded, before = payload[at];
+
     payload[at] = (uint8_t)sample_random();
     codec_seal(&sample->config, sample->encoded, spans, 0);
     int result = sample_decode(sample, paths[codec_paths(paths) - 1]);
@@ -263,6 +275,7 @@ Test(codec_kernels, malformed_payloads_are_refused_as_by_the_host)
     struct cupool_codec_config config;
     unsigned refused = 0;
     int more;
+
     for (unsigned at = 0; (more = sample_config(at, &config)) >= 0; at++) {
         if (!more || config.parts == CUPOOL_CODEC_KEYS_AND_VALUES ||
             config.codec >= CUPOOL_CODEC_PRUNE_MAGNITUDE)
@@ -286,6 +299,7 @@ Test(codec_kernels, malformed_payloads_are_refused_as_by_the_host)
             size_t place = each < 30   ? each
                            : each < 40 ? bytes - 1 - (each - 30)
                                        : sample_random() % bytes;
+
             if (place < bytes)
                 refused += spoil_check(&sample, spans, values, place);
         }

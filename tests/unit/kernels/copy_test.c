@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "kernels/copy/copy.h"
+#include "tests/random.h"
 
 #define SIZES 4097u /* 0 to 4 KiB */
 #define GAP   48u   /* between fragments: what is beside one is checked, too */
@@ -16,13 +17,14 @@ static uint64_t random_state = 7;
 
 static uint32_t random_next(void)
 {
-    random_state = random_state * UINT64_C(6364136223846793005) + 1442695040888963407u;
+    random_state = random_lcg(random_state);
     return (uint32_t)(random_state >> 33);
 }
 
 static uint8_t *noise_make(size_t bytes)
 {
     uint8_t *made = aligned_alloc(64, (bytes + 63) & ~(size_t)63);
+
     cr_assert_not_null(made);
     for (size_t at = 0; at < bytes; at++)
         made[at] = (uint8_t)random_next();
@@ -36,6 +38,7 @@ static void run(struct copy_fragment *fragments, uint32_t count, uint32_t warps)
         .tiles = copy_layout(fragments, count),
         .count = count,
     };
+
     cupool_copy_host(&arguments, warps);
 }
 
@@ -63,6 +66,7 @@ Test(copy, every_alignment_and_every_size)
 {
     static struct copy_fragment fragments[SIZES];
     size_t bytes = 0;
+
     for (uint32_t size = 0; size < SIZES; size++)
         bytes += (size + GAP + 31) & ~31u;
     uint8_t *source = noise_make(bytes + 16), *target = noise_make(bytes + 16);
@@ -70,6 +74,7 @@ Test(copy, every_alignment_and_every_size)
     for (uint32_t from = 0; from < 16; from++)
         for (uint32_t to = 0; to < 16; to++) {
             size_t at = 0;
+
             for (uint32_t size = 0; size < SIZES; size++) {
                 fragments[size] = (struct copy_fragment){
                     .from = (uint64_t)(uintptr_t)(source + at + from),
@@ -90,6 +95,7 @@ Test(copy, odd_large_fragments)
     static const size_t sizes[] = {4099, 65537, (1 << 20) + 13, 3 * (1 << 20) + 8191};
     uint8_t *source = noise_make(4 << 20), *target = noise_make(4 << 20);
     uint8_t *wanted = noise_make(4 << 20);
+
     for (unsigned shift = 0; shift < 17; shift++)
         for (unsigned at = 0; at < sizeof(sizes) / sizeof(*sizes); at++) {
             struct copy_fragment fragment = {
@@ -97,6 +103,7 @@ Test(copy, odd_large_fragments)
                 .to = (uint64_t)(uintptr_t)(target + shift),
                 .bytes = sizes[at],
             };
+
             compare(&fragment, 1, target, wanted, 4 << 20, 1 + shift);
         }
     free(source);
@@ -144,6 +151,7 @@ Test(copy, gathers_and_scatters)
 Test(copy, nothing_to_do)
 {
     struct copy_arguments arguments = {0};
+
     cupool_copy_host(&arguments, 4);
     cr_assert_eq(copy_layout(NULL, 0), 0);
 }

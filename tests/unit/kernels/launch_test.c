@@ -23,6 +23,7 @@ static CUstream stream;
 static CUdeviceptr device_make(size_t bytes, const void *from)
 {
     CUdeviceptr made;
+
     CHECK(driver->memory_allocate(&made, bytes) == CUDA_SUCCESS);
     if (from)
         CHECK(driver->copy_async(made, (CUdeviceptr)(uintptr_t)from, bytes, stream) ==
@@ -43,6 +44,7 @@ static void fills_and_verifies(void)
     static uint8_t memory[BYTES];
     static const uint8_t pattern[3] = {1, 2, 3};
     CUdeviceptr device = device_make(BYTES, memory);
+
     for (uint32_t at = 0; at < BLOCKS; at++) {
         CHECK(fill_range_init(&ranges[at], device + at * 1700 + at % 16, at * 2, pattern, 3) == 0);
         mismatches[at] = FILL_MATCHES;
@@ -76,6 +78,7 @@ static void gathers_and_scatters(void)
     static struct copy_piece pieces[BLOCKS];
     static struct copy_fragment fragments[BLOCKS];
     static uint8_t memory[BYTES], packed[BYTES], again[BYTES];
+
     for (uint32_t at = 0; at < BYTES; at++)
         memory[at] = (uint8_t)(at * 31 >> 3);
     CUdeviceptr device = device_make(BYTES, memory), into = device_make(BYTES, packed);
@@ -103,6 +106,7 @@ int main(void)
     const char *missing;
     CUcontext context;
     CUdevice device;
+
     if (driver_open(&driver, &missing) < 0) {
         printf("skip: no driver\n");
         return 77;

@@ -3,6 +3,7 @@
  * Every function with handles, counts and hashes at random, right and wrong: none may crash, and a
  * call that answers an error must leave every figure as it was. CUPOOL_TEST_SEED changes the run.
  */
+#include "tests/random.h"
 #include "tests/unit/kv/fixture.h"
 
 #include "include/cupool/sequence.h"
@@ -17,9 +18,7 @@ static struct cupool_sequences *set;
 
 static uint32_t draw(uint32_t below)
 {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
+    random_state = random_xorshift(random_state);
     return (uint32_t)(random_state >> 20) % below;
 }
 
@@ -129,6 +128,7 @@ Test(kv_fuzz, no_call_crashes_and_errors_change_nothing, .fini = teardown)
         struct cupool_kv_hash hashes[16];
         cupool_kv_handle handles[16];
         uint32_t count = draw(6), matched = 0;
+
         for (unsigned at = 0; at < 16; at++) {
             handles[at] = some_handle();
             hashes[at] = hash_number(draw(20));
@@ -139,6 +139,7 @@ Test(kv_fuzz, no_call_crashes_and_errors_change_nothing, .fini = teardown)
             call_release(handles, count);
         } else {
             uint64_t before = figures();
+
             cupool_kv_poll(pool);
             before = figures();
             uint32_t which = draw(23);
@@ -194,6 +195,7 @@ Test(kv_fuzz, sequences_in_any_order, .init = setup, .fini = teardown)
     for (unsigned step = 0; step < STEPS; step++) {
         cupool_sequence sequence = draw(20) ? sequences[draw(16)]
                                             : (uint64_t)draw(9) << 32 | draw(9);
+
         for (unsigned at = 0; at < 64; at++)
             tokens[at] = (int32_t)(at / 8 + (draw(40) == 0));
         int error = call_sequence(draw(12), sequence, tokens, draw(40), draw(16));

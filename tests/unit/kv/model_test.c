@@ -7,6 +7,7 @@
  * gives, and what is evicted. Invalid handles are mixed in, and must change nothing. The pool's own
  * check runs after each thousand steps. CUPOOL_TEST_SEED and CUPOOL_TEST_STEPS change the run.
  */
+#include "tests/random.h"
 #include "tests/unit/kv/fixture.h"
 
 #define BLOCKS 48u
@@ -27,9 +28,7 @@ static uint64_t evictions, hits, queries;
 
 static uint32_t draw(uint32_t below)
 {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
+    random_state = random_xorshift(random_state);
     return (uint32_t)(random_state >> 20) % below;
 }
 
@@ -95,6 +94,7 @@ static void step_allocate(void)
     cr_assert_eq(error, 0);
     for (uint32_t at = 0; at < count; at++) {
         uint32_t id = free_count > 0 ? free_stack[--free_count] : model_victim();
+
         evictions += blocks[id].state == CUPOOL_KV_INACTIVE;
         model_taken(id, handles[at]);
     }
@@ -133,6 +133,7 @@ static void step_release(void)
 
     for (uint32_t at = 0; at < BLOCKS && count < most; at++) {
         uint32_t id = 1 + (start + at) % BLOCKS;
+
         if (blocks[id].live && draw(2)) {
             chosen[count] = id;
             handles[count++] = blocks[id].handle;
@@ -213,6 +214,7 @@ static void step_match(void)
     cr_assert_eq(matched, seen_count);
     for (uint32_t at = 0; at <= matched && at < count; at++) {
         uint32_t id = model_find((first + at) % HASHES);
+
         cr_assert_eq(id != 0, at < matched);
         if (id == 0)
             break;

@@ -3,6 +3,7 @@
  * The blocks of one match leave the eviction order in runs. The rest must be ordered as if they had
  * left one by one.
  */
+#include "tests/random.h"
 #include "tests/unit/kv/fixture.h"
 
 #define BLOCKS 40u
@@ -13,9 +14,7 @@ static uint64_t random_state, clock_now;
 
 static uint32_t draw(uint32_t below)
 {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
+    random_state = random_xorshift(random_state);
     return (uint32_t)(random_state >> 20) % below;
 }
 
@@ -66,6 +65,7 @@ static uint32_t numbers_draw(uint32_t *numbers)
         numbers[at] = (first + at * (kind == 2 ? BLOCKS - 1 : kind == 1 ? step : 1)) % BLOCKS;
     for (uint32_t at = 0; at < count && kind == 3; at++) {
         uint32_t other = draw(count), number = numbers[at];
+
         numbers[at] = numbers[other];
         numbers[other] = number;
     }

@@ -144,6 +144,7 @@ static int tier_lookup(void *state, const struct cupool_kv_hash *hashes, uint32_
 {
     for (uint32_t at = 0; at < count; at++) {
         uint64_t number;
+
         memcpy(&number, hashes[at].bytes, sizeof(number));
         ret_found[at] = number == 2 || number == 3 || number == 5 || number == 6;
     }
@@ -243,6 +244,7 @@ Test(kv_requests, a_prefetch_ended_at_any_step_leaks_nothing, .init = setup, .fi
             cupool_kv_handle handles[8];
             cupool_kv_ticket ticket;
             uint8_t sources[8];
+
             (variant < 2 ? tier_use : tier_use_many)(&tier);
             cr_assert_eq(prefetch_start(&ended, handles, sources, &ticket), 0);
             cr_assert_eq(tier.calls, variant < 2 ? 0 : 1, "one call for all that were found");
@@ -298,6 +300,7 @@ Test(kv_requests, a_child_after_fork_has_its_own_pool, .init = setup, .fini = te
     if (child == 0) {
         cupool_kv_handle more[8];
         char why[64];
+
         _exit(cupool_kv_allocate(pool, 8, NONE, more) == 0 &&
                       cupool_kv_release(pool, more, 8, NONE) == 0 &&
                       cupool_kv_release(pool, handles, 2, NONE) == 0 &&
@@ -327,6 +330,7 @@ Test(kv_requests, device_memory_stays_with_the_parent, .fini = teardown)
         int failed = cupool_kv_allocate(pool, 1, NONE, handles + 2) != -ECHILD ||
                      cupool_kv_release(pool, handles, 2, FAKE_STREAM(1)) != -ECHILD ||
                      cupool_kv_reset(pool, NULL) != -ECHILD;
+
         cupool_kv_destroy(pool);
         _exit(failed || fake.calls != calls || fake.memory != 0);
     }

@@ -229,6 +229,7 @@ Test(dynamo, s54_look_up_against_the_last_drop, .init = setup, .fini = teardown)
     for (race.round = 0; race.round < 200; race.round++) {
         cupool_kv_handle again;
         pthread_t thread;
+
         take(1, &race.handle);
         enter(&race.handle, 1, 1);
         pthread_barrier_init(&race.start, NULL, 2);
@@ -251,6 +252,7 @@ Test(dynamo, s55_evict_against_reregister, .init = setup, .fini = teardown)
     for (race.round = 0; race.round < 100; race.round++) {
         pthread_t thread;
         cupool_kv_handle handle;
+
         take(1, &handle);
         enter(&handle, 1, 1);
         give(&handle, 1);
@@ -279,6 +281,7 @@ static void *greedy_run(void *state)
     for (unsigned round = 0; round < 200; round++) {
         cupool_kv_handle handles[16];
         int error = cupool_kv_allocate(pool, 16, NONE, handles);
+
         greedy->all += error == 0;
         greedy->none += error == -ENOMEM;
         if (error == 0)
@@ -314,6 +317,7 @@ Test(dynamo, s57_sizes_from_1_to_1024)
 {
     for (uint32_t blocks = 1; blocks <= 1024; blocks *= 2) {
         cupool_kv_handle *handles = calloc(blocks, sizeof(*handles));
+
         pool = pool_of(blocks);
         take(blocks, handles);
         enter(handles, blocks, 0);
@@ -363,6 +367,7 @@ Test(dynamo, s59_batches_ascend_descend_and_are_capped, .fini = teardown)
     }
     for (unsigned at = 0; at < 900; at++) {
         struct cupool_kv_hash right = hash_number(at < 600 ? at : 599 - (at - 600));
+
         cr_assert_eq(memcmp(&hashes[at], &right, sizeof(right)), 0, "hash %u", at);
     }
 }

@@ -432,6 +432,7 @@ static void group_fill(struct cupool_kv_member *members, uint32_t count, uint32_
 
     for (uint32_t at = 0; at < count; at++) {
         cupool_kv_handle handles[10];
+
         pool = members[at].pool = pool_make(&config);
         take(blocks, handles);
         enter(handles, blocks, 0);

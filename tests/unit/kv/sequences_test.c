@@ -238,6 +238,7 @@ static void teardown_two(void)
     cupool_sequences_destroy(set);
     for (unsigned at = 0; at < 2; at++) {
         struct cupool_kv_statistics stats;
+
         cr_assert_eq(cupool_kv_stats(members[at].pool, &stats), 0);
         cr_assert_eq(stats.available, 10);
         check_of(members[at].pool);
@@ -311,6 +312,7 @@ Test(kv_sequences, ended_or_failing_at_every_step_nothing_leaks, .init = setup_s
         for (uint64_t fail = 0; fail < 40; fail++) {
             cupool_sequence sequences[2];
             unsigned count;
+
             fake.fail_at = fail == 0 ? 0 : fake.calls + fail;
             fake.fail_error = fail % 2 ? -ENOMEM : -EIO;
             life(last, sequences, &count);
@@ -343,6 +345,7 @@ Test(kv_sequences, a_set_survives_every_failure_of_its_creation, .init = setup, 
     for (int device = 0; device < 2; device++) {
         for (uint64_t at = 1;; at++) {
             struct cupool_sequences *made = NULL;
+
             if (device)
                 fake.fail_at = fake.calls + at, fake.fail_error = -ENOMEM;
             else

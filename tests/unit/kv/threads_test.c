@@ -4,6 +4,7 @@
  * thread holds alone carries its mark; another's mark would be an over-commitment. A ninth thread
  * looks at the figures and checks.
  */
+#include "tests/random.h"
 #include "tests/unit/kv/fixture.h"
 
 #include <pthread.h>
@@ -17,9 +18,7 @@ static atomic_uint done;
 
 static uint32_t draw(uint64_t *state, uint32_t below)
 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
+    *state = random_xorshift(*state);
     return (uint32_t)(*state >> 20) % below;
 }
 
@@ -27,6 +26,7 @@ static void own(const cupool_kv_handle *handles, uint32_t count, uint32_t from, 
 {
     for (uint32_t at = 0; at < count; at++) {
         uint32_t expected = from;
+
         cr_assert(atomic_compare_exchange_strong(&owners[cupool_kv_id(handles[at])], &expected, to),
                   "block %u belongs to %u", cupool_kv_id(handles[at]), expected);
     }
@@ -43,6 +43,7 @@ static void round_run(uint32_t self, uint64_t *random)
     cr_assert_eq(cupool_kv_match(pool, hashes, count, matched_handles, &matched), 0);
     if (cupool_kv_allocate(pool, count - matched, NONE, handles) == 0) {
         uint32_t fresh = count - matched;
+
         own(handles, fresh, 0, self);
         if (draw(random, 3) > 0) {
             cr_assert_eq(cupool_kv_complete(pool, handles, fresh), 0);
@@ -129,6 +130,7 @@ static void *waiter_run(void *state)
     for (unsigned round = 0; round < 500; round++) {
         cupool_kv_handle handles[6];
         cupool_kv_ticket ticket;
+
         cr_assert_eq(cupool_kv_allocate_async(pool, 6, NONE, 0, handles, NULL, NULL, &ticket), 0);
         int error;
         while ((error = cupool_kv_ticket_result(pool, ticket)) == -EINPROGRESS)
@@ -165,6 +167,7 @@ static void *taker_run(void *state)
     for (unsigned round = 0; round < 20000; round++) {
         cupool_kv_handle handles[64];
         uint32_t count = 1 + draw(&random, draw(&random, 50) == 0 ? 64 : 8);
+
         if (cupool_kv_allocate(pool, count, NONE, handles) < 0)
             continue;
         own(handles, count, 0, self);
@@ -248,6 +251,7 @@ Test(kv_fronts, the_peak_is_what_was_in_use_at_most, .init = setup_fronts, .fini
     for (unsigned round = 0; round < 20000; round++) {
         /* Below a rising ceiling, so the peak is exceeded again and again. */
         uint32_t want = 1 + draw(&random, 12), ceiling = 16 + round / 100;
+
         if (draw(&random, 2) && count + want <= ceiling && count + want <= BLOCKS - 8) {
             take(want, held + count);
             count += want;
@@ -281,6 +285,7 @@ static void *peak_run(void *state)
 
     for (unsigned round = 0; round < ROUNDS; round++) {
         uint32_t count = 1 + draw(&random, 16);
+
         take(count, handles);
         uint32_t now = atomic_fetch_add(&in_use, count) + count, most = atomic_load(&most_seen);
         while (now > most && !atomic_compare_exchange_weak(&most_seen, &most, now))

@@ -4,6 +4,7 @@
  * brought together; what is exported stays; nothing is unmapped under running work. After every
  * step of a random course the pool is checked as a whole.
  */
+#include "tests/random.h"
 #include "tests/unit/pool/harness.h"
 #include <errno.h>
 #include <stdatomic.h>
@@ -31,6 +32,7 @@ static void large_handles(struct pool_config *config)
 static struct pool_memory memory(void)
 {
     struct pool_memory snapshot;
+
     pool_memory_get(pool, &snapshot);
     cr_assert_eq(snapshot.live_bytes + snapshot.quarantined_bytes + snapshot.free_bytes +
                      snapshot.waste_bytes,
@@ -51,6 +53,7 @@ static void scatter(uint64_t *blocks, int count, size_t bytes)
 Test(backing, scattered_memory_serves_a_large_block, .fini = teardown)
 {
     uint64_t blocks[16];
+
     setup_with(pages_of_2_mib);
     fake.capacity_bytes = 128 * MIB;
     fake.complete_at_once = true;
@@ -68,6 +71,7 @@ Test(backing, scattered_memory_serves_a_large_block, .fini = teardown)
 static size_t allocated(size_t bytes)
 {
     struct pool_block block;
+
     cr_assert_eq(pool_allocate(pool, bytes, 0, &block), 0);
     return block.allocated_bytes;
 }
@@ -86,12 +90,15 @@ Test(backing, odd_sizes_from_4_kib_on_share_a_page, .fini = teardown)
 Test(backing, a_class_that_is_in_demand_gets_slabs, .fini = teardown)
 {
     uint64_t blocks[64];
+
     setup_with(pages_of_2_mib);
     fake.complete_at_once = true;
     for (int round = 0; round < 2; round++) {
         size_t returned, first = 0, last = 0;
+
         for (int index = 0; index < 64; index++) {
             struct pool_block block;
+
             cr_assert_eq(pool_allocate(pool, 18500, 0, &block), 0);
             blocks[index] = block.address;
             last = block.allocated_bytes;
@@ -109,6 +116,7 @@ Test(backing, a_class_that_is_in_demand_gets_slabs, .fini = teardown)
 Test(backing, odd_sizes_take_what_segments_have_left, .fini = teardown)
 {
     struct pool_block block;
+
     setup_with(pages_of_2_mib);
     fake.complete_at_once = true;
     fake.capacity_bytes = 32 * MIB;
@@ -160,6 +168,7 @@ Test(backing, a_small_device_gets_small_handles, .fini = teardown)
 Test(backing, a_large_gap_is_stitched_sooner, .fini = teardown)
 {
     uint64_t blocks[32];
+
     setup_with(pages_of_2_mib);
     fake.complete_at_once = true;
     for (int index = 0; index < 32; index++)
@@ -178,6 +187,7 @@ Test(backing, a_large_gap_is_stitched_sooner, .fini = teardown)
 Test(backing, frees_are_fenced_sooner_where_little_is_left, .fini = teardown)
 {
     uint64_t blocks[4];
+
     setup_with(pages_of_2_mib);
     fake.capacity_bytes = 1024 * MIB;
     pool_destroy(pool, POOL_END_RETURN);
@@ -202,6 +212,7 @@ static void watch(struct fake_backend *device, uint64_t address, uint64_t bytes)
 Test(backing, nothing_is_unmapped_under_running_work, .fini = teardown)
 {
     uint64_t blocks[16];
+
     setup_with(pages_of_2_mib);
     fake.capacity_bytes = 128 * MIB;
     for (int index = 0; index < 16; index++)
@@ -222,6 +233,7 @@ Test(backing, nothing_is_unmapped_under_running_work, .fini = teardown)
 Test(backing, a_busy_device_is_asked_for_more_instead, .fini = teardown)
 {
     uint64_t blocks[16];
+
     setup_with(pages_of_2_mib);
     fake.complete_at_once = true;
     scatter(blocks, 16, 8 * MIB);
@@ -237,6 +249,7 @@ Test(backing, whole_handles_go_back, .fini = teardown)
 {
     uint64_t blocks[16];
     size_t returned;
+
     setup_with(pages_of_2_mib);
     scatter(blocks, 16, 8 * MIB);
     uint64_t before = memory().reserved_bytes;
@@ -258,6 +271,7 @@ Test(backing, whole_handles_go_back, .fini = teardown)
 Test(backing, free_memory_is_brought_together, .fini = teardown)
 {
     uint64_t blocks[16], moved;
+
     setup_with(pages_of_2_mib);
     scatter(blocks, 16, 8 * MIB);
     cr_assert_eq(pool_defragment(pool, &moved), 0);
@@ -283,6 +297,7 @@ static int create(void (*change)(struct pool_config *config), struct pool **ret_
 {
     struct pool_config config;
     struct pool_backend backend = fake_backend(&fake);
+
     pool_config_init(&config);
     config.backing = POOL_BACKING_MAPPED;
     if (change)
@@ -345,6 +360,7 @@ static void reserving(struct pool_config *config)
 Test(backing, what_is_reserved_is_there_at_once_and_stays, .fini = teardown)
 {
     size_t returned;
+
     setup_with(reserving);
     cr_assert_eq(memory().reserved_bytes, 256 * MIB);
     uint64_t calls = fake.calls[FAKE_PAGE_CREATE];
@@ -367,6 +383,7 @@ static void step_allocate(uint64_t *slot, uint64_t random)
 {
     static const size_t most[] = {4 << 10, 60 << 10, 3 << 20, 24 << 20};
     struct pool_block block;
+
     if (pool_allocate(pool, 1 + random / 8 % most[random % 4], 0, &block) < 0)
         return;
     *slot = block.address;
@@ -377,6 +394,7 @@ static void step_other(uint64_t *slot, uint64_t random)
 {
     uint64_t moved;
     size_t returned;
+
     switch (random % 8) {
     case 0: pool_trim(pool, random / 8 % (64 * MIB), &returned); break;
     case 1: pool_defragment(pool, &moved); break;
@@ -393,12 +411,14 @@ static void step_other(uint64_t *slot, uint64_t random)
 static void course(unsigned seed, uint64_t fail_at)
 {
     uint64_t slots[SLOTS] = {0};
+
     fake.capacity_bytes = 160 * MIB;
     fake.fail_at = fail_at;
     fake.fail_error = -EIO;
     srandom(seed);
     for (int step = 0; step < 3000; step++) {
         uint64_t *slot = &slots[random() % SLOTS], r = (uint64_t)random();
+
         if (random() % 16 == 0) {
             step_other(slot, r);
         } else if (*slot != 0) {
@@ -482,6 +502,7 @@ Test(backing, what_one_stream_has_freed_is_not_unmapped_under_it, .fini = teardo
 {
     uint64_t blocks[16], moved;
     size_t returned;
+
     setup_with(one_stream);
     fake.capacity_bytes = 128 * MIB;
     fake.on_unmap = never;
@@ -512,6 +533,7 @@ Test(backing, what_one_stream_has_freed_is_not_unmapped_under_it, .fini = teardo
 static void quarters(uint64_t *kept)
 {
     uint64_t others[16][3];
+
     setup_with(large_handles);
     fake.complete_at_once = true;
     give(take(128 * MIB));
@@ -545,6 +567,7 @@ Test(backing, a_handle_in_use_is_broken_where_that_is_allowed)
 {
     uint64_t kept[16];
     struct pool_block block;
+
     for (int allowed = 0; allowed < 2; allowed++) {
         moving = allowed;
         quarters(kept);
@@ -560,6 +583,7 @@ Test(backing, an_exported_handle_is_not_broken)
 {
     uint64_t kept[16];
     struct pool_block block;
+
     moving = true;
     quarters(kept);
     for (int index = 0; index < 16; index++)
@@ -573,9 +597,11 @@ Test(backing, an_exported_handle_is_not_broken)
 Test(backing, breaking_survives_each_failing_call)
 {
     uint64_t kept[16], calls = UINT64_MAX;
+
     moving = true;
     for (uint64_t fail_at = 0; fail_at < calls; fail_at++) {
         struct pool_block block;
+
         quarters(kept);
         uint64_t before = fake.calls_total;
         fake.fail_at = fail_at == 0 ? 0 : before + fail_at;
@@ -607,9 +633,7 @@ struct churner {
 
 static uint64_t random_next(uint64_t *state)
 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
+    *state = random_xorshift(*state);
     return *state;
 }
 
@@ -617,9 +641,11 @@ static void *churner_main(void *argument)
 {
     struct churner *churner = argument;
     uint64_t slots[12] = {0};
+
     for (int step = 0; step < 4000; step++) {
         uint64_t r = random_next(&churner->random), *slot = &slots[r % 12];
         struct pool_block block;
+
         if (*slot != 0)
             give(*slot);
         *slot = 0;
@@ -640,6 +666,7 @@ static void *meddler_main(void *argument)
 {
     uint64_t moved, random = 99;
     size_t returned;
+
     while (!stop) {
         switch (random_next(&random) % 4) {
         case 0: pool_trim(pool, random % (64 * MIB), &returned); break;
@@ -662,6 +689,7 @@ Test(backing, threads_that_stitch_side_by_side, .fini = teardown)
 {
     struct churner churners[THREADS];
     pthread_t meddler;
+
     setup_with(tight_and_idle);
     fake.capacity_bytes = 112 * MIB;
     fake.complete_at_once = true;

@@ -24,9 +24,11 @@ Test(basic, a_block_is_described_as_it_was_asked_for, .init = setup, .fini = tea
                                    3000000,
                                    (size_t)64 << 20,
                                    ((size_t)64 << 20) + 1};
+
     for (size_t index = 0; index < sizeof(sizes) / sizeof(*sizes); index++) {
         struct pool_block block, found;
         struct pool *owner = NULL;
+
         cr_assert_eq(pool_allocate(pool, sizes[index], 0x1000 + index, &block), 0);
         cr_assert(block.live);
         cr_assert_eq(block.address % 512, 0);
@@ -62,12 +64,14 @@ Test(basic, small_and_middle_blocks_waste_little, .init = setup, .fini = teardow
 {
     for (size_t bytes = 4096; bytes <= 32768; bytes += 97) {
         struct pool_block block;
+
         cr_assert_eq(pool_allocate(pool, bytes, 0, &block), 0);
         cr_assert_leq(8 * (block.allocated_bytes - bytes), bytes, "%zu takes %zu", bytes,
                       block.allocated_bytes);
     }
     for (size_t bytes = 32769; bytes <= 1u << 20; bytes += 4093) {
         struct pool_block block;
+
         cr_assert_eq(pool_allocate(pool, bytes, 0, &block), 0);
         cr_assert_lt(block.allocated_bytes - bytes, 4096);
     }
@@ -77,6 +81,7 @@ Test(basic, small_and_middle_blocks_waste_little, .init = setup, .fini = teardow
 Test(basic, a_large_block_is_a_driver_allocation_of_its_own, .init = setup, .fini = teardown)
 {
     struct pool_block block;
+
     cr_assert_eq(pool_allocate(pool, (5u << 20) + 3, 0, &block), 0);
     cr_assert_eq(block.segment_address, block.address);
     cr_assert_eq(block.segment_bytes, IS_MAPPED ? (5u << 20) + 512 : 6u << 20);
@@ -87,6 +92,7 @@ Test(basic, refused_requests_change_nothing, .init = setup, .fini = teardown)
 {
     struct pool_block block = {.address = 42};
     uint64_t calls = fake.calls_total;
+
     cr_assert_eq(pool_allocate(pool, 0, 0, &block), -EINVAL);
     cr_assert_eq(pool_allocate(pool, SIZE_MAX, 0, &block), -ENOMEM);
     cr_assert_eq(pool_allocate(pool, SIZE_MAX / 2, 0, &block), -ENOMEM);
@@ -97,6 +103,7 @@ Test(basic, refused_requests_change_nothing, .init = setup, .fini = teardown)
 static void refuse_bad_frees(size_t bytes)
 {
     struct pool_block block, freed;
+
     cr_assert_eq(pool_allocate(pool, bytes, 11, &block), 0);
     cr_assert_eq(pool_free(block.address + 1, 12, NULL), -EINVAL);
     cr_assert_eq(pool_free(block.address + bytes - 1, 12, NULL), -EINVAL);
@@ -123,6 +130,7 @@ Test(basic, bad_frees_are_refused_and_counted, .init = setup, .fini = teardown)
 Test(basic, memory_without_a_block_is_not_found, .init = setup, .fini = teardown)
 {
     struct pool_block block;
+
     cr_assert_eq(pool_allocate(pool, 600, 0, &block), 0);
     cr_assert_eq(pool_find(block.address + block.allocated_bytes, NULL, NULL), -ENOENT);
     cr_assert_eq(pool_find(block.segment_address + block.segment_bytes - 1, NULL, NULL), -ENOENT);
@@ -136,6 +144,7 @@ Test(basic, steady_work_makes_no_driver_call, .init = setup, .fini = teardown)
     for (int round = 0; round < 2000; round++) {
         struct pool_block blocks[8];
         static const size_t sizes[8] = {512, 3000, 20000, 32768, 40000, 200000, 900000, 2u << 20};
+
         for (int index = 0; index < 8; index++)
             cr_assert_eq(pool_allocate(pool, sizes[index], 0, &blocks[index]), 0);
         for (int index = 0; index < 8; index++)
@@ -152,6 +161,7 @@ Test(basic, statistics_add_up, .init = setup, .fini = teardown)
 {
     struct pool_block small, middle, large;
     uint64_t large_bytes = IS_MAPPED ? 3u << 20 : 4u << 20;
+
     cr_assert_eq(pool_allocate(pool, 1000, 0, &small), 0);
     cr_assert_eq(pool_allocate(pool, 50000, 0, &middle), 0);
     cr_assert_eq(pool_allocate(pool, 3u << 20, 0, &large), 0);
@@ -189,6 +199,7 @@ Test(basic, current_and_peak_are_exact_at_every_moment, .init = setup, .fini = t
     fake.complete_at_once = true;
     for (unsigned step = 0; step < 20000; step++) {
         unsigned slot = (unsigned)rand() % SLOTS;
+
         if (slots[slot].address != 0) {
             give(slots[slot].address);
             live -= slots[slot].bytes;
@@ -211,6 +222,7 @@ Test(basic, current_and_peak_are_exact_at_every_moment, .init = setup, .fini = t
 Test(basic, reused_blocks_count_what_they_were_when_freed, .init = setup, .fini = teardown)
 {
     uint64_t blocks[20];
+
     fake.complete_at_once = true;
     for (int index = 0; index < 20; index++)
         blocks[index] = take(1000);
@@ -251,6 +263,7 @@ Test(basic, sites_are_known_from_the_first_one_given, .init = setup, .fini = tea
 {
     struct pool_block described;
     uint64_t before = take(700), after = take(700);
+
     give(before);
     cr_assert_eq(pool_free(before, 0, &described), -EALREADY);
     cr_assert_eq(described.allocation_site, 0);
@@ -267,6 +280,7 @@ Test(basic, all_is_available_when_all_is_freed, .init = setup, .fini = teardown)
 {
     struct pool_statistics statistics;
     struct pool_block blocks[100];
+
     for (size_t index = 0; index < 100; index++)
         cr_assert_eq(pool_allocate(pool, 3000 + 41 * index, 0, &blocks[index]), 0);
     pool_statistics_get(pool, &statistics);
@@ -281,6 +295,7 @@ Test(basic, all_is_available_when_all_is_freed, .init = setup, .fini = teardown)
 Test(basic, destruction_returns_everything_and_forgets_addresses, .init = setup)
 {
     struct pool_block blocks[3];
+
     cr_assert_eq(pool_allocate(pool, 1000, 0, &blocks[0]), 0);
     cr_assert_eq(pool_allocate(pool, 50000, 0, &blocks[1]), 0);
     cr_assert_eq(pool_allocate(pool, 3u << 20, 0, &blocks[2]), 0);
@@ -294,6 +309,7 @@ Test(basic, destruction_returns_everything_and_forgets_addresses, .init = setup)
 Test(basic, abandoning_makes_no_call, .init = setup)
 {
     struct pool_block block;
+
     cr_assert_eq(pool_allocate(pool, 1000, 0, &block), 0);
     cr_assert_eq(pool_free(block.address, 0, NULL), 0);
     uint64_t calls = fake.calls_total;

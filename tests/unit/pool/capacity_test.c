@@ -24,6 +24,7 @@ static uint64_t live_bytes;
 static size_t log_uniform(size_t least, size_t most)
 {
     double span = log((double)most / (double)least);
+
     return (size_t)((double)least * exp(span * drand48()));
 }
 
@@ -38,8 +39,10 @@ static void block_free(size_t index)
 static unsigned churn(unsigned allocations, size_t least, size_t most, uint64_t live_most)
 {
     unsigned failed = 0;
+
     for (unsigned step = 0; step < allocations; step++) {
         size_t bytes = log_uniform(least, most);
+
         while (live_bytes + bytes > live_most)
             block_free((size_t)(drand48() * (double)count));
         struct pool_block block;

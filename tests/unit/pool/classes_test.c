@@ -73,6 +73,7 @@ static size_t occupied(size_t bytes)
 static void block_check(const struct pool_block *block, size_t bytes)
 {
     struct pool_block found;
+
     cr_assert_eq(block->allocated_bytes, occupied(bytes));
     cr_assert_eq(block->address % 256, 0);
     for (size_t offset = 0; offset < block->allocated_bytes; offset += 255) {
@@ -85,6 +86,7 @@ static void block_check(const struct pool_block *block, size_t bytes)
 static void blocks_of_every_class(void)
 {
     static const size_t sizes[] = {1, 520, 768, 769, 1040, 1280, 1281, 9984, 9985, 32768};
+
     enum { BLOCKS = 600 };
     struct pool_block *blocks = calloc(BLOCKS, sizeof(*blocks));
     for (unsigned i = 0; i < BLOCKS; i++)
@@ -118,9 +120,11 @@ static void beside_another(void (*change)(struct pool_config *config))
 {
     struct pool *other = fake_pool(&fake, change);
     struct pool_block mine[64], theirs[64];
+
     for (unsigned round = 0; round < 4; round++) {
         for (unsigned i = 0; i < 64; i++) {
             size_t bytes = 300 + 211 * i;
+
             cr_assert_eq(pool_allocate(pool, bytes, 0, &mine[i]), 0);
             cr_assert_eq(pool_allocate(other, bytes, 0, &theirs[i]), 0);
             block_check(&mine[i], bytes);
@@ -155,8 +159,8 @@ Test(classes, pools_with_other_slabs_live_beside_it, .init = small_slabs_setup, 
 /* One block of each of 24 classes: most of their memory is empty space in slabs. */
 static uint64_t reserved_by_few(void)
 {
-    for (unsigned class = 8; class < 32; class ++)
-        take((9 + class % 8) * 512u << (class / 8 - 1));
+    for (unsigned size_class = 8; size_class < 32; size_class++)
+        take((9 + size_class % 8) * 512u << (size_class / 8 - 1));
     check_pool();
     return statistics().reserved_bytes.current;
 }
@@ -169,6 +173,7 @@ static void slabs_of_64_kib(struct pool_config *config)
 Test(classes, small_slabs_hold_less_where_blocks_are_few, .fini = teardown)
 {
     uint64_t reserved;
+
     setup();
     reserved = reserved_by_few();
     teardown();

@@ -17,6 +17,7 @@ static int run(int argc, char **argv)
 {
     struct criterion_test_set *tests = criterion_initialize();
     int result = 0;
+
     if (criterion_handle_args(argc, argv, true))
         result = !criterion_run_all_tests(tests);
     criterion_finalize(tests);
@@ -26,6 +27,7 @@ static int run(int argc, char **argv)
 static int status_of(pid_t child)
 {
     int status = 0;
+
     while (waitpid(child, &status, 0) < 0)
         if (errno != EINTR)
             return -1;
@@ -35,8 +37,10 @@ static int status_of(pid_t child)
 int main(int argc, char **argv)
 {
     int status = 0;
+
     for (int runs = 0; runs < RUNS_MOST; runs++) {
         pid_t child = fork();
+
         if (child == 0)
             return run(argc, argv);
         status = child < 0 ? -1 : status_of(child);

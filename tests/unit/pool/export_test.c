@@ -14,6 +14,7 @@
 static struct pool_block take_block(size_t bytes)
 {
     struct pool_block block;
+
     cr_assert_eq(pool_allocate(pool, bytes, 0, &block), 0);
     return block;
 }
@@ -62,6 +63,7 @@ Test(pin, a_large_block, .init = setup, .fini = teardown)
 Test(pin, a_quarantined_neighbour_does_not_keep_it, .init = setup, .fini = teardown)
 {
     struct pool_block first = take_block(1000), second = take_block(70000);
+
     give(second.address);
     cr_assert_eq(pool_pin_segment(first.address), 0);
     give(first.address);
@@ -71,6 +73,7 @@ Test(pin, a_quarantined_neighbour_does_not_keep_it, .init = setup, .fini = teard
 Test(pin, during_capture_it_goes_back_later, .init = setup, .fini = teardown)
 {
     struct pool_block block = take_block(1000);
+
     cr_assert_eq(pool_pin_segment(block.address), 0);
     fake.capturing = true;
     give(block.address);
@@ -84,6 +87,7 @@ Test(pin, during_capture_it_goes_back_later, .init = setup, .fini = teardown)
 Test(pin, what_is_not_live_cannot_be_pinned, .init = setup, .fini = teardown)
 {
     struct pool_block block = take_block(1000);
+
     cr_assert_eq(pool_pin_segment(0x1234), -ENOENT);
     give(block.address);
     cr_assert_eq(pool_pin_segment(block.address), -EINVAL);
@@ -120,6 +124,7 @@ Test(trim, keeps_what_it_was_told_to, .init = setup, .fini = teardown)
 {
     uint64_t blocks[8];
     size_t returned;
+
     for (int index = 0; index < 8; index++)
         blocks[index] = take(4 * MIB);
     for (int index = 0; index < 8; index++)
@@ -137,6 +142,7 @@ Test(trim, leaves_live_blocks_alone, .init = setup, .fini = teardown)
 {
     size_t returned;
     uint64_t live = take(5000);
+
     give(take(9 * MIB));
     cr_assert_eq(pool_trim(pool, 0, &returned), 0);
     cr_assert_eq(returned, IS_MAPPED ? 8 * MIB : 10 * MIB, "what shares a page stays");
@@ -148,6 +154,7 @@ static int child_main(uint64_t address, uint64_t calls)
 {
     struct fake_backend device;
     struct pool_block block;
+
     pool_fork_child();
     if (pool_free(address, 0, NULL) != -ENOENT || pool_find(address, NULL, NULL) != -ENOENT)
         return 1;
@@ -165,6 +172,7 @@ Test(fork, the_child_forgets_and_the_parent_goes_on, .init = setup, .fini = tear
 {
     uint64_t address = take(1000), calls = fake.calls_total;
     int status = -1;
+
     pool_fork_prepare();
     pid_t child = fork();
     if (child == 0)

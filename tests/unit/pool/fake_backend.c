@@ -31,6 +31,7 @@ static struct fake_segment *segment_reusable(struct fake_backend *fake, size_t b
 {
     for (size_t index = 0; index < fake->segment_count; index++) {
         struct fake_segment *segment = &fake->segments[index];
+
         if (!segment->live && segment->bytes == bytes)
             return segment;
     }
@@ -53,6 +54,7 @@ static int fake_segment_allocate(void *state, size_t bytes, uint64_t *ret_addres
 {
     struct fake_backend *fake = state;
     int error = call_begin(fake, FAKE_SEGMENT_ALLOCATE);
+
     if (error < 0)
         return call_end(fake, error);
     if (bytes == 0 || bytes % POOL_SEGMENT_BYTES != 0)
@@ -82,6 +84,7 @@ static void device_finish(struct fake_backend *fake)
 static int fake_segment_free(void *state, uint64_t address, size_t bytes)
 {
     struct fake_backend *fake = state;
+
     if (fake->on_segment_free)
         fake->on_segment_free(fake);
     int error = call_begin(fake, FAKE_SEGMENT_FREE);
@@ -89,6 +92,7 @@ static int fake_segment_free(void *state, uint64_t address, size_t bytes)
         return call_end(fake, error);
     for (size_t index = 0; index < fake->segment_count; index++) {
         struct fake_segment *segment = &fake->segments[index];
+
         if (!segment->live || segment->address + fake->misalign_bytes != address ||
             segment->bytes != bytes)
             continue;
@@ -111,6 +115,7 @@ static int fake_fence_record(void *state, pool_fence *ret_fence)
 {
     struct fake_backend *fake = state;
     int error = call_begin(fake, FAKE_FENCE_RECORD);
+
     if (error == 0 && fake->capturing)
         error = -EBUSY;
     if (error == 0 && fake->without_events)
@@ -130,6 +135,7 @@ static int fake_fence_query(void *state, pool_fence fence)
 {
     struct fake_backend *fake = state;
     int error = call_begin(fake, FAKE_FENCE_QUERY);
+
     if (error == 0 && fake->capturing)
         error = -EBUSY;
     if (fence == 0 || fence > fake->stamp)
@@ -145,6 +151,7 @@ static int fake_fence_wait(void *state, pool_fence fence, uint64_t most_ns)
     struct fake_backend *fake = state;
     int error = call_begin(fake, FAKE_FENCE_WAIT);
     bool endless = fake->held_at != 0 && fence >= fake->held_at;
+
     if (error == 0 && fake->capturing)
         error = -EBUSY;
     if (error == 0 && endless && most_ns == POOL_WAIT_FOREVER)
@@ -160,6 +167,7 @@ static int fake_fence_wait(void *state, pool_fence fence, uint64_t most_ns)
 static void fake_fence_release(void *state, pool_fence fence)
 {
     struct fake_backend *fake = state;
+
     pthread_mutex_lock(&fake->mutex);
     if (fence == 0 || fake->fences_live == 0)
         fake->errors++;
@@ -171,6 +179,7 @@ static int fake_device_wait(void *state)
 {
     struct fake_backend *fake = state;
     int error = call_begin(fake, FAKE_DEVICE_WAIT);
+
     if (error == 0 && fake->capturing)
         error = -EBUSY;
     if (error == 0)
@@ -183,6 +192,7 @@ static int fake_memory_fill(void *state, uint64_t address, size_t bytes, uint8_t
 {
     struct fake_backend *fake = state;
     int error = call_begin(fake, FAKE_MEMORY_FILL);
+
     if (after_work && fake->held_at != 0)
         fake->hangs++;
     if (error == 0 && fake->fill_count < FAKE_FILLS_MAX)
@@ -194,6 +204,7 @@ static int fake_memory_fill(void *state, uint64_t address, size_t bytes, uint8_t
 static int fake_memory_info(void *state, size_t *ret_free_bytes, size_t *ret_total_bytes)
 {
     struct fake_backend *fake = state;
+
     *ret_total_bytes = fake->capacity_bytes;
     *ret_free_bytes = fake->capacity_bytes == 0 ? SIZE_MAX / 2
                                                 : fake->capacity_bytes - fake->used_bytes;
@@ -203,6 +214,7 @@ static int fake_memory_info(void *state, size_t *ret_free_bytes, size_t *ret_tot
 static uint64_t fake_clock_ns(void *state)
 {
     struct fake_backend *fake = state;
+
     return fake->clock_ns;
 }
 
@@ -216,12 +228,14 @@ static int fake_range_reserve(void *state, size_t bytes, uint64_t *ret_address)
 {
     struct fake_backend *fake = state;
     int error = call_begin(fake, FAKE_RANGE_RESERVE);
+
     if (bytes == 0 || bytes % PAGE_BYTES != 0)
         fake->errors++;
     if (error == 0 && fake->range_most != 0 && bytes > fake->range_most)
         error = -ENOMEM;
     for (unsigned index = 0; error == 0 && index < FAKE_RANGES_MAX; index++) {
         struct fake_range *range = &fake->ranges[index];
+
         if (range->bytes != 0)
             continue;
         *range = (struct fake_range){.address = fake->next_address, .bytes = bytes};
@@ -238,6 +252,7 @@ static struct fake_range *range_around(struct fake_backend *fake, uint64_t addre
 {
     for (unsigned index = 0; index < FAKE_RANGES_MAX; index++) {
         struct fake_range *range = &fake->ranges[index];
+
         if (address - range->address < range->bytes &&
             address + bytes - range->address <= range->bytes)
             return range;
@@ -249,6 +264,7 @@ static struct fake_range *range_around(struct fake_backend *fake, uint64_t addre
 static struct fake_page *pages_of(struct fake_backend *fake, uint64_t address, uint64_t bytes)
 {
     struct fake_range *range = range_around(fake, address, bytes);
+
     if (!range || bytes == 0 || (address | bytes) % PAGE_BYTES != 0) {
         fake->errors++;
         return NULL;
@@ -262,6 +278,7 @@ static int fake_range_release(void *state, uint64_t address, size_t bytes)
     int error = call_begin(fake, FAKE_RANGE_RELEASE);
     struct fake_page *pages = pages_of(fake, address, bytes);
     struct fake_range *range = range_around(fake, address, bytes);
+
     if (error < 0 || !pages)
         return call_end(fake, error < 0 ? error : -EINVAL);
     if (range->address != address || range->bytes != bytes)
@@ -277,6 +294,7 @@ static int fake_page_create(void *state, size_t bytes, pool_page_handle *ret_han
 {
     struct fake_backend *fake = state;
     int error = call_begin(fake, FAKE_PAGE_CREATE);
+
     if (error < 0)
         return call_end(fake, error);
     if (bytes == 0 || bytes % PAGE_BYTES != 0)
@@ -311,6 +329,7 @@ static int fake_page_release(void *state, pool_page_handle number)
     struct fake_backend *fake = state;
     int error = call_begin(fake, FAKE_PAGE_RELEASE);
     struct fake_handle *handle = handle_of(fake, number);
+
     if (error < 0 || !handle)
         return call_end(fake, error < 0 ? error : -EINVAL);
     fake->errors += handle->address != 0;
@@ -327,6 +346,7 @@ static int fake_page_map(void *state, uint64_t address, size_t bytes, pool_page_
     int error = call_begin(fake, FAKE_PAGE_MAP);
     struct fake_handle *handle = handle_of(fake, number);
     struct fake_page *pages = pages_of(fake, address, bytes);
+
     if (error < 0 || !handle || !pages)
         return call_end(fake, error < 0 ? error : -EINVAL);
     fake->errors += handle->bytes != bytes || handle->address != 0;
@@ -343,6 +363,7 @@ static int fake_page_enable(void *state, uint64_t address, size_t bytes)
     struct fake_backend *fake = state;
     int error = call_begin(fake, FAKE_PAGE_ENABLE);
     struct fake_page *pages = pages_of(fake, address, bytes);
+
     for (uint64_t page = 0; error == 0 && pages && page < bytes / PAGE_BYTES; page++) {
         fake->errors += pages[page].handle == 0;
         pages[page].enabled = true;
@@ -354,6 +375,7 @@ static int fake_page_enable(void *state, uint64_t address, size_t bytes)
 static int fake_page_unmap(void *state, uint64_t address, size_t bytes)
 {
     struct fake_backend *fake = state;
+
     if (fake->on_unmap)
         fake->on_unmap(fake, address, bytes);
     int error = call_begin(fake, FAKE_PAGE_UNMAP);
@@ -362,6 +384,7 @@ static int fake_page_unmap(void *state, uint64_t address, size_t bytes)
         return call_end(fake, error < 0 ? error : -EINVAL);
     for (uint64_t page = 0; page < bytes / PAGE_BYTES; page++) {
         struct fake_handle *handle = handle_of(fake, pages[page].handle);
+
         if (!handle)
             continue;
         if (handle->address < address || handle->address + handle->bytes > address + bytes)
@@ -377,6 +400,7 @@ static int fake_page_unmap(void *state, uint64_t address, size_t bytes)
 static uint64_t *tag_at(struct fake_backend *fake, uint64_t address)
 {
     const struct fake_range *range = range_around(fake, address, 1);
+
     if (!range)
         return NULL;
     const struct fake_page *page = &range->pages[(address - range->address) / PAGE_BYTES];
@@ -400,8 +424,10 @@ static int fake_memory_copy(void *state, uint64_t target, uint64_t source, size_
 {
     struct fake_backend *fake = state;
     int error = call_begin(fake, FAKE_MEMORY_COPY);
+
     for (uint64_t offset = 0; error == 0 && offset < bytes; offset += PAGE_BYTES) {
         uint64_t *to = tag_at(fake, target + offset), *from = tag_at(fake, source + offset);
+
         if (!to || !from)
             fake->errors++;
         else
@@ -463,6 +489,7 @@ struct pool_backend fake_backend(struct fake_backend *fake)
         .page_unmap = fake_page_unmap,
         .memory_copy = fake_memory_copy,
     };
+
     if (fake->without_pages)
         backend.range_reserve = NULL;
     return backend;
@@ -491,6 +518,7 @@ void fake_release(struct fake_backend *fake)
 size_t fake_segments_live(const struct fake_backend *fake)
 {
     size_t live = 0;
+
     for (size_t index = 0; index < fake->segment_count; index++)
         live += fake->segments[index].live;
     for (size_t index = 0; index < fake->handle_count; index++)
@@ -505,6 +533,7 @@ struct pool *fake_pool(struct fake_backend *fake, void (*change)(struct pool_con
     struct pool_config config;
     struct pool_backend backend = fake_backend(fake);
     struct pool *pool = NULL;
+
     pool_config_init(&config);
     config.backing = fake_backing;
     config.range_bytes = FAKE_RANGE_BYTES;

@@ -32,10 +32,12 @@ static unsigned program_run(void)
                                    20 * MIB, 1 * MIB, 7 * MIB, 4096,  300000};
     uint64_t held[24] = {0};
     unsigned failed = 0;
+
     for (int step = 0; step < 240; step++) {
         uint64_t *slot = &held[step * 5 % 24];
         struct pool_block block;
         size_t returned;
+
         if (*slot != 0)
             give(*slot);
         *slot = 0;

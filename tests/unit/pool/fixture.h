@@ -45,12 +45,14 @@ static inline void setup(void)
 static inline void check_pool(void)
 {
     char why[128] = "";
+
     cr_assert_eq(pool_check(pool, why, sizeof(why)), 0, "%s", why);
 }
 
 static inline struct pool_statistics statistics(void)
 {
     struct pool_statistics snapshot;
+
     pool_statistics_get(pool, &snapshot);
     return snapshot;
 }
@@ -76,6 +78,7 @@ static inline uint64_t take(size_t bytes)
 {
     struct pool_block block;
     int error = pool_allocate(pool, bytes, 0, &block);
+
     cr_assert_eq(error, 0, "allocation of %zu bytes: %d", bytes, error);
     return block.address;
 }
@@ -83,6 +86,7 @@ static inline uint64_t take(size_t bytes)
 static inline void give(uint64_t address)
 {
     int error = pool_free(address, 0, NULL);
+
     cr_assert_eq(error, 0, "free of %#llx: %d", (unsigned long long)address, error);
 }
 

@@ -59,7 +59,7 @@ static struct harness_test *harness_first;
 #define cr_assert_geq(a, b, ...)      cr_assert((a) >= (b))
 #define cr_assert_float_eq(a, b, epsilon, ...)                                                     \
     cr_assert((a) - (b) <= (epsilon) && (b) - (a) <= (epsilon))
-#define cr_assert_null(pointer, ...)     cr_assert((pointer) == NULL)
+#define cr_assert_null(pointer, ...)     cr_assert(!(pointer))
 #define cr_assert_not_null(pointer, ...) cr_assert((pointer) != NULL)
 #define cr_assert_str_eq(a, b, ...)      cr_assert(strcmp(a, b) == 0)
 #define cr_assert_str_empty(text, ...)   cr_assert(*(text) == '\0')
@@ -67,6 +67,7 @@ static struct harness_test *harness_first;
 static int harness_run(const struct harness_test *test)
 {
     int status = 0;
+
     fflush(stdout);
     pid_t child = fork();
     if (child == 0) {
@@ -85,6 +86,7 @@ static int harness_run(const struct harness_test *test)
 int main(void)
 {
     int failures = 0;
+
     for (const struct harness_test *test = harness_first; test; test = test->next)
         failures += harness_run(test);
     return failures != 0;

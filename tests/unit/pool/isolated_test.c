@@ -4,6 +4,7 @@
  * none below them; what was freed long ago, or is refused half-way, leaves nothing behind.
  */
 #define TEST_MAPPED
+#include "tests/random.h"
 #include "tests/unit/pool/fixture.h"
 
 #include <assert.h>
@@ -20,6 +21,7 @@ static struct pool_block isolate(size_t bytes)
 {
     struct pool_block block;
     int error = pool_allocate_isolated(pool, bytes, 7, &block);
+
     cr_assert_eq(error, 0, "allocation of %zu bytes: %d", bytes, error);
     cr_assert(block.isolated && block.live);
     cr_assert_eq(block.requested_bytes, bytes);
@@ -49,6 +51,7 @@ Test(isolated, blocks_end_where_memory_ends, .fini = teardown)
     static const size_t sizes[] = {1,           255,     256,         257,     4096,
                                    2 * MIB - 1, 2 * MIB, 2 * MIB + 1, 8 * MIB, 21 * MIB + 100};
     struct pool_block blocks[sizeof(sizes) / sizeof(*sizes)], found;
+
     setup();
     for (size_t at = 0; at < sizeof(sizes) / sizeof(*sizes); at++) {
         blocks[at] = isolate(sizes[at]);
@@ -86,6 +89,7 @@ Test(isolated, freed_memory_is_gone_and_known, .fini = teardown)
     cr_assert_lt(pool_range_get(block.address, &found), 0);
     for (int more = 0; more < 100; more++) {
         struct pool_block next = isolate(5 * MIB);
+
         cr_assert(memory_end(&next) <= block.segment_address ||
                       next.segment_address >= memory_end(&block),
                   "its addresses are used again");
@@ -169,6 +173,7 @@ Test(isolated, immediate_reuse_waits_for_them_all_the_same, .fini = teardown)
 Test(isolated, immediate_reuse_gives_back_what_an_idle_device_need_not_keep, .fini = teardown)
 {
     size_t returned;
+
     setup_with(immediate);
     fake.complete_at_once = true;
     fake.late_queries = 5;
@@ -205,6 +210,7 @@ Test(isolated, small_ones_leave_memory_for_others, .fini = teardown)
 {
     struct pool_block blocks[64];
     int count = 0;
+
     setup_with(limited);
     while (count < 64 && pool_allocate_isolated(pool, 256, 0, &blocks[count]) == 0)
         count++;
@@ -261,6 +267,7 @@ Test(isolated, a_full_device_that_is_idle_a_moment_later, .fini = teardown)
 Test(isolated, a_full_device_that_stays_busy, .fini = teardown)
 {
     struct pool_block block;
+
     setup();
     fake.capacity_bytes = 64 * MIB;
     fake_hold(&fake);
@@ -273,6 +280,7 @@ Test(isolated, a_full_device_that_stays_busy, .fini = teardown)
 Test(isolated, a_failure_at_any_call_leaves_nothing, .fini = teardown)
 {
     struct pool_block block;
+
     setup();
     for (uint64_t call = 1;; call++) {
         fake.fail_at = fake.calls_total + call;
@@ -300,6 +308,7 @@ Test(isolated, a_free_that_fails_half_way_is_made_up_for, .fini = teardown)
     setup();
     for (uint64_t call = 1; call < 12; call++) {
         struct pool_block block = isolate(20 * MIB);
+
         fake.fail_at = fake.calls_total + call;
         fake.fail_error = -EIO;
         cr_assert_eq(pool_free(block.address, 0, NULL), 0);
@@ -324,7 +333,7 @@ Test(isolated, a_course_of_both_kinds, .fini = teardown)
     fake.complete_at_once = true;
     fake.capacity_bytes = 512 * MIB;
     for (int step = 0; step < 4000; step++) {
-        state = state * UINT64_C(6364136223846793005) + 1442695040888963407u;
+        state = random_lcg(state);
         struct pool_block *slot = &held[(state >> 33) % SLOTS];
         size_t bytes = 1 + (state >> 20) % (9 * MIB);
         if (slot->address) {
@@ -355,6 +364,7 @@ static _Atomic uint64_t handed[THREADS]; /* each frees what its neighbour has le
 static bool free_is_known(uint64_t tagged)
 {
     uint64_t address = tagged & ~ISOLATED;
+
     return address == 0 || (pool_free(address, 0, NULL) == 0 &&
                             (!(tagged & ISOLATED) || pool_free(address, 0, NULL) == -EALREADY));
 }
@@ -364,6 +374,7 @@ static void *both_kinds(void *argument)
     unsigned self = (unsigned)(uintptr_t)argument;
     struct pool_block block;
     char *wrong = NULL; /* the others wait for this thread, so it goes on */
+
     for (unsigned step = 0; step < ROUNDS * ROUND_STEPS; step++) {
         if (step % ROUND_STEPS == 0)
             pthread_barrier_wait(&round_over);
@@ -384,6 +395,7 @@ Test(isolated, several_threads, .fini = teardown)
 {
     pthread_t threads[THREADS];
     void *wrong;
+
     setup();
     fake.complete_at_once = true;
     static_assert(THREADS * ROUND_STEPS * 9 * MIB < FAKE_RANGE_BYTES / MAPPED_FENCED_SHARE,
@@ -402,6 +414,7 @@ Test(isolated, several_threads, .fini = teardown)
 Test(isolated, the_drivers_allocations_have_none)
 {
     struct pool_block block;
+
     fake_backing = POOL_BACKING_DRIVER;
     setup();
     cr_assert_eq(pool_allocate_isolated(pool, MIB, 0, &block), -ENOTSUP);

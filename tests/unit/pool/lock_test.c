@@ -33,6 +33,7 @@ static void hold(unsigned turns)
 static void *compete(void *number)
 {
     unsigned random = (unsigned)(uintptr_t)number;
+
     for (unsigned round = 0; round < ROUNDS; round++) {
         pool_lock_acquire(&lock);
         atomic_fetch_add_explicit(&met, atomic_fetch_add(&holders, 1), memory_order_relaxed);
@@ -49,6 +50,7 @@ static void *compete(void *number)
 static void competition(void)
 {
     pthread_t threads[THREADS];
+
     alarm(PATIENCE_S);
     for (unsigned number = 0; number < THREADS; number++)
         cr_assert_eq(pthread_create(&threads[number], NULL, compete, (void *)(uintptr_t)number), 0);
@@ -80,6 +82,7 @@ static int membarrier_forbid(void)
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     const struct sock_fprog program = {.len = sizeof filter / sizeof *filter, .filter = filter};
+
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
                ? prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)
                : -1;
@@ -96,6 +99,7 @@ Test(lock, a_sandbox_entered_later_loses_no_wake_up)
 Test(lock, waiters_sleep_while_the_owner_does)
 {
     pthread_t thread;
+
     alarm(PATIENCE_S);
     barrier_init();
     pool_lock_acquire(&lock);

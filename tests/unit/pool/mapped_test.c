@@ -372,8 +372,10 @@ static unsigned course(unsigned fail_at)
     srandom(7);
     for (unsigned step = 0; step < 300; step++) {
         bool gives = count == 40 || (count && random() % 2);
+
         if (gives) {
             unsigned which = (unsigned)random() % count;
+
             range_give(&mapped.range, live[which]);
             live[which] = live[--count];
         } else if (take((uint64_t)(1 + random() % 40) * 300000, &live[count]) == 0) {

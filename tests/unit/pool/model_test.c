@@ -6,6 +6,7 @@
  * asserts: no two live blocks overlap; no block is handed out over a range whose free has not been
  * followed by a completed fence; what pool_find says is what was asked for; the figures add up.
  */
+#include "tests/random.h"
 #include "tests/unit/pool/harness.h"
 #include <errno.h>
 #include <stdio.h>
@@ -36,15 +37,14 @@ static uint64_t random_state;
 
 static uint64_t random_next(void)
 {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
+    random_state = random_xorshift(random_state);
     return random_state;
 }
 
 static uint64_t *grain_of(uint64_t address)
 {
     uint64_t offset = address - (UINT64_C(1) << 40);
+
     cr_assert_lt(offset, SPACE_BYTES);
     return &space[offset / GRAIN];
 }
@@ -52,6 +52,7 @@ static uint64_t *grain_of(uint64_t address)
 static void grains_take(const struct pool_block *block)
 {
     uint64_t completed = fake.completed;
+
     for (uint64_t *grain = grain_of(block->address), *end = grain + block->allocated_bytes / GRAIN;
          grain < end; grain++) {
         cr_assert_neq(*grain, 1, "handed out twice");
@@ -64,6 +65,7 @@ static void grains_take(const struct pool_block *block)
 static void grains_give(const struct shadow_block *block)
 {
     uint64_t stamp = fake.stamp;
+
     for (uint64_t *grain = grain_of(block->address), *end = grain + block->allocated / GRAIN;
          grain < end; grain++)
         *grain = stamp + 2;
@@ -80,6 +82,7 @@ static void grains_unmap(struct fake_backend *device, uint64_t address, uint64_t
 static size_t random_size(void)
 {
     uint64_t r = random_next();
+
     switch (r % 16) {
     case 0: return 1 + random_next() % ((size_t)24 << 20);
     case 1:
@@ -98,6 +101,7 @@ static void step_allocate(void)
     size_t bytes = random_size();
     uint32_t site = (uint32_t)random_next();
     int error = pool_allocate(pool, bytes, site, &block);
+
     cr_assert_eq(error, 0, "%zu bytes: %d", bytes, error);
     cr_assert_eq(block.address % 512, 0);
     cr_assert_geq(block.allocated_bytes, bytes);
@@ -118,6 +122,7 @@ static void step_free(void)
 {
     size_t index = random_next() % live_count;
     struct shadow_block block = live[index];
+
     live[index] = live[--live_count];
     live_bytes -= block.requested;
     grains_give(&block);
@@ -127,6 +132,7 @@ static void step_free(void)
 static void step_other(void)
 {
     size_t returned;
+
     switch (random_next() % 64) {
     case 0: cr_assert_eq(pool_trim(pool, random_next() % (64 << 20), &returned), 0); break;
     case 1: fake_complete(&fake); break;
@@ -134,6 +140,7 @@ static void step_other(void)
         if (live_count > 0) {
             struct shadow_block *block = &live[random_next() % live_count];
             uint64_t inside = block->address + 1 + random_next() % (block->allocated - 1);
+
             cr_assert_eq(pool_free(inside, 0, NULL), -EINVAL, "an interior address was freed");
         }
     }
@@ -149,6 +156,7 @@ static void run_model(uint64_t seed)
     for (int operation = 0; operation < OPERATIONS; operation++) {
         uint64_t r = random_next() % 100;
         bool growing = operation / 10000 % 2 == 0;
+
         if (r < 4)
             step_other();
         else if (live_count == 0 || (r < (growing ? 60u : 40u) && live_count < LIVE_MAX))
@@ -175,6 +183,7 @@ static void run_model(uint64_t seed)
 static uint64_t seed_get(uint64_t fallback)
 {
     const char *text = getenv("POOL_TEST_SEED");
+
     return text ? strtoull(text, NULL, 0) : fallback;
 }
 

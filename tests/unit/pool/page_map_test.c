@@ -31,6 +31,7 @@ Test(page_map, an_occupied_page_refuses_the_whole_range)
 {
     for (unsigned occupied = 0; occupied < PAGES; occupied++) {
         page_entry expected[PAGES] = {0};
+
         expected[occupied] = 16;
         cr_assert_eq(page_map_insert(BASE + occupied * PAGE, PAGE, 16), 0);
         cr_assert_eq(page_map_insert(BASE, PAGES * PAGE, 32), -EEXIST, "page %u", occupied);
@@ -44,6 +45,7 @@ Test(page_map, an_occupied_page_refuses_the_whole_range)
 Test(page_map, a_range_may_lie_in_two_leaves)
 {
     uint64_t end = BASE + PAGE_MAP_LEAF_COUNT * PAGE;
+
     cr_assert_eq(page_map_insert(end - 3 * PAGE, PAGES * PAGE, 16), 0);
     pages_expect(end - 3 * PAGE, (const page_entry[]){16, 16, 16, 16, 16, 16});
     cr_assert_eq(page_map_insert(end, PAGE, 32), -EEXIST);

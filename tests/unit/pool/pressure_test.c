@@ -118,6 +118,7 @@ Test(pressure, errors_of_the_driver_are_passed_on, .init = setup, .fini = teardo
 {
     static const int errors[] = {-EPERM, -EIO, -ENOTSUP};
     struct pool_block block;
+
     for (int index = 0; index < 3; index++) {
         fake.fail_at = fake.calls_total + 1;
         fake.fail_error = errors[index];
@@ -130,6 +131,7 @@ Test(pressure, errors_of_the_driver_are_passed_on, .init = setup, .fini = teardo
 Test(pressure, misaligned_segments_are_refused_and_given_back, .init = setup, .fini = teardown)
 {
     struct pool_block block;
+
     fake.misalign_bytes = 4096;
     cr_assert_eq(pool_allocate(pool, 1000, 0, &block), -ENOTSUP);
     cr_assert_eq(pool_allocate(pool, 4 * MIB, 0, &block), -ENOTSUP);
@@ -146,6 +148,7 @@ Test(pressure, growing_by_reallocation_does_not_pile_up_old_blocks, .init = setu
     uint64_t needed = 0;
     for (size_t bytes = 66 * MIB; bytes <= 256 * MIB; bytes += 2 * MIB) {
         uint64_t next = take(bytes);
+
         give(current);
         current = next;
         needed = 2 * bytes - 2 * MIB;
@@ -160,6 +163,7 @@ Test(pressure, a_tiny_program_holds_little_more_than_it_needs, .init = setup, .f
     uint64_t held[16] = {0};
     for (int round = 0; round < 100000; round++) {
         int slot = round * 7 % 16;
+
         if (held[slot] != 0)
             give(held[slot]);
         held[slot] = take(512 + (size_t)(round * 131 % 100000));

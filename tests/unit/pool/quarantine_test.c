@@ -16,6 +16,7 @@ static enum pool_outcome last_outcome;
 static uint64_t take_noting(size_t bytes)
 {
     struct pool_block block;
+
     cr_assert_eq(pool_allocate(pool, bytes, 0, &block), 0);
     last_outcome = block.outcome;
     return block.address;
@@ -24,8 +25,10 @@ static uint64_t take_noting(size_t bytes)
 Test(quarantine, a_block_is_not_reused_before_its_fence, .init = setup, .fini = teardown)
 {
     static const size_t sizes[] = {512, 40000, 4 << 20};
+
     for (int index = 0; index < 3; index++) {
         uint64_t first = take(sizes[index]);
+
         give(first);
         for (int again = 0; again < 3; again++)
             cr_assert_neq(take(sizes[index]), first, "reused while its work may run");
@@ -163,6 +166,7 @@ Test(quarantine, synchronous_reuse_waits_at_the_free, .fini = teardown)
     static const size_t sizes[] = {512, 40000, 4 << 20};
     for (int index = 0; index < 3; index++) {
         uint64_t first = take(sizes[index]);
+
         give(first);
         cr_assert_eq(fake.calls[FAKE_DEVICE_WAIT], (unsigned)index + 1);
     }
@@ -195,6 +199,7 @@ Test(quarantine, immediate_reuse_makes_no_call, .fini = teardown)
     for (int index = 0; index < 3; index++) {
         uint64_t first = take(sizes[index]);
         uint64_t calls = fake.calls_total;
+
         give(first);
         cr_assert_eq(take(sizes[index]), first);
         cr_assert_eq(fake.calls_total, calls);
@@ -225,6 +230,7 @@ Test(fill, scrubbing_happens_after_the_fence_and_before_reuse, .fini = teardown)
     static const size_t sizes[] = {512, 40000, 4 << 20};
     for (int index = 0; index < 3; index++) {
         struct pool_block block;
+
         cr_assert_eq(pool_allocate(pool, sizes[index], 0, &block), 0);
         uint64_t stamp = fake.stamp;
         size_t fills = fake.fill_count;
@@ -252,6 +258,7 @@ Test(fill, a_block_that_could_not_be_scrubbed_is_not_reused, .fini = teardown)
     static const size_t sizes[] = {512, 40000, 4 << 20};
     for (int index = 0; index < 3; index++) {
         uint64_t first = take(sizes[index]);
+
         fake.fail_at = fake.calls_total + 1;
         fake.fail_error = -EBUSY;
         give(first);
@@ -298,6 +305,7 @@ Test(quarantine, an_epoch_takes_what_is_open, .fini = teardown)
 {
     static const size_t sizes[] = {512, 30000, 100 << 10, 1 << 20};
     uint64_t all, open, blocks[20];
+
     setup_with(bound_64_mib);
     fake_hold(&fake);
     for (int index = 0; index < 20; index++)

@@ -30,6 +30,7 @@ static void expect_oldest(unsigned at, uint32_t *last_label, bool exact)
 {
     uint64_t entry = queue_peek(&queue);
     uint32_t label = queue_label(&queue);
+
     cr_assert_eq((uintptr_t)queue_entry_slab(entry), expected[at].slab);
     cr_assert_eq(queue_entry_index(entry), expected[at].index);
     cr_assert_geq((int32_t)(label - expected[at].label), 0, "it would be handed out too early");
@@ -44,6 +45,7 @@ static void fill_and_drain(uint32_t label, uint32_t step_max, bool exact)
 {
     unsigned first = 0, last = 0;
     uint32_t last_label = label;
+
     while (first < ENTRIES) {
         if (last < ENTRIES && last - first < 200 && rand() % 2 == 0) {
             label += (uint32_t)rand() % step_max;

@@ -147,6 +147,7 @@ Test(range, random_operations_agree_with_a_map, .init = setup)
     for (unsigned step = 0; step < 20000; step++) {
         unsigned page = (unsigned)random() % PAGES;
         uint64_t address = BASE + page * RANGE_PAGE_BYTES;
+
         switch (random() % 5) {
         case 0:
             if (page_is(page, EXTENT_HOLE)) {
@@ -164,6 +165,7 @@ Test(range, random_operations_agree_with_a_map, .init = setup)
         case 3: {
             uint64_t bytes = (uint64_t)(1 + random() % (random() % 4 ? 300 : 9000)) * 512;
             struct extent *extent = count < 400 ? range_take(&range, bytes) : NULL;
+
             if (extent) {
                 cr_assert_eq(extent->node.bytes, bytes);
                 map_set(extent->node.address, bytes, EXTENT_FREE, EXTENT_LIVE);
@@ -174,6 +176,7 @@ Test(range, random_operations_agree_with_a_map, .init = setup)
         default:
             if (count) {
                 unsigned which = (unsigned)random() % count;
+
                 map_set(live[which]->node.address, live[which]->node.bytes, EXTENT_LIVE,
                         EXTENT_FREE);
                 cr_assert_eq(range_find(&range, live[which]->node.address + 511), live[which]);

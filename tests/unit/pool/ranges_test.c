@@ -18,6 +18,7 @@ static const size_t sizes[] = {1,     40,     512,     513,     5000,   32768,
 static void expect_range(uint64_t address, uint64_t begin, size_t bytes)
 {
     struct pool_block block;
+
     cr_assert_eq(pool_range_get(address, &block), 0);
     cr_assert_eq(block.address, begin);
     cr_assert_eq(block.requested_bytes, bytes);
@@ -26,6 +27,7 @@ static void expect_range(uint64_t address, uint64_t begin, size_t bytes)
 static uint64_t id_of(uint64_t address)
 {
     uint64_t id = 0;
+
     cr_assert_eq(pool_block_identify(address, &id), 0);
     cr_assert_neq(id, 0);
     return id;
@@ -34,6 +36,7 @@ static uint64_t id_of(uint64_t address)
 static uint8_t marks_of(uint64_t address)
 {
     struct pool_block block;
+
     cr_assert_eq(pool_range_get(address, &block), 0);
     return block.marks;
 }
@@ -41,8 +44,10 @@ static uint8_t marks_of(uint64_t address)
 Test(ranges, of_every_size, .init = setup, .fini = teardown)
 {
     struct pool_block block;
+
     for (size_t i = 0; i < SIZES; i++) {
         uint64_t first = take(sizes[i]), second = take(sizes[i]);
+
         for (size_t at = 0; at < sizes[i]; at += sizes[i] / 7 + 1)
             expect_range(second + at, second, sizes[i]);
         expect_range(first + sizes[i] - 1, first, sizes[i]);
@@ -60,6 +65,7 @@ Test(ranges, of_every_size, .init = setup, .fini = teardown)
 Test(ranges, stay_exact_beside_frees, .init = setup, .fini = teardown)
 {
     uint64_t blocks[BLOCKS];
+
     fake.complete_at_once = true;
     for (size_t i = 0; i < BLOCKS; i++)
         blocks[i] = take(i % 500 + 1);
@@ -77,6 +83,7 @@ Test(ranges, stay_exact_beside_frees, .init = setup, .fini = teardown)
 Test(ids, stay_and_differ, .init = setup, .fini = teardown)
 {
     uint64_t blocks[2 * SIZES], ids[2 * SIZES];
+
     for (size_t i = 0; i < 2 * SIZES; i++) {
         blocks[i] = take(sizes[i / 2]);
         ids[i] = id_of(blocks[i] + sizes[i / 2] / 2);
@@ -94,6 +101,7 @@ static void end_with_the_block(size_t bytes)
 {
     uint64_t address = take(bytes), id = id_of(address);
     uint8_t before = 99;
+
     cr_assert_eq(pool_block_mark(address + bytes / 2, 5, 0, &before), 0);
     cr_assert_eq(before, 0);
     cr_assert_eq(marks_of(address), 5);
@@ -126,9 +134,11 @@ Test(ids, give_their_memory_back, .init = setup, .fini = teardown)
 {
     static uint64_t blocks[4000];
     uint64_t metadata[3];
+
     fake.complete_at_once = true;
     for (int round = 0; round < 3; round++) {
         size_t returned;
+
         for (size_t i = 0; i < 4000; i++) {
             blocks[i] = take(600);
             id_of(blocks[i]);

@@ -14,14 +14,16 @@
 Test(size_class, every_small_size_has_the_smallest_class_that_holds_it)
 {
     struct size_classes classes;
+
     cr_assert_eq(size_classes_init(NULL, 0, &classes), 0);
     for (size_t bytes = 1; bytes <= SIZE_SMALL_MAX; bytes++) {
-        unsigned class = size_class_of(&classes, bytes);
-        cr_assert_lt(class, SIZE_CLASS_COUNT);
-        cr_assert_eq(classes.bytes[class], size_class_bytes(class));
-        cr_assert_geq(size_class_bytes(class), bytes);
-        cr_assert(class == 0 || size_class_bytes(class - 1) < bytes);
-        cr_assert(bytes < 4096 || 8 * (size_class_bytes(class) - bytes) <= bytes,
+        unsigned size_class = size_class_of(&classes, bytes);
+
+        cr_assert_lt(size_class, SIZE_CLASS_COUNT);
+        cr_assert_eq(classes.bytes[size_class], size_class_bytes(size_class));
+        cr_assert_geq(size_class_bytes(size_class), bytes);
+        cr_assert(size_class == 0 || size_class_bytes(size_class - 1) < bytes);
+        cr_assert(bytes < 4096 || 8 * (size_class_bytes(size_class) - bytes) <= bytes,
                   "%zu wastes more than an eighth", bytes);
     }
     cr_assert_eq(size_class_bytes(SIZE_CLASS_COUNT - 1), SIZE_SMALL_MAX);
@@ -31,11 +33,13 @@ Test(size_class, other_classes_serve_every_small_size)
 {
     static const uint16_t bytes[] = {512, 768, 1280, 9984};
     struct size_classes classes;
+
     cr_assert_eq(size_classes_init(bytes, 4, &classes), 0);
     for (size_t wanted = 1; wanted <= SIZE_SMALL_MAX; wanted++) {
-        unsigned class = size_class_of(&classes, wanted);
-        cr_assert_geq(classes.bytes[class], wanted);
-        cr_assert(class == 0 || classes.bytes[class - 1] < wanted);
+        unsigned size_class = size_class_of(&classes, wanted);
+
+        cr_assert_geq(classes.bytes[size_class], wanted);
+        cr_assert(size_class == 0 || classes.bytes[size_class - 1] < wanted);
     }
     cr_assert_eq(classes.bytes[4], SIZE_SMALL_MAX, "the class above all others is added");
 }
@@ -49,6 +53,7 @@ Test(size_class, lists_that_are_no_classes_are_refused)
                {{2048, 1024}, 2}, {{33024}, 1}, {{0}, 1}};
     struct size_classes classes;
     uint16_t full[SIZE_CLASS_COUNT + 1];
+
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         cr_assert_eq(size_classes_init(bad[i].bytes, bad[i].count, &classes), -EINVAL, "%zu", i);
     for (unsigned i = 0; i <= SIZE_CLASS_COUNT; i++)
@@ -64,6 +69,7 @@ static void shape_check(const struct size_class *geometry)
 {
     const struct size_shape *shape =
         &size_shapes[size_shape_of(geometry->object_bytes, geometry->slab_bytes)];
+
     cr_assert_eq(shape->reciprocal, geometry->reciprocal);
     cr_assert_eq(shape->object_bytes, geometry->object_bytes);
     cr_assert_eq(shape->alignment_bits, pool_log2_ceil(geometry->slab_bytes));
@@ -76,6 +82,7 @@ Test(size_class, slabs_are_as_promised)
 {
     for (uint32_t bytes = SIZE_UNIT_BYTES; bytes <= SIZE_SMALL_MAX; bytes += SIZE_UNIT_BYTES) {
         struct size_class geometry;
+
         size_class_describe(bytes, 0, &geometry);
         cr_assert_eq(geometry.object_bytes, bytes);
         cr_assert_geq(geometry.objects, 8);
@@ -97,6 +104,7 @@ Test(size_class, slabs_of_a_size_of_ones_own_are_as_promised)
     for (uint32_t most = SIZE_SLAB_STEP_BYTES; size_slab_valid(most); most += SIZE_SLAB_STEP_BYTES)
         for (uint32_t bytes = SIZE_CLASS_LEAST; bytes <= SIZE_SMALL_MAX; bytes += SIZE_UNIT_BYTES) {
             struct size_class geometry;
+
             size_class_describe(bytes, most, &geometry);
             uint32_t slab = geometry.slab_bytes;
             double tail = tail_share(slab, bytes);
@@ -117,6 +125,7 @@ Test(size_class, slabs_of_a_size_of_ones_own_are_as_promised)
 Test(size_class, other_sizes_of_slabs_are_refused)
 {
     static const uint64_t bad[] = {1, 4096, 65535, 65537, 98304, 1114112, 2097152, UINT64_MAX};
+
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         cr_assert_not(size_slab_valid(bad[i]), "%zu", i);
     cr_assert(size_slab_valid(0) && size_slab_valid(65536) && size_slab_valid(1048576));
@@ -125,6 +134,7 @@ Test(size_class, other_sizes_of_slabs_are_refused)
 Test(buddy, the_tail_of_a_request_is_given_back)
 {
     struct buddy buddy;
+
     buddy_init(&buddy);
     cr_assert_eq(buddy_take(&buddy, 18), 0, "72 KiB");
     cr_assert_eq(buddy.free_leaves, 512 - 18);
@@ -140,6 +150,7 @@ Test(buddy, freeing_everything_merges_to_one_block)
     for (uint32_t leaves = 1; leaves <= 512; leaves++) {
         struct buddy buddy;
         int taken[512], count = 0;
+
         buddy_init(&buddy);
         for (int leaf; (leaf = buddy_take(&buddy, leaves)) >= 0;)
             taken[count++] = leaf;
@@ -158,8 +169,10 @@ Test(buddy, freeing_everything_merges_to_one_block)
 static bool model_serves(const bool *taken, uint32_t leaves)
 {
     uint32_t block = 1u << pool_log2_ceil(leaves);
+
     for (uint32_t first = 0; first < 512; first += block) {
         uint32_t free = 0;
+
         while (free < block && !taken[first + free])
             free++;
         if (free == block)
@@ -173,6 +186,7 @@ static int model_gap(const bool *taken, uint32_t leaves)
 {
     uint32_t best_leaves = 513;
     int best = -1;
+
     for (uint32_t first = 0, free; first < 512; first += free + 1) {
         for (free = 0; first + free < 512 && !taken[first + free];)
             free++;
@@ -187,6 +201,7 @@ static int model_gap(const bool *taken, uint32_t leaves)
 Test(buddy, leaves_side_by_side_serve_in_whichever_blocks_they_lie)
 {
     struct buddy buddy;
+
     buddy_init(&buddy);
     cr_assert_eq(buddy_take(&buddy, 100), 0);
     cr_assert_eq(buddy_take(&buddy, 128), 128);
@@ -203,6 +218,7 @@ Test(buddy, random_operations_agree_with_a_naive_map)
 {
     const char *text = getenv("POOL_TEST_SEED");
     unsigned seed = text ? (unsigned)strtoul(text, NULL, 0) : 20240917;
+
     printf("seed %u\n", seed);
     for (int round = 0; round < 50; round++) {
         struct buddy buddy;
@@ -211,6 +227,7 @@ Test(buddy, random_operations_agree_with_a_naive_map)
             uint32_t first, leaves;
         } held[512];
         int count = 0;
+
         buddy_init(&buddy);
         for (int operation = 0; operation < 2000; operation++) {
             if (rand_r(&seed) % 2 == 0 && count < 512) {
@@ -218,6 +235,7 @@ Test(buddy, random_operations_agree_with_a_naive_map)
                 bool anywhere = rand_r(&seed) % 3 == 0;
                 int first = anywhere ? buddy_take_anywhere(&buddy, leaves)
                                      : buddy_take(&buddy, leaves);
+
                 if (anywhere)
                     cr_assert_eq(first, model_gap(taken, leaves), "%u leaves anywhere", leaves);
                 else
@@ -233,6 +251,7 @@ Test(buddy, random_operations_agree_with_a_naive_map)
                 held[count++].leaves = leaves;
             } else if (count > 0) {
                 int index = rand_r(&seed) % count;
+
                 memset(taken + held[index].first, 0, held[index].leaves);
                 buddy_give(&buddy, held[index].first, held[index].leaves);
                 held[index] = held[--count];

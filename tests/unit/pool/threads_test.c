@@ -7,6 +7,7 @@
  * is written before pool_free and checked after pool_allocate, so a fence that failed to cover a
  * free (the race between closing an epoch and freeing) shows as a stamp not yet completed.
  */
+#include "tests/random.h"
 #include "tests/unit/pool/harness.h"
 #include <errno.h>
 #include <pthread.h>
@@ -38,9 +39,7 @@ static _Atomic uint64_t mailbox[64];
 
 static uint64_t random_next(uint64_t *state)
 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
+    *state = random_xorshift(*state);
     return *state;
 }
 
@@ -48,8 +47,10 @@ static void grains_take(const struct pool_block *block)
 {
     uint64_t completed = fake.completed;
     uint64_t first = (block->address - (UINT64_C(1) << 40)) / GRAIN;
+
     for (uint64_t grain = first; grain < first + block->allocated_bytes / GRAIN; grain++) {
         uint64_t before = atomic_exchange(&space[grain], LIVE);
+
         if (before == LIVE || (before != 0 && completed < before))
             atomic_fetch_add(&violations, 1);
     }
@@ -59,6 +60,7 @@ static void grains_give(uint64_t address, size_t bytes)
 {
     uint64_t stamp = fake.stamp;
     uint64_t first = (address - (UINT64_C(1) << 40)) / GRAIN;
+
     for (uint64_t grain = first; grain < first + bytes / GRAIN; grain++)
         atomic_store(&space[grain], stamp + 1);
 }
@@ -66,6 +68,7 @@ static void grains_give(uint64_t address, size_t bytes)
 static void worker_free(uint64_t address)
 {
     struct pool_block block;
+
     if (pool_find(address, &block, NULL) != 0 || !block.live || block.address != address) {
         atomic_fetch_add(&violations, 1);
         return;
@@ -78,6 +81,7 @@ static void worker_free(uint64_t address)
 static size_t worker_size(struct worker *worker)
 {
     uint64_t r = random_next(&worker->seed);
+
     if (r % 32 == 0)
         return 1 + (r >> 8) % (4 << 20);
     if (r % 8 == 0)
@@ -90,9 +94,11 @@ static void *worker_main(void *argument)
     struct worker *worker = argument;
     uint64_t held[HELD_MAX];
     int count = 0;
+
     for (int operation = 0; operation < operations; operation++) {
         uint64_t r = random_next(&worker->seed);
         struct pool_block block;
+
         if (count < HELD_MAX && r % 2 == 0) {
             if (pool_allocate(pool, worker_size(worker), worker->seed, &block) != 0) {
                 atomic_fetch_add(&violations, 1);
@@ -102,6 +108,7 @@ static void *worker_main(void *argument)
             held[count++] = block.address;
         } else if (count > 0 && r % 4 == 1) {
             uint64_t other = atomic_exchange(&mailbox[(r >> 8) % 64], held[--count]);
+
             if (other != 0)
                 worker_free(other);
         } else if (count > 0) {
@@ -118,6 +125,7 @@ static void *meddler_main(void *argument)
     while (!atomic_load(&stop)) {
         char why[128];
         size_t returned;
+
         fake_complete(&fake);
         if (pool_check(pool, why, sizeof(why)) != 0) {
             fprintf(stderr, "%s\n", why);
@@ -133,6 +141,7 @@ static void stress(size_t bytes_max)
 {
     struct worker workers[THREADS];
     pthread_t meddler;
+
     space = calloc(SPACE_BYTES / GRAIN, sizeof(*space));
     cr_assert_not_null(space);
     for (int index = 0; index < THREADS; index++) {
@@ -184,11 +193,13 @@ Test(threads, the_peak_of_a_pool_that_has_spread_is_nearly_exact, .init = setup,
 static void *replacer_main(void *argument)
 {
     struct worker *worker = argument;
+
     enum { HELD = 1250 };
     uint64_t held[HELD] = {0};
     for (int operation = 0; operation < 200000; operation++) {
         uint64_t r = random_next(&worker->seed);
         uint64_t *slot = &held[r % HELD];
+
         if (*slot != 0)
             give(*slot);
         *slot = take(512 + (r >> 32) % worker->bytes_max);
@@ -201,6 +212,7 @@ static void *replacer_main(void *argument)
 static void replacers_run(void)
 {
     struct worker workers[THREADS];
+
     fake.complete_at_once = true;
     for (int index = 0; index < THREADS; index++) {
         workers[index] = (struct worker){.seed = 88172645463325252u + (unsigned)index * 7919,
@@ -238,9 +250,11 @@ Test(threads, a_full_device_is_not_pestered, .init = setup, .fini = teardown)
 static void *emptier_main(void *argument)
 {
     struct worker *worker = argument;
+
     for (int operation = 0; operation < 5000; operation++) {
         uint64_t r = random_next(&worker->seed);
         uint64_t one = take((1 << 20) + r % (1 << 20)), other = take(40000 + (r >> 32) % 60000);
+
         give(one);
         give(other);
     }
@@ -251,6 +265,7 @@ static void *emptier_main(void *argument)
 Test(threads, segments_change_shards, .init = setup, .fini = teardown)
 {
     struct worker workers[THREADS];
+
     fake.complete_at_once = true;
     for (int index = 0; index < THREADS; index++) {
         workers[index] = (struct worker){.seed = 88172645463325252u + (unsigned)index * 7919};
@@ -305,6 +320,7 @@ static void *contest_main(void *argument)
 Test(threads, a_double_free_succeeds_once, .init = setup, .fini = teardown)
 {
     pthread_t threads[2];
+
     pthread_barrier_init(&barrier, NULL, 3);
     for (int index = 0; index < 2; index++)
         pthread_create(&threads[index], NULL, contest_main, NULL);

@@ -41,6 +41,7 @@ static void nobody_waits(void (*change)(struct pool_config *config))
 {
     for (size_t index = 0; index < SIZES; index++) {
         uint64_t blocks[BLOCKS];
+
         setup_with(change);
         take_many(blocks, sizes[index]);
         give_many(blocks);
@@ -77,6 +78,7 @@ static size_t fill(uint64_t *blocks, size_t most, size_t bytes)
 {
     struct pool_block block;
     size_t count = 0;
+
     while (count < most && pool_allocate(pool, bytes, 0, &block) == 0)
         blocks[count++] = block.address;
     return count;
@@ -86,6 +88,7 @@ static size_t fill(uint64_t *blocks, size_t most, size_t bytes)
 Test(waiting, all_that_was_freed_before_comes_back)
 {
     static uint64_t blocks[100000];
+
     limit_bytes = 64 * MIB;
     for (size_t index = 0; index < SIZES; index++) {
         setup_with(limited);
@@ -110,6 +113,7 @@ Test(waiting, all_that_was_freed_before_comes_back)
 Test(waiting, a_part_that_was_freed_before_comes_back_on_a_full_device)
 {
     uint64_t blocks[BLOCKS];
+
     limit_bytes = BLOCKS * MIB;
     setup_with(limited);
     take_many(blocks, MIB);
@@ -129,6 +133,7 @@ Test(waiting, frees_before_serve_frees_after_are_owed)
 {
     struct pool_block block;
     uint64_t before[16], after[16];
+
     limit_bytes = 64 * MIB;
     setup_with(limited);
     for (int index = 0; index < 16; index++) {
@@ -157,6 +162,7 @@ Test(waiting, an_idle_device_may_say_so_a_moment_later)
 {
     struct pool_block block;
     uint64_t blocks[16];
+
     limit_bytes = 64 * MIB;
     setup_with(limited);
     fake.complete_at_once = true;
@@ -177,6 +183,7 @@ Test(waiting, an_idle_device_may_say_so_a_moment_later)
 Test(waiting, a_busy_device_is_looked_at_now_and_then)
 {
     uint64_t blocks[16], queries;
+
     limit_bytes = 64 * MIB;
     setup_with(limited);
     for (int index = 0; index < 16; index++)
@@ -195,6 +202,7 @@ Test(waiting, a_busy_device_is_looked_at_now_and_then)
 Test(waiting, what_was_waited_for_in_vain_is_not_waited_for_again)
 {
     struct pool_block block;
+
     limit_bytes = 64 * MIB;
     setup_with(limited);
     take(64 * MIB);
@@ -211,6 +219,7 @@ Test(waiting, what_was_waited_for_in_vain_is_not_waited_for_again)
 Test(waiting, cached_memory_of_another_size_serves_on_a_busy_device)
 {
     struct pool_block block;
+
     limit_bytes = 128 * MIB;
     setup_with(limited);
     fake.complete_at_once = true;
@@ -240,6 +249,7 @@ Test(waiting, cached_memory_of_another_size_serves_on_a_busy_device)
 Test(waiting, a_full_device_gets_half_of_what_is_free)
 {
     uint64_t blocks[16];
+
     limit_bytes = 64 * MIB;
     setup_with(limited);
     fake.complete_at_once = true;
@@ -261,6 +271,7 @@ Test(waiting, a_full_device_gets_half_of_what_is_free)
 Test(waiting, an_exact_run_comes_before_one_of_twice_the_size)
 {
     struct pool_block block;
+
     limit_bytes = 64 * MIB;
     setup_with(limited);
     fake.complete_at_once = true;
@@ -276,6 +287,7 @@ Test(waiting, an_exact_run_comes_before_one_of_twice_the_size)
 Test(waiting, the_ladder_gives_back_before_it_takes_twice_the_size)
 {
     struct pool_block block;
+
     limit_bytes = 64 * MIB;
     setup_with(limited);
     fake.complete_at_once = true;
@@ -307,6 +319,7 @@ static void others_allocate(struct fake_backend *backend)
 {
     struct pool_block block;
     size_t returned;
+
     backend->on_wait = NULL;
     cr_assert_eq(pool_allocate(pool, 600, 0, &block), 0);
     cr_assert_eq(pool_allocate(pool, 100 << 10, 0, &block), 0);
@@ -319,6 +332,7 @@ static void others_allocate(struct fake_backend *backend)
 Test(waiting, a_waiter_is_in_nobodys_way)
 {
     struct pool_block block;
+
     limit_bytes = 64 * MIB;
     setup_with(limited);
     give(take(600));
@@ -335,6 +349,7 @@ Test(waiting, a_waiter_is_in_nobodys_way)
 static void others_look(struct fake_backend *backend)
 {
     struct pool_block block;
+
     backend->on_segment_free = NULL;
     cr_assert_eq(pool_allocate(pool, 600, 0, &block), 0);
     check_pool();
@@ -349,6 +364,7 @@ static void others_look_too(struct fake_backend *backend, uint64_t address, uint
 Test(waiting, giving_back_is_in_nobodys_way, .init = setup, .fini = teardown)
 {
     size_t returned;
+
     fake.complete_at_once = true;
     for (int index = 0; index < 4; index++)
         give(take(5 * MIB));

@@ -25,12 +25,14 @@ const struct driver_functions *real_driver_resolve(bool may_load)
 struct context *context_find(CUcontext handle)
 {
     static struct context known;
+
     return handle == CONTEXT(1) ? &known : NULL;
 }
 
 static CUresult exchange(CUstreamCaptureMode *mode)
 {
     CUstreamCaptureMode before = mode_now;
+
     mode_now = *mode;
     *mode = before;
     return CUDA_SUCCESS;
@@ -55,6 +57,7 @@ static void setup(void)
 static bool held_off(CUcontext context)
 {
     bool free = capture_hold(context);
+
     capture_allow();
     return !free;
 }
@@ -67,6 +70,7 @@ struct question {
 static void *ask(void *data)
 {
     struct question *question = data;
+
     mode_now = question->mode;
     question->forbidden = capture_forbids_here(&driver);
     cr_expect_eq(mode_now, question->mode, "the mode is put back");
@@ -77,6 +81,7 @@ static bool forbidden(CUstreamCaptureMode thread_mode, bool on_other_thread)
 {
     struct question question = {.mode = thread_mode};
     pthread_t thread;
+
     if (!on_other_thread) {
         ask(&question);
     } else {
@@ -171,6 +176,7 @@ static void *begin_own(void *unused)
 Test(capture, of_per_thread_streams_are_apart)
 {
     pthread_t thread;
+
     capture_begin(CU_STREAM_PER_THREAD, false, CU_STREAM_CAPTURE_MODE_GLOBAL);
     pthread_create(&thread, NULL, begin_own, NULL);
     pthread_join(thread, NULL);

@@ -29,6 +29,7 @@ static void *pass(void *unused)
 Test(gate, closing_waits_for_everybody)
 {
     pthread_t threads[4];
+
     cr_assert_eq(gate_init(), 0);
     for (int i = 0; i < 4; i++)
         cr_assert_eq(pthread_create(&threads[i], NULL, pass, NULL), 0);
@@ -60,6 +61,7 @@ static void *close_once(void *unused)
 Test(gate, closing_does_not_end_while_somebody_is_inside)
 {
     pthread_t closer;
+
     cr_assert_eq(gate_init(), 0);
     cr_assert_eq(pthread_create(&closer, NULL, close_once, NULL), 0);
     gate_enter();

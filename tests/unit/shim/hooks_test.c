@@ -41,6 +41,7 @@ Test(hooks, other_names_pass)
         "cuda\xff",
         "cuptiSubscribe",
     };
+
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         cr_expect_null(hook_find(names[i]), "%s", names[i]);
 }

@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 
 #include "shim/share/ipc_imports.h"
+#include "tests/random.h"
 
 #define SEED     UINT64_C(20240612)
 #define ROUNDS   100000
@@ -20,9 +21,8 @@ static bool is_whole[MAPPINGS];
 static uint64_t draw(void)
 {
     static uint64_t state = SEED;
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
+
+    state = random_xorshift(state);
     return state;
 }
 
@@ -48,6 +48,7 @@ static bool mapped(unsigned mapping)
 static enum range_kind expected(unsigned mapping, unsigned place, uint64_t offset)
 {
     bool whole = opened[mapping][0] && is_whole[mapping];
+
     if (!mapped(mapping))
         return RANGE_DRIVER;
     if (opened[mapping][place] && !(place == 0 && whole) && offset < bytes_of(place))
@@ -58,6 +59,7 @@ static enum range_kind expected(unsigned mapping, unsigned place, uint64_t offse
 static void open_one(unsigned mapping, unsigned place)
 {
     uint64_t base = base_of(mapping);
+
     if (place == 0 && !opened[mapping][0])
         is_whole[mapping] = draw() % 2;
     cr_assert(ipc_import_add(&(struct ipc_import){
@@ -74,6 +76,7 @@ static void close_one(unsigned mapping, unsigned place)
 {
     struct ipc_import gone;
     uint64_t base = base_of(mapping), address = base + place * PLACE;
+
     if (opened[mapping][place]) {
         cr_assert_eq(ipc_import_base(address), base);
         bool last = --opened[mapping][place] == 0;
@@ -92,6 +95,7 @@ Test(ipc_imports, agree_with_a_list)
     for (int round = 0; round < ROUNDS; round++) {
         unsigned mapping = draw() % MAPPINGS, place = draw() % PLACES;
         struct ipc_import found = {0};
+
         if (draw() % 2)
             open_one(mapping, place);
         else
@@ -112,6 +116,7 @@ Test(ipc_imports, agree_with_a_list)
 Test(ipc_imports, end_with_their_context)
 {
     struct ipc_import found = {0};
+
     open_one(0, 1);
     open_one(0, 2);
     open_one(1, 1);

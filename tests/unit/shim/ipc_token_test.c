@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "shim/share/ipc_token.h"
+#include "tests/random.h"
 
 #define SEED             UINT64_C(20240611)
 #define ROUNDS           200000
@@ -23,15 +24,15 @@ static const struct ipc_token token = {
 static uint64_t draw(void)
 {
     static uint64_t state = SEED;
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
+
+    state = random_xorshift(state);
     return state;
 }
 
 static void put(uint32_t index, const void *slot)
 {
     off_t at = (off_t)(index * sizeof(struct ipc_slot));
+
     cr_assert_eq(pwrite(board, slot, sizeof(struct ipc_slot), at),
                  (ssize_t)sizeof(struct ipc_slot));
 }
@@ -39,6 +40,7 @@ static void put(uint32_t index, const void *slot)
 static struct ipc_slot slot_of(uint64_t offset, uint64_t bytes)
 {
     struct ipc_slot slot = {.block = {.offset = offset, .bytes = bytes}, .key = token.key};
+
     memset(&slot.block.allocation, 0x5A, sizeof(slot.block.allocation));
     return slot;
 }
@@ -60,6 +62,7 @@ static int open_as_importer(const CUipcMemHandle *handle, struct ipc_block *ret_
 {
     struct ipc_token parsed;
     int error = ipc_token_parse(handle, &parsed);
+
     if (error == 0)
         error = ipc_token_look_up(board, &parsed, ret_block);
     if (error == 0 && !ipc_block_fits(ret_block, ALLOCATION_BYTES))
@@ -72,6 +75,7 @@ Test(ipc_token, is_understood, .init = setup, .fini = teardown)
     CUipcMemHandle handle;
     struct ipc_block block;
     struct ipc_slot slot = slot_of(4096, 1000);
+
     ipc_token_make(&token, &handle);
     cr_assert(ipc_token_is(&handle));
     cr_assert_eq(open_as_importer(&handle, &block), -ENOENT, "an empty board");
@@ -88,6 +92,7 @@ Test(ipc_token, every_bit_counts, .init = setup, .fini = teardown)
     struct ipc_block block;
     struct ipc_token parsed;
     struct ipc_slot slot = slot_of(4096, 1000);
+
     for (uint32_t index = 0; index < IPC_BOARD_TOKENS; index++)
         put(index, &slot);
     ipc_token_make(&token, &whole);
@@ -118,10 +123,12 @@ Test(ipc_token, nothing_leads_outside, .init = setup, .fini = teardown)
     CUipcMemHandle handle;
     struct ipc_block block;
     unsigned opened = 0;
+
     ipc_token_make(&token, &handle);
     for (int round = 0; round < ROUNDS; round++) {
         struct ipc_slot slot = slot_of(edges[draw() % count] + draw() % 3,
                                        edges[draw() % count] + draw() % 3);
+
         if (draw() % 4 == 0)
             ((unsigned char *)&slot)[draw() % sizeof(slot)] ^= (unsigned char)draw();
         put(token.slot, &slot);
@@ -143,6 +150,7 @@ Test(ipc_token, a_short_board_says_nothing, .init = setup, .fini = teardown)
     CUipcMemHandle handle;
     struct ipc_block block;
     struct ipc_slot slot = slot_of(512, 512);
+
     ipc_token_make(&token, &handle);
     put(token.slot, &slot);
     cr_assert_eq(open_as_importer(&handle, &block), 0);
@@ -154,8 +162,10 @@ Test(ipc_token, a_short_board_says_nothing, .init = setup, .fini = teardown)
 Test(ipc_whole, is_found_by_its_handle, .init = setup, .fini = teardown)
 {
     struct ipc_block block;
+
     for (unsigned i = 1; i <= 200; i++) {
         struct ipc_slot slot = slot_of(0, i);
+
         memset(&slot.block.allocation, (int)i, sizeof(slot.block.allocation));
         uint32_t window = ipc_whole_window(&slot.block.allocation);
         cr_assert_geq(window, IPC_BOARD_TOKENS);
@@ -180,6 +190,7 @@ Test(ipc_token, of_mapped_pages, .init = setup, .fini = teardown)
     CUipcMemHandle handle, damaged;
     struct ipc_pages pages;
     struct ipc_block block;
+
     for (size_t i = 0; i < sizeof(right) / sizeof(*right); i++) {
         ipc_pages_make(&right[i], &handle);
         cr_assert(ipc_pages_parse(&handle, &pages));

@@ -21,6 +21,7 @@ static void put(enum trace_memory memory, uint64_t address, size_t bytes, uint32
 Test(ledger, gives_back_what_was_put_and_only_once)
 {
     struct ledger_entry entry = {0};
+
     put(TRACE_MEMORY_DEVICE, 0x1000, 10, 1, 0);
     cr_assert(ledger_take(TRACE_MEMORY_DEVICE, 0x1000, &entry));
     cr_assert_eq(entry.requested_bytes, 10);
@@ -30,6 +31,7 @@ Test(ledger, gives_back_what_was_put_and_only_once)
 Test(ledger, one_free_function_serves_several_kinds)
 {
     struct ledger_entry entry = {0};
+
     put(TRACE_MEMORY_MANAGED, 0x1000, 10, 1, 0);
     cr_assert(ledger_take(TRACE_MEMORY_DEVICE, 0x1000, &entry));
     cr_assert_eq(entry.memory, TRACE_MEMORY_MANAGED);
@@ -38,6 +40,7 @@ Test(ledger, one_free_function_serves_several_kinds)
 Test(ledger, kinds_that_share_addresses_are_apart)
 {
     struct ledger_entry entry = {0};
+
     put(TRACE_MEMORY_VIRTUAL, 0x1000, 10, 1, 0);
     put(TRACE_MEMORY_MAPPING, 0x1000, 20, 1, 0);
     put(TRACE_MEMORY_DEVICE, 0x1000, 30, 1, 0);
@@ -49,6 +52,7 @@ Test(ledger, kinds_that_share_addresses_are_apart)
 Test(ledger, an_address_put_again_replaces)
 {
     struct ledger_entry entry = {0};
+
     put(TRACE_MEMORY_DEVICE, 0x1000, 10, 1, 0);
     put(TRACE_MEMORY_DEVICE, 0x1000, 20, 1, 0);
     cr_assert_eq(ledger_device_bytes(0), 20);
@@ -75,6 +79,7 @@ Test(ledger, counts_device_memory_of_each_device)
 Test(ledger, a_context_takes_its_own_along_and_no_more)
 {
     struct ledger_entry entry = {0};
+
     for (uint64_t i = 1; i <= 100; i++)
         put(TRACE_MEMORY_DEVICE, i << 12, 1, i % 2 ? 1 : 2, 0);
     put(TRACE_MEMORY_PHYSICAL, 7, 1000, 0, 0);
@@ -104,6 +109,7 @@ Test(ledger, very_many)
 Test(array_size, of_one_and_of_all_levels)
 {
     struct cudaChannelFormatDesc floats = {.x = 32, .y = 32, .f = cudaChannelFormatKindFloat};
+
     cr_assert_eq(array_runtime_bytes(0, &floats, make_extent(100, 0, 0), 1), 800);
     cr_assert_eq(array_runtime_bytes(0, &floats, make_extent(8, 4, 2), 1), 512);
     cr_assert_eq(array_runtime_bytes(0, &floats, make_extent(8, 4, 0), 4), (32 + 8 + 2 + 1) * 8);
@@ -116,6 +122,7 @@ Test(array_size, of_one_and_of_all_levels)
 Test(array_size, of_what_has_no_memory_of_its_own)
 {
     struct cudaChannelFormatDesc floats = {.x = 32, .f = cudaChannelFormatKindFloat};
+
     cr_assert_eq(array_runtime_bytes(cudaArraySparse, &floats, make_extent(64, 64, 0), 1), 0);
     CUDA_ARRAY3D_DESCRIPTOR later = {.Width = 8,
                                      .Height = 4,

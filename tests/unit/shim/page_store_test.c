@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "shim/share/page_store.h"
+#include "tests/random.h"
 
 #define SEED   UINT64_C(20261130)
 #define ROUNDS 20000
@@ -27,9 +28,8 @@ static struct {
 static uint64_t draw(uint64_t below)
 {
     static uint64_t state = SEED;
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
+
+    state = random_xorshift(state);
     return state % below;
 }
 
@@ -41,8 +41,10 @@ static bool is_open(int descriptor)
 static uint32_t distinct(void)
 {
     uint32_t count = 0;
+
     for (uint64_t id = 1; id <= IDS; id++) {
         bool there = false;
+
         for (unsigned slot = 0; slot < SLOTS; slot++)
             for (unsigned i = 0; i < known[slot].count; i++)
                 there = there || known[slot].ids[i] == id;
@@ -60,6 +62,7 @@ static void put(struct page_store *store, uint32_t slot)
         .bytes = id << 21,
         .descriptor = memfd_create("page", MFD_CLOEXEC),
     };
+
     if (!known[slot].key || draw(20) == 0) { /* another block */
         known[slot].key = ++last_key;
         known[slot].count = 0;
@@ -81,6 +84,7 @@ static void get(const struct page_store *store, uint32_t slot)
     uint32_t index = (uint32_t)draw(MOST + 2), most = (uint32_t)draw(MOST + 1);
     uint32_t left = index < known[slot].count ? known[slot].count - index : 0;
     uint32_t got = page_store_get(store, slot, known[slot].key, index, most, pages);
+
     cr_assert_eq(got, left < most ? left : most);
     for (uint32_t i = 0; i < got; i++) {
         cr_assert_eq(pages[i].id, known[slot].ids[index + i]);
@@ -104,6 +108,7 @@ static void drop(struct page_store *store, uint32_t slot)
 static unsigned open_count(void)
 {
     unsigned count = 0;
+
     for (int descriptor = 0; descriptor < 1024; descriptor++)
         count += is_open(descriptor);
     return count;
@@ -113,10 +118,12 @@ Test(page_store, as_a_list)
 {
     struct page_store *store = page_store_create();
     unsigned before = open_count();
+
     cr_assert(store);
     for (unsigned round = 0; round < ROUNDS; round++) {
         uint32_t slot = (uint32_t)draw(SLOTS);
         uint64_t kind = draw(10);
+
         if (kind < 6)
             put(store, slot);
         else if (kind < 9)
@@ -135,6 +142,7 @@ Test(page_store, is_bounded)
 {
     struct page_store *store = page_store_create();
     struct page_store_page page = {.bytes = 1 << 21};
+
     cr_assert(store);
     for (uint32_t index = 0; index < 5; index++) {
         page.id = index + 1;

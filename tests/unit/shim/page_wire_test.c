@@ -51,6 +51,7 @@ static unsigned open_count(void)
 {
     unsigned count = 0;
     DIR *directory = opendir("/proc/self/fd");
+
     while (readdir(directory))
         count++;
     closedir(directory);
@@ -60,6 +61,7 @@ static unsigned open_count(void)
 static int page_make(char letter)
 {
     int made = memfd_create("page", MFD_CLOEXEC);
+
     cr_assert_eq(pwrite(made, &letter, 1, 0), 1);
     return made;
 }
@@ -68,6 +70,7 @@ static int put(uint32_t first, uint32_t count)
 {
     int descriptors[PAGE_WIRE_MOST];
     struct page_wire message = page_wire_make(PAGE_WIRE_PUT, SLOT, KEY);
+
     message.count = count;
     for (uint32_t i = 0; i < count; i++) {
         descriptors[i] = page_make((char)('a' + first + i));
@@ -95,6 +98,7 @@ static void setup(void)
 static int client(void)
 {
     int connection = page_wire_connect(where, NAME, soon());
+
     cr_assert_geq(connection, 0, "%d", connection);
     return connection;
 }
@@ -104,10 +108,12 @@ static uint32_t ask(int connection, uint64_t key, uint32_t first)
 {
     int descriptors[PAGE_WIRE_MOST];
     struct page_wire question = page_wire_make(PAGE_WIRE_ASK, SLOT, key), answer;
+
     question.first = first;
     cr_assert_eq(page_wire_ask(connection, &question, NULL, soon(), &answer, descriptors), 0);
     for (uint32_t i = 0; i < answer.count; i++) {
         char letter = 0;
+
         cr_assert_eq(pread(descriptors[i], &letter, 1, 0), 1);
         cr_assert_eq(letter, 'a' + (char)(first + i));
         cr_assert_eq(answer.pages[i].bytes % (2 << 20), 0);
@@ -122,6 +128,7 @@ static bool is_closed(int connection)
 {
     struct pollfd wanted = {.fd = connection, .events = POLLIN};
     char byte;
+
     return poll(&wanted, 1, 10000) == 1 && recv(connection, &byte, 1, 0) <= 0;
 }
 
@@ -131,6 +138,7 @@ Test(page_wire, gives_what_was_put, .init = setup)
     int connection = client();
     struct stat status;
     char path[256];
+
     cr_assert_eq(ask(connection, KEY, 0), PAGE_WIRE_MOST);
     cr_assert_eq(ask(connection, KEY, PAGE_WIRE_MOST), 3);
     cr_assert_eq(ask(connection, KEY, PAGE_WIRE_MOST + 3), 0);
@@ -151,6 +159,7 @@ Test(page_wire, drops_without_a_word, .init = setup)
 {
     int connection = client();
     struct rlimit limit, none;
+
     cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
     none = (struct rlimit){.rlim_cur = 3, .rlim_max = limit.rlim_max};
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
@@ -165,6 +174,7 @@ Test(page_wire, drops_without_a_word, .init = setup)
 static uint64_t used_ns(void)
 {
     struct timespec used;
+
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
     return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
 }
@@ -174,6 +184,7 @@ Test(page_wire, gets_by_with_fewer_descriptors, .init = setup)
 {
     int held[60];
     struct rlimit limit, few;
+
     for (unsigned i = 0; i < 60; i++)
         held[i] = client();
     cr_assert_eq(ask(held[59], KEY, PAGE_WIRE_MOST), 3);
@@ -201,12 +212,14 @@ static void end_with(bool other)
 {
     int ends[2], status = -1;
     char text[16] = {0};
+
     cr_assert_eq(pipe(ends), 0);
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
         pthread_t thread;
         FILE *out = fdopen(ends[1], "w");
+
         page_server_fork_child();
         if (page_server_start(where, other ? NAME ".2" : NAME ".1") < 0 || !out ||
             fputs("kept", out) < 0 || (other && pthread_create(&thread, NULL, leave_later, NULL)))
@@ -239,6 +252,7 @@ Test(page_wire, refuses_what_is_no_message, .init = setup)
 {
     struct page_wire message = page_wire_make(PAGE_WIRE_ASK, SLOT, KEY);
     int descriptor = page_make('x'), connection = client();
+
     send_bytes(connection, &message, sizeof(message) - 1);
     cr_assert(is_closed(connection), "too short");
     connection = client();
@@ -276,6 +290,7 @@ Test(page_wire, listens_to_its_process_alone, .init = setup)
         if (child == 0) {
             struct page_wire message = page_wire_make((enum page_wire_kind)kind, SLOT, KEY);
             int connection = page_wire_connect(where, NAME, soon());
+
             _exit(connection < 0 || page_wire_send(connection, &message, NULL) < 0 ||
                   !is_closed(connection));
         }
@@ -299,6 +314,7 @@ Test(page_wire, waits_for_nobody, .init = setup)
 {
     struct page_wire question = page_wire_make(PAGE_WIRE_ASK, SLOT, KEY);
     int silent[100], deaf = client(); /* more than the server keeps */
+
     for (unsigned i = 0; i < 100; i++)
         silent[i] = client();
     cr_assert_eq(ask(client(), KEY, PAGE_WIRE_MOST), 3);
@@ -317,6 +333,7 @@ Test(page_wire, believes_no_liar)
     int ends[2], descriptors[PAGE_WIRE_MOST], page = page_make('l');
     struct page_wire question = page_wire_make(PAGE_WIRE_ASK, SLOT, KEY), answer;
     unsigned before = open_count();
+
     for (int lie = 0; lie < 4; lie++) {
         cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
         struct page_wire said = page_wire_make(PAGE_WIRE_ANSWER, SLOT, KEY);
@@ -346,6 +363,7 @@ Test(page_wire, gives_up)
 {
     int ends[2], descriptors[PAGE_WIRE_MOST];
     struct page_wire question = page_wire_make(PAGE_WIRE_ASK, SLOT, KEY), answer;
+
     cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
     cr_assert_eq(
         page_wire_ask(ends[0], &question, NULL, page_wire_now_ns() + 1000000, &answer, descriptors),

@@ -8,6 +8,7 @@
 #include "shim/memory/ledger.h"
 #include "shim/memory/mapping.h"
 #include "shim/memory/physical.h"
+#include "tests/random.h"
 
 #define PAGE ((uint64_t)2 << 20)
 #define BASE UINT64_C(0x700000000000)
@@ -18,6 +19,7 @@ static const struct physical_facts page = {
 static uint64_t make(uint64_t handle)
 {
     struct physical_facts made;
+
     cr_assert(physical_made(handle, &page, &made));
     return made.id;
 }
@@ -25,6 +27,7 @@ static uint64_t make(uint64_t handle)
 static uint64_t drop(uint64_t handle)
 {
     struct physical_release release = physical_release_begin(handle);
+
     return physical_release_end(&release, true).id;
 }
 
@@ -32,6 +35,7 @@ static void map(uint64_t handle, uint64_t address, uint64_t bytes)
 {
     struct physical_facts facts;
     struct physical *physical = physical_map_begin(handle, &facts);
+
     cr_assert(physical);
     cr_assert_eq(physical_map_end(physical, address, bytes, true).id, 0);
 }
@@ -40,6 +44,7 @@ static void map(uint64_t handle, uint64_t address, uint64_t bytes)
 static unsigned unmap(uint64_t address, uint64_t bytes, unsigned *ret_gone)
 {
     unsigned ended = 0;
+
     *ret_gone = 0;
     for (struct mapping *taken = physical_unmap_begin(address, bytes), *next; taken; taken = next) {
         next = taken->next[0];
@@ -58,6 +63,7 @@ Test(physical, ends_with_the_last_of_handle_and_mapping)
 {
     unsigned gone;
     uint64_t id = make(5);
+
     cr_assert_eq(held(), 1);
     cr_assert_eq(drop(5), id);
     cr_assert_eq(held(), 0);
@@ -79,6 +85,7 @@ Test(physical, ends_with_the_last_of_handle_and_mapping)
 Test(physical, twice_mapped_ends_with_the_second)
 {
     unsigned gone;
+
     make(5);
     map(5, BASE, PAGE);
     map(5, BASE + 4 * PAGE, PAGE / 2);
@@ -92,6 +99,7 @@ Test(physical, twice_mapped_ends_with_the_second)
 Test(physical, one_call_ends_many_mappings)
 {
     unsigned gone;
+
     for (uint64_t i = 0; i < 1000; i++) {
         make(100 + i);
         map(100 + i, BASE + i * PAGE, PAGE);
@@ -108,6 +116,7 @@ Test(physical, one_call_ends_many_mappings)
 Test(physical, a_part_of_a_mapping_keeps_the_memory)
 {
     unsigned gone;
+
     make(5);
     map(5, BASE, 4 * PAGE);
     drop(5);
@@ -122,6 +131,7 @@ Test(physical, a_part_of_a_mapping_keeps_the_memory)
 Test(physical, a_handle_that_is_asked_for_is_one_more)
 {
     unsigned gone;
+
     make(5);
     map(5, BASE, PAGE);
     physical_retained(5, BASE + 17);  /* the same number */
@@ -137,6 +147,7 @@ Test(physical, a_handle_that_is_asked_for_is_one_more)
 Test(physical, a_number_that_comes_again_is_other_memory)
 {
     unsigned gone;
+
     make(5);
     map(5, BASE, PAGE);
     drop(5);
@@ -151,6 +162,7 @@ Test(physical, a_number_that_comes_again_is_other_memory)
 Test(physical, what_comes_back_is_the_same_memory)
 {
     struct physical_facts facts;
+
     make(5);
     physical_exported(5, 1234);
     cr_assert_not(physical_imported(6, 1234, &facts));
@@ -166,6 +178,7 @@ Test(physical, what_comes_back_is_the_same_memory)
 Test(physical, what_is_refused_changes_nothing)
 {
     struct physical_facts facts;
+
     make(5);
     struct physical_release release = physical_release_begin(5);
     cr_assert_eq(physical_release_end(&release, false).id, 5);
@@ -186,7 +199,7 @@ Test(physical, mappings_are_as_in_a_plain_list)
     static uint64_t begin_of[PAGES]; /* of the mapping around a page, from 1; 0: none */
     uint64_t seed = 42;
     for (int step = 0; step < 40000; step++) {
-        seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+        seed = random_lcg(seed);
         uint64_t first = seed >> 33 & (PAGES - 1), pages = 1 + (seed >> 50 & 7);
         if (first + pages > PAGES)
             continue;

@@ -17,6 +17,7 @@ static struct table table = TABLE_OF(struct number);
 static void add(uint64_t key, uint64_t value)
 {
     struct number *number = table_add(&table, key);
+
     cr_assert(number);
     cr_assert_eq(number->value, 0);
     number->value = value;
@@ -29,6 +30,7 @@ Test(table, finds_what_was_added_and_nothing_else)
         add(key * 3, key);
     for (uint64_t key = 0; key < 150000; key++) {
         const struct number *found = table_first(&table, key);
+
         cr_assert_eq(found != NULL, key % 3 == 0);
         cr_assert(!found || (found->value == key / 3 && !table_next(found)));
     }
@@ -62,10 +64,12 @@ Test(table, reuses_what_was_removed)
 static void look(size_t *ret_longest, double *ret_before)
 {
     size_t before = 0;
+
     *ret_longest = 0;
     for (size_t bucket = 0; bucket < table.buckets; bucket++) {
         unsigned segment = bucket < 1024 ? 0 : 64 - (unsigned)__builtin_clzll(bucket / 1024);
         size_t begin = segment ? (size_t)1024 << (segment - 1) : 0, length = 0;
+
         for (const struct table_node *node = table.segment[segment][bucket - begin]; node;
              node = node->next)
             before += length++;
@@ -80,6 +84,7 @@ Test(table, one_looks_as_far_among_many_as_among_few)
     static const uint64_t steps[] = {(uint64_t)1 << 21, 512, 48};
     size_t longest;
     double before;
+
     for (uint64_t i = 1; i <= 300000; i++) {
         add(UINT64_C(0x7f0000000000) + i * steps[i % 3], i);
         if (i == 1000 || i == 10000 || i == 100000 || i == 300000) {

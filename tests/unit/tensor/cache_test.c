@@ -45,6 +45,7 @@ Test(tensors, every_part_of_the_key_counts, .init = setup, .fini = teardown)
     other[6].dimensions[2] = 1;
     for (unsigned at = 0; at < 7; at++) {
         uint64_t misses = stats_of(other[at].device).misses;
+
         tensor = take(other[at], ONE, EXACT, NULL);
         cr_assert_eq(stats_of(other[at].device).misses, misses + 1, "%u", at);
         give(tensor, ONE);
@@ -400,6 +401,7 @@ Test(tensors, faults_at_every_call_leave_it_whole)
     for (uint64_t fail = 1; fail < 40; fail++) {
         static const int errors[] = {-ENOMEM, -EIO, -EBUSY};
         cupool_tensor held[3] = {0};
+
         memset(fakes, 0, sizeof(fakes));
         cache = cache_make(8, 8, 2 * KIB, 0);
         fakes[0].fail_at = fail;
@@ -408,6 +410,7 @@ Test(tensors, faults_at_every_call_leave_it_whole)
             struct cupool_tensor_shape shape = shape_of(1 + at % 3, 512);
             cupool_tensor tensor = 0;
             void *memory;
+
             if (at == 5)
                 cupool_tensors_reserve(cache, &shape, NONE, 2);
             if (cupool_tensors_acquire(cache, &shape, at % 2 ? ONE : TWO, at % 4 ? 600 : EXACT,

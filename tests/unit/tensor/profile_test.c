@@ -138,6 +138,7 @@ Test(tensor_profile, changed_bytes_neither_hang_nor_read_too_far)
 
     for (unsigned round = 0; round < 20000; round++) {
         char *copy = malloc(sizeof(whole) - 1);
+
         memcpy(copy, whole, sizeof(whole) - 1);
         for (unsigned change = 0; change < 1 + round % 4; change++) {
             random = random * 1664525 + 1013904223;

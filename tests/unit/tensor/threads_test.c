@@ -69,6 +69,7 @@ Test(tensors_threads, a_tensor_has_one_owner)
         cr_assert_eq(pthread_create(&threads[at], NULL, thread_run, (void *)(at + 1)), 0);
     for (unsigned at = 0; at < THREADS; at++) {
         void *wrong = NULL;
+
         pthread_join(threads[at], &wrong);
         cr_assert(!wrong, "%s", (const char *)wrong);
     }

@@ -103,6 +103,7 @@ Test(age, the_first_4_and_the_newest_128_tokens_stay_exact, .init = setup, .fini
     for (uint64_t number = 13; number <= 14; number++) {
         struct cupool_kv_hash hash = hash_of(number);
         cupool_kv_handle *one = &more[number - 13];
+
         cr_assert_eq(cupool_kv_allocate(pool, 1, NONE, one), 0);
         fill(*one, number);
         cr_assert_eq(cupool_kv_complete(pool, one, 1), 0);

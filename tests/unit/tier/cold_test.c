@@ -2,6 +2,7 @@
 /*
  * The cold store: entries of every size, room to the last leaf, fragments.
  */
+#include "tests/random.h"
 #include "tests/unit/tier/fixture.h"
 
 #include "pool/tier/cold.h"
@@ -62,6 +63,7 @@ Test(cold, sizes_around_leaves_and_segments)
     cr_assert_eq(cold_init(&cold, 4 * COLD_SEGMENT_BYTES), 0);
     for (size_t at = 0; at < sizeof(edges) / sizeof(edges[0]); at++) {
         uint64_t before = cold.free_leaves, token = put(at, edges[at]);
+
         cr_assert_neq(token, 0, "%zu bytes", edges[at]);
         cr_assert_eq((before - cold.free_leaves) * COLD_LEAF_BYTES, cold_charge(edges[at]));
         get(token, at, edges[at]);
@@ -108,7 +110,7 @@ Test(cold, random_entries_stay_what_they_are)
 
     cr_assert_eq(cold_init(&cold, 3 * COLD_SEGMENT_BYTES), 0);
     for (unsigned step = 0; step < 2000; step++) {
-        state = state * 6364136223846793005u + 1442695040888963407u;
+        state = random_lcg(state);
         unsigned slot = (unsigned)(state >> 33) % 64;
         if (kept[slot].token != 0) {
             get(kept[slot].token, kept[slot].number, kept[slot].bytes);

@@ -134,6 +134,7 @@ static inline void fill(cupool_kv_handle handle, uint64_t number)
     for (uint32_t layer = 0; layer < LAYERS; layer++) {
         size_t count;
         uint16_t *values = layer_of(handle, layer, &count);
+
         for (size_t at = 0; at < count; at++)
             values[at] = value_of(number, layer, at);
     }
@@ -145,6 +146,7 @@ static inline bool is_filled(cupool_kv_handle handle, uint64_t number)
     for (uint32_t layer = 0; layer < LAYERS; layer++) {
         size_t count;
         const uint16_t *values = layer_of(handle, layer, &count);
+
         for (size_t at = 0; at < count; at++)
             if (values[at] != value_of(number, layer, at))
                 return false;
@@ -279,6 +281,7 @@ static inline int shelf_put(void *state, struct cupool_tier_item *items, uint32_
     shelf.puts++;
     for (uint32_t at = 0; at < count && shelf.away == 0; at++) {
         struct cupool_tier_item *entry = shelf_find(&items[at].key);
+
         items[at].error = shelf.put_error;
         for (uint32_t next = 0; next < SHELF_ENTRIES && !entry; next++)
             if (!shelf.entries[next].data)
@@ -302,6 +305,7 @@ static inline int shelf_get(void *state, struct cupool_tier_item *items, uint32_
     shelf.gets++;
     for (uint32_t at = 0; at < count && shelf.away == 0; at++) {
         const struct cupool_tier_item *entry = shelf_find(&items[at].key);
+
         items[at].error = shelf.get_error != 0 ? shelf.get_error : !entry ? -ENOENT : 0;
         if (items[at].error == 0 && entry->bytes > items[at].bytes)
             items[at].error = -ENOSPC;
@@ -320,6 +324,7 @@ static inline void shelf_remove(void *state, const struct cupool_tier_item *item
     pthread_mutex_lock(&shelf.lock);
     for (uint32_t at = 0; at < count; at++) {
         struct cupool_tier_item *entry = shelf_find(&items[at].key);
+
         if (entry) {
             free(entry->data);
             entry->data = NULL;

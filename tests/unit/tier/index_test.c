@@ -2,6 +2,7 @@
 /*
  * The index of a tier against a model of itself, and its edges.
  */
+#include "tests/random.h"
 #include "tests/unit/tier/fixture.h"
 
 #include "pool/tier/index.h"
@@ -165,7 +166,7 @@ static uint64_t drawn = 20240611;
 
 static uint32_t draw(uint32_t below)
 {
-    drawn = drawn * 6364136223846793005u + 1442695040888963407u;
+    drawn = random_lcg(drawn);
     return (uint32_t)(drawn >> 33) % below;
 }
 
@@ -178,6 +179,7 @@ Test(index, random_calls_keep_every_invariant)
         uint64_t number = draw(40);
         uint32_t entry;
         struct cupool_kv_hash hash = hash_of(number);
+
         switch (draw(4)) {
         case 0:
         case 1: store(number, step / 5 + 1, draw(120)); break;

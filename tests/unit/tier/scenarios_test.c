@@ -148,6 +148,7 @@ Test(tensorrt, s66_the_ring_of_blocks_under_way_wraps_and_exhausted_keeps_its_pl
     make(1, 8, handles);
     for (unsigned round = 0; round < 5; round++) {
         struct cupool_kv_hash hashes[3] = {hash_of(1), hash_of(2), hash_of(3)};
+
         cr_assert_eq(offload(handles, 3, &stored), 0);
         cr_assert_eq(stored, 3);
         cr_assert_eq(cupool_tiers_forget(tiers, hashes, 3), 0);

@@ -3,6 +3,7 @@
  * Offload and return: callbacks, cancelling, what is refused, tiers that fail, many threads, fork.
  */
 #include "pool/kv/kv.h"
+#include "tests/random.h"
 #include "tests/unit/tier/fixture.h"
 
 #include <stdatomic.h>
@@ -56,10 +57,12 @@ Test(tiers, an_encoded_block_is_smaller_and_comes_back_about_the_same, .init = s
         for (uint32_t layer = 0; layer < LAYERS; layer++) {
             size_t count;
             const uint16_t *values = layer_of(handles[at], layer, &count);
+
             for (size_t value = 0; value < count; value++) {
                 uint32_t wide = (uint32_t)values[value] << 16;
                 uint32_t expected = (uint32_t)value_of(1 + at, layer, value) << 16;
                 float got, wanted;
+
                 memcpy(&got, &wide, sizeof(got));
                 memcpy(&wanted, &expected, sizeof(wanted));
                 cr_assert(got - wanted < 0.02F && wanted - got < 0.02F);
@@ -210,6 +213,7 @@ Test(tiers, a_prefetch_brings_back_what_a_tier_has_and_reserves_the_rest, .init 
     cr_assert_eq(prefetch_error, 0);
     for (uint32_t at = 0; at < 6; at++) {
         bool held = at < 2 || at == 3;
+
         cr_assert_eq(sources[at], held ? CUPOOL_KV_LOADED : CUPOOL_KV_COMPUTE, "%u", at);
         cr_assert(!held || is_filled(handles[at], 1 + at));
     }
@@ -376,7 +380,7 @@ static void *worker(void *state)
     uint64_t drawn = (ended->ticket + 1) * UINT64_C(0x9e3779b97f4a7c15);
 
     for (unsigned round = 0; round < 150; round++) {
-        drawn = drawn * 6364136223846793005u + 1442695040888963407u;
+        drawn = random_lcg(drawn);
         uint64_t first = 1 + 3 * ((drawn >> 33) % 30);
         struct cupool_kv_hash hashes[3];
         cupool_kv_handle handles[3];
@@ -465,6 +469,7 @@ Test(tiers, in_a_child_everything_is_refused, .init = setup, .fini = teardown)
                      cupool_tiers_offload(tiers, handles, 1, NONE, NULL, NULL, &ticket) ==
                          -ECHILD &&
                      cupool_tiers_drain(tiers) == -ECHILD;
+
         cupool_tiers_destroy(tiers);
         _exit(right ? 0 : 1);
     }

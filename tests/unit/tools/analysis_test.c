@@ -368,76 +368,77 @@ Test(histogram, quantiles_are_near_the_true_ones)
 }
 
 /** Against a plain list: what was added and not removed is found, nothing else. */
-Test(ledger, random_operations)
+Test(block_table, random_operations)
 {
     enum { ADDRESSES = 3000 };
     static bool live[ADDRESSES];
-    struct ledger ledger = {0};
+    struct block_table block_table = {0};
     uint64_t seed = support_seed();
     size_t count = 0, position = 0, seen = 0;
 
     for (int i = 0; i < 200000; i++) {
         uint64_t n = support_random(&seed) % ADDRESSES;
-        struct ledger_block *block = ledger_find(&ledger, LEDGER_ADDRESS, n << 9);
+        struct replay_block *block = block_table_find(&block_table, BLOCK_SPACE_ADDRESS, n << 9);
 
         cr_assert((block != NULL) == live[n]);
-        cr_assert(!ledger_find(&ledger, LEDGER_HANDLE, n << 9));
+        cr_assert(!block_table_find(&block_table, BLOCK_SPACE_HANDLE, n << 9));
         if (block) {
             cr_assert(block->requested_bytes == n);
-            ledger_remove(&ledger, block);
+            block_table_remove(&block_table, block);
         } else {
-            const struct ledger_block added = {
-                .address = n << 9, .requested_bytes = n, .space = LEDGER_ADDRESS};
+            const struct replay_block added = {
+                .address = n << 9, .requested_bytes = n, .space = BLOCK_SPACE_ADDRESS};
 
-            cr_assert(ledger_add(&ledger, &added) == 0);
+            cr_assert(block_table_add(&block_table, &added) == 0);
         }
         live[n] = !live[n];
     }
     for (size_t n = 0; n < ADDRESSES; n++)
         count += live[n];
-    while (ledger_next(&ledger, &position))
+    while (block_table_next(&block_table, &position))
         seen++;
     cr_expect(seen == count);
-    ledger_done(&ledger);
+    block_table_done(&block_table);
 }
 
 /** A context gives each of its blocks once, and none of another's. */
-Test(ledger, blocks_of_a_context)
+Test(block_table, blocks_of_a_context)
 {
     enum { BLOCKS = 5000, CONTEXTS = 7 };
-    struct ledger ledger = {0};
-    struct ledger_block *block;
+    struct block_table block_table = {0};
+    struct replay_block *block;
     size_t taken = 0, kept = 0, position = 0;
 
     for (uint64_t i = 0; i < BLOCKS; i++) {
-        const struct ledger_block added = {.address = i << 44 | i << 9,
+        const struct replay_block added = {.address = i << 44 | i << 9,
                                            .requested_bytes = i,
                                            .context = (uint32_t)(i % CONTEXTS),
-                                           .space = LEDGER_ADDRESS};
+                                           .space = BLOCK_SPACE_ADDRESS};
 
-        cr_assert(ledger_add(&ledger, &added) == 0);
+        cr_assert(block_table_add(&block_table, &added) == 0);
     }
     for (uint64_t i = 0; i < BLOCKS; i += 2 * CONTEXTS) /* of context 0, freed before it ends */
-        ledger_remove(&ledger, ledger_find(&ledger, LEDGER_ADDRESS, i << 44 | i << 9));
+        block_table_remove(&block_table,
+                           block_table_find(&block_table, BLOCK_SPACE_ADDRESS, i << 44 | i << 9));
     for (uint32_t context = 0; context < CONTEXTS - 1; context++)
-        while ((block = ledger_context_take(&ledger, context))) {
-            cr_assert(block->space == LEDGER_ADDRESS && block->context == context);
+        while ((block = block_table_context_take(&block_table, context))) {
+            cr_assert(block->space == BLOCK_SPACE_ADDRESS && block->context == context);
             cr_assert(block->requested_bytes % CONTEXTS == context);
             taken++;
             if (block->requested_bytes % 3 == 0)
                 kept++; /* it outlives its context */
             else
-                ledger_remove(&ledger, block);
+                block_table_remove(&block_table, block);
             cr_assert(taken <= BLOCKS);
         }
     cr_expect(taken == BLOCKS - BLOCKS / CONTEXTS - (BLOCKS + 2 * CONTEXTS - 1) / (2 * CONTEXTS));
-    while ((block = ledger_next(&ledger, &position))) {
+    while ((block = block_table_next(&block_table, &position))) {
         cr_assert(block->context == CONTEXTS - 1 || block->requested_bytes % 3 == 0);
         kept -= block->context != CONTEXTS - 1;
-        cr_assert(ledger_find(&ledger, LEDGER_ADDRESS, block->address) == block);
+        cr_assert(block_table_find(&block_table, BLOCK_SPACE_ADDRESS, block->address) == block);
     }
     cr_expect(kept == 0);
-    ledger_done(&ledger);
+    block_table_done(&block_table);
 }
 
 Test(units, for_people)

@@ -282,8 +282,8 @@ Test(windows, know_what_was_there_before)
     release(&subject, 0x1000000);
     subject_close(&subject);
     analysis = analyse(&subject, &window);
-    cr_assert(address_map_create(&analysis->ledger, &analysis->addresses, ADDRESS_AT_PEAK, &map) ==
-              0);
+    cr_assert(address_map_create(&analysis->block_table, &analysis->addresses, ADDRESS_AT_PEAK,
+                                 &map) == 0);
     cr_expect(map.blocks == 8 && analysis->requested.peak == 8 * 4096);
     cr_expect(analysis->lifetimes.blocks == 3 && analysis->total.temporaries == 1);
     address_map_done(&map);

@@ -126,12 +126,12 @@ Test(address_map, is_what_was_live)
     reader = support_read(path);
     cr_assert(analysis_create(reader, &analysis, why, sizeof why) == 0, "%s", why);
     cr_assert(analysis->requested.peak == run.peak);
-    cr_assert(address_map_create(&analysis->ledger, &analysis->addresses, ADDRESS_AT_PEAK, &map) ==
-              0);
+    cr_assert(address_map_create(&analysis->block_table, &analysis->addresses, ADDRESS_AT_PEAK,
+                                 &map) == 0);
     map_compare(&map, &run.at_peak);
     address_map_done(&map);
-    cr_assert(address_map_create(&analysis->ledger, &analysis->addresses, ADDRESS_AT_END, &map) ==
-              0);
+    cr_assert(address_map_create(&analysis->block_table, &analysis->addresses, ADDRESS_AT_END,
+                                 &map) == 0);
     map_compare(&map, &run.now);
     address_map_done(&map);
     analysis_destroy(analysis);
@@ -144,22 +144,22 @@ Test(address_map, survives_overlaps)
 {
     uint64_t seed = support_seed();
     struct address_history history = {0};
-    struct ledger ledger = {0};
+    struct block_table block_table = {0};
     struct address_map map;
 
     for (int i = 0; i < 2000; i++) {
-        struct ledger_block block = {.address = support_random(&seed) % 65536,
+        struct replay_block block = {.address = support_random(&seed) % 65536,
                                      .requested_bytes = support_random(&seed) % 5000,
                                      .allocated_bytes = support_random(&seed) % 4096,
                                      .memory = TRACE_MEMORY_DEVICE,
-                                     .space = i % 7 ? LEDGER_ADDRESS : LEDGER_SEGMENT};
+                                     .space = i % 7 ? BLOCK_SPACE_ADDRESS : BLOCK_SPACE_SEGMENT};
 
         if (i % 100 == 0)
             block.address = UINT64_MAX - support_random(&seed) % 4096;
-        if (!ledger_find(&ledger, block.space, block.address))
-            cr_assert(ledger_add(&ledger, &block) == 0);
+        if (!block_table_find(&block_table, block.space, block.address))
+            cr_assert(block_table_add(&block_table, &block) == 0);
     }
-    cr_assert(address_map_create(&ledger, &history, ADDRESS_AT_END, &map) == 0);
+    cr_assert(address_map_create(&block_table, &history, ADDRESS_AT_END, &map) == 0);
     cr_assert(map.extents > 1 && map.blocks > 1);
     for (size_t i = 0; i < map.extents; i++) {
         const struct address_extent *extent = &map.extent[i];
@@ -168,7 +168,7 @@ Test(address_map, survives_overlaps)
         cr_assert(extent->used_bytes + extent->waste_bytes + extent->hole_bytes == extent->bytes);
     }
     address_map_done(&map);
-    ledger_done(&ledger);
+    block_table_done(&block_table);
 }
 
 Test(lifetimes, classes)

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "cupti/write/trace_writer.h"
+#include "tests/random.h"
 
 #define MIB           UINT64_C(1048576)
 #define SEGMENT_BYTES (32 * MIB)
@@ -50,7 +51,7 @@ struct story {
 
 static uint64_t number_next(struct story *story, uint64_t below)
 {
-    story->seed = story->seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    story->seed = random_lcg(story->seed);
     return (story->seed >> 33) % below;
 }
 

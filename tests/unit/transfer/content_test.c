@@ -29,6 +29,7 @@ static void copied(enum cupool_direction direction, unsigned kind, const struct 
                                  fake.device);
         size_t inside =
             (size_t)((const uint8_t *)(direction == TO ? copies[at].from : copies[at].to) - host);
+
         if (direction == TO)
             memcpy(want_device + device, want_host + inside, copies[at].bytes);
         else
@@ -80,6 +81,7 @@ Test(transfer_content, sizes_to_64_kib, .init = setup, .fini = teardown)
         for (unsigned direction = TO; direction <= FROM; direction++)
             for (size_t bytes = 0; bytes <= 65536; bytes = bytes < 40 ? bytes + 1 : bytes * 5 / 3) {
                 struct cupool_copy copies[5];
+
                 for (unsigned at = 0; at < 5; at++)
                     copies[at] = pair(direction, kind, at * 70000 + at * 3, at * 70000 + at, bytes);
                 copied(direction, kind, copies, 1 + bytes % 5);
@@ -98,6 +100,7 @@ Test(transfer_content, mixed_at_random, .init = setup, .fini = teardown)
         struct cupool_copy copies[200];
         unsigned count = 0, kind = round % 3;
         size_t device = 0, host = 0;
+
         for (; count < 200; count++) {
             random = random * 1664525 + 1013904223;
             size_t bytes = random >> 28 == 0 ? random >> 8 & 0xffff : random >> 8 & 0x3ff;

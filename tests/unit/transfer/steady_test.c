@@ -21,6 +21,7 @@ static void round_run(unsigned *heard)
     options.state = heard;
     for (unsigned way = 0; way < 4; way++) {
         uint8_t *host = way % 2 == 0 ? fake.pinned : pageable;
+
         for (unsigned at = 0; at < 100; at++)
             copies[at] = (struct cupool_copy){fake.device + (way * 100 + at) * 2600,
                                               host + at * 2601, way < 2 ? 2000 : 100 + at};

@@ -43,10 +43,12 @@ static void *thread_run(void *state)
         cupool_transfer transfer;
         unsigned count = 1 + round % 24;
         size_t each = BYTES / count / 2;
+
         fill(out[mine], BYTES, random);
         memset(back[mine], 0, BYTES);
         for (unsigned at = 0; at < count; at++) {
             uint8_t *device = fake.device + mine * 20000 + at * 2 * each;
+
             there[at] = (struct cupool_copy){device, out[mine] + at * 2 * each, each};
             again[at] = (struct cupool_copy){back[mine] + at * 2 * each, device, each};
         }
@@ -84,6 +86,7 @@ Test(transfer_threads, each_gets_its_own)
         cr_assert_eq(pthread_create(&threads[at], NULL, thread_run, (void *)at), 0);
     for (unsigned at = 0; at < THREADS; at++) {
         void *wrong = NULL;
+
         pthread_join(threads[at], &wrong);
         cr_assert(!wrong, "%s", (const char *)wrong);
     }

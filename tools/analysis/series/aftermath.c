@@ -19,6 +19,7 @@ static void peak_begin(struct aftermath *aftermath, uint64_t bytes)
         bool joined = aftermath->earlier_bytes &&
                       aftermath->earlier_bytes >
                           percent_of(aftermath->peak_bytes, AFTERMATH_NEAR_PERCENT);
+
         if (joined && aftermath->dip_bytes < dip)
             dip = aftermath->dip_bytes;
         aftermath->earlier_bytes = aftermath->peak_bytes;

@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/base/bound.h"
+#include "tools/base/grow.h"
+
 static struct pool_level sum(const struct pool_levels *levels, uint64_t time_ns)
 {
     struct pool_level all = {.time_ns = time_ns};
@@ -26,15 +29,8 @@ static int level_keep(struct pool_levels *levels, const struct pool_level *level
         levels->level[levels->levels - 1].quarantined_bytes = level->quarantined_bytes;
         return 0;
     }
-    if (levels->levels == levels->room) {
-        size_t room = levels->room ? 2 * levels->room : 64;
-        struct pool_level *grown = reallocarray(levels->level, room, sizeof *grown);
-
-        if (!grown)
-            return -ENOMEM;
-        levels->level = grown;
-        levels->room = room;
-    }
+    if (ARRAY_GROW(levels->level, levels->levels, levels->room, 64) < 0)
+        return -ENOMEM;
     levels->level[levels->levels++] = *level;
     return 0;
 }
@@ -65,19 +61,11 @@ int pool_levels_add(struct pool_levels *levels, const char *name, uint32_t conte
 bool pool_levels_at(const struct pool_levels *levels, uint64_t time_ns,
                     struct pool_level *ret_level)
 {
-    size_t low = 0, high = levels->levels;
+    size_t at = UPPER_BOUND(levels->level, levels->levels, time_ns, time_ns);
 
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (levels->level[middle].time_ns <= time_ns)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (!low)
+    if (!at)
         return false;
-    *ret_level = levels->level[low - 1];
+    *ret_level = levels->level[at - 1];
     return true;
 }
 

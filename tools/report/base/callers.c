@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cupti/base/safe_text.h"
+#include "tools/base/bound.h"
 #include "tools/symbols/function_name.h"
 
 static int compare_places(const void *a, const void *b)
@@ -102,19 +103,11 @@ void callers_done(struct callers *callers)
 
 size_t callers_of(const struct callers *callers, uint64_t site, const struct caller **ret_first)
 {
-    size_t low = 0, high = callers->rows, count = 0;
+    size_t first = LOWER_BOUND(callers->row, callers->rows, site, site), count = 0;
 
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (callers->row[middle].site < site)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    while (low + count < callers->rows && callers->row[low + count].site == site)
+    while (first + count < callers->rows && callers->row[first + count].site == site)
         count++;
-    *ret_first = callers->row + low;
+    *ret_first = callers->row + first;
     return count;
 }
 

@@ -22,13 +22,13 @@
 #define REPEATED_TURNS      16  /* of the blocks it has at a time */
 
 const char *const finding_kind_name[FINDING_KINDS] = {
-#define FINDING(NAME, name, class) name,
+#define FINDING(NAME, name, rank) name,
     FINDINGS(FINDING)
 #undef FINDING
 };
 
-static const int kind_class[FINDING_KINDS] = {
-#define FINDING(NAME, name, class) class,
+static const int kind_rank[FINDING_KINDS] = {
+#define FINDING(NAME, name, rank) rank,
     FINDINGS(FINDING)
 #undef FINDING
 };
@@ -77,8 +77,8 @@ __attribute__((format(printf, 2, 3))) static void advise(struct finding *finding
 
 static bool is_before(const struct finding *one, const struct finding *other)
 {
-    if (kind_class[one->kind] != kind_class[other->kind])
-        return kind_class[one->kind] < kind_class[other->kind];
+    if (kind_rank[one->kind] != kind_rank[other->kind])
+        return kind_rank[one->kind] < kind_rank[other->kind];
     return one->bytes > other->bytes;
 }
 

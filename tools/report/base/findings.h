@@ -22,7 +22,7 @@
 #define FINDINGS_MOST 5
 
 /*
- * FINDING(NAME, name, class)   lower classes come first
+ * FINDING(NAME, name, rank)   lower ranks come first
  */
 /* clang-format off */
 #define FINDINGS(FINDING)                       \
@@ -40,7 +40,7 @@
 /* clang-format on */
 
 enum finding_kind {
-#define FINDING(NAME, name, class) FINDING_##NAME,
+#define FINDING(NAME, name, rank) FINDING_##NAME,
     FINDINGS(FINDING)
 #undef FINDING
         FINDING_KINDS

@@ -180,11 +180,11 @@ int html_breakdowns_print(const struct html_article *article)
 {
     static const enum report_by order[] = {REPORT_BY_SITE, REPORT_BY_SIZE, REPORT_BY_LIBRARY,
                                            REPORT_BY_API};
-    int r = 0;
+    int error = 0;
 
-    for (size_t i = 0; i < sizeof order / sizeof *order && r == 0; i++)
-        r = breakdown_print(article, order[i]);
+    for (size_t i = 0; i < sizeof order / sizeof *order && error == 0; i++)
+        error = breakdown_print(article, order[i]);
     kinds_print(article);
     phases_print(article);
-    return r;
+    return error;
 }

@@ -63,22 +63,6 @@ static void line_print(const struct plot *plot, const struct level_line *line)
     fprintf(plot->out, "H%.1f\"/>\n", LEFT + WIDTH);
 }
 
-static void axes_print(const struct plot *plot)
-{
-    for (int i = 0; i <= TICKS; i++) {
-        double y = TOP + HEIGHT - HEIGHT * i / TICKS, x = LEFT + WIDTH * i / TICKS;
-
-        fprintf(plot->out,
-                "<path class=\"grid\" d=\"M%.1f %.1fh%.1f\"/>"
-                "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%s</text>"
-                "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">%s</text>\n",
-                LEFT, y, WIDTH, LEFT - 6, y + 4,
-                unit_bytes(plot->most_bytes / TICKS * (unsigned)i).text, x, TOP + HEIGHT + 18,
-                i == TICKS ? "end" : "middle",
-                unit_duration((uint64_t)((double)plot->end_ns * i / TICKS)).text);
-    }
-}
-
 /** Colour of a phase, the same in the script. */
 static unsigned phase_colour(size_t phase)
 {
@@ -133,7 +117,8 @@ static void picture_print(const struct html_article *article, const struct plot 
         (unsigned long long)analysis->timeline.span_ns, LEFT + WIDTH + 20, TOP + HEIGHT + 30,
         unit_bytes(analysis->requested.peak).text, unit_duration(analysis->peak_time_ns).text);
     spans_draw(plot, analysis);
-    axes_print(plot);
+    html_axes(plot->out, &(struct html_plot_area){LEFT, TOP, WIDTH, HEIGHT, TICKS},
+              plot->most_bytes, plot->end_ns);
     for (size_t i = 0; i < LINES; i++)
         line_print(plot, &lines[i]);
     peak_print(plot, analysis);
@@ -243,7 +228,7 @@ int html_chart_print(const struct html_article *article)
                               .most_bytes = bytes_most(analysis),
                               .out = article->out};
     char text[256];
-    int r;
+    int error;
 
     if (!plot.count) {
         snprintf(text, sizeof text, "%s.", report_no_memory(&analysis->recording));
@@ -259,11 +244,11 @@ int html_chart_print(const struct html_article *article)
             unit_duration(analysis->timeline.span_ns).text);
     picture_print(article, &plot);
     legend_print(&plot, analysis);
-    r = html_stack_print(article);
+    error = html_stack_print(article);
     points_print(&plot);
     html_slices_print(article);
     spans_print(&plot, analysis);
     failures_print(article);
     html_section_end(article);
-    return r;
+    return error;
 }

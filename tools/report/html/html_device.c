@@ -169,7 +169,7 @@ static int driver_view_print(const struct html_article *article)
     const struct driver_view *view = &article->analysis->driver_view;
     struct driver_step at_peak;
     char state[256];
-    int r = 0;
+    int error = 0;
 
     if (!view->state)
         return 0;
@@ -184,14 +184,14 @@ static int driver_view_print(const struct html_article *article)
             article->out, "%s at most, %s at the end. Page-locked host memory: %s at most.</p>\n",
             unit_bytes(view->unaccounted_peak_bytes).text,
             unit_bytes(view->unaccounted_end_bytes).text, unit_bytes(view->host_peak_bytes).text);
-        r = unaccounted_print(article);
+        error = unaccounted_print(article);
         driver_pools_print(article);
     }
     driver_view_state_text(view, state, sizeof state);
     fputs("<p class=\"note\">CUPTI: ", article->out);
     html_text(article->out, state);
     fputs("</p>\n", article->out);
-    return r;
+    return error;
 }
 
 static void gauge_cell(FILE *out, const char *name, uint64_t value)
@@ -240,7 +240,7 @@ int html_device_print(const struct html_article *article)
                                           .allocated_bytes = analysis->allocated.at_peak,
                                           .driver_bytes = analysis->driver.at_peak};
     struct part parts[3];
-    int r;
+    int error;
 
     own_parts(&levels, parts);
     html_section_begin(article, "device", "The device's memory");
@@ -252,10 +252,10 @@ int html_device_print(const struct html_article *article)
     fputs("</p>\n", article->out);
     if (analysis->driver.at_peak)
         parts_print(article->out, parts, 3, "Memory taken from the driver, at the peak");
-    r = driver_view_print(article);
+    error = driver_view_print(article);
     if (analysis->has_memory_info)
         account_print(article);
     pool_print(article);
     html_section_end(article);
-    return r;
+    return error;
 }

@@ -207,35 +207,35 @@ static int flame_fill(struct flame *flame, const struct analysis *analysis,
     static struct html_path path;
     struct frames_budget budget = {0};
     const struct tallies *paths = analysis_paths(analysis);
-    int r = flame_create(analysis->command ? analysis->command : "the program", flame);
+    int error = flame_create(analysis->command ? analysis->command : "the program", flame);
 
-    for (size_t i = 0; i < paths->rows && r == 0; i++) {
+    for (size_t i = 0; i < paths->rows && error == 0; i++) {
         const struct tally *row = &paths->row[order[i].row];
         uint64_t bytes[FLAME_MEASURES];
 
         for (int measure = 0; measure < FLAME_MEASURES; measure++)
             bytes[measure] = html_path_bytes(row, (enum flame_measure)measure);
         html_path_find(analysis, html_path_stack(analysis, row->key), &budget, &path);
-        r = flame_add(flame, path.frame, path.depth, bytes);
+        error = flame_add(flame, path.frame, path.depth, bytes);
     }
-    return r;
+    return error;
 }
 
 int html_flame_print(const struct html_article *article)
 {
     struct html_path_order *order = html_paths_order(article->analysis);
     struct flame flame = {0};
-    int r = order ? flame_fill(&flame, article->analysis, order) : -ENOMEM;
+    int error = order ? flame_fill(&flame, article->analysis, order) : -ENOMEM;
 
     html_section_begin(article, "flame", "Who asked for it");
     html_views_begin(article->out, "What the widths mean");
-    for (int measure = 0; measure < FLAME_MEASURES && r == 0; measure++)
-        r = measure_print(article, &flame, (enum flame_measure)measure);
+    for (int measure = 0; measure < FLAME_MEASURES && error == 0; measure++)
+        error = measure_print(article, &flame, (enum flame_measure)measure);
     html_views_end(article->out);
-    if (r == 0)
-        r = html_paths_data_print(article, order);
+    if (error == 0)
+        error = html_paths_data_print(article, order);
     html_section_end(article);
     free(order);
     flame_done(&flame);
-    return r;
+    return error;
 }

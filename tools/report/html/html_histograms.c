@@ -221,7 +221,7 @@ int html_lifetimes_print(const struct html_article *article)
     const struct analysis *analysis = article->analysis;
     size_t median = lifetimes_median(&analysis->lifetimes);
     struct bins bins = {0};
-    int r = 0;
+    int error = 0;
 
     html_section_begin(article, "lifetimes", "Lifetimes");
     lifetime_bins(analysis, &bins);
@@ -233,8 +233,8 @@ int html_lifetimes_print(const struct html_article *article)
     if (bins.count) {
         bins_print(article->out, &bins, "Blocks and their bytes by lifetime", heads);
         lifetimes_table(article, &bins);
-        r = temporaries_print(article);
+        error = temporaries_print(article);
     }
     html_section_end(article);
-    return r;
+    return error;
 }

@@ -192,7 +192,7 @@ static void gap_print(struct picture *picture, const struct address_extent *exte
 static void extent_print(struct picture *picture, const struct address_extent *extent,
                          struct run *run)
 {
-    const struct ledger_block *block = picture->map->block + extent->first;
+    const struct replay_block *block = picture->map->block + extent->first;
 
     if (extent->gap_bytes) {
         run_print(picture, run);
@@ -355,36 +355,36 @@ static int moment_print(const struct html_article *article, enum address_moment 
     const struct analysis *analysis = article->analysis;
     struct address_map map;
     struct picture picture = {.analysis = analysis, .map = &map, .out = article->out};
-    int r = address_map_create(&analysis->ledger, &analysis->addresses, moment, &map);
+    int error = address_map_create(&analysis->block_table, &analysis->addresses, moment, &map);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     address_map_gaps(&map, &analysis->defragmentation);
     html_view_begin(article->out, moments[moment].name);
-    r = sites_choose(&picture);
-    if (r == 0 && map.extents) {
+    error = sites_choose(&picture);
+    if (error == 0 && map.extents) {
         summary_print(&picture);
         picture_print(&picture, moments[moment].name);
         extents_print(article, &map);
         if (moment == ADDRESS_AT_PEAK)
             html_slice_maps_print(article, site_colour, &picture);
-    } else if (r == 0) {
+    } else if (error == 0) {
         fprintf(article->out, "<p class=\"nothing\">%s</p>\n", moments[moment].nothing);
     }
     html_view_end(article->out);
     address_map_done(&map);
-    return r;
+    return error;
 }
 
 int html_map_print(const struct html_article *article)
 {
-    int r = 0;
+    int error = 0;
 
     html_section_begin(article, "map", "Addresses");
     html_views_begin(article->out, "When");
-    for (int moment = 0; moment < ADDRESS_MOMENTS && r == 0; moment++)
-        r = moment_print(article, (enum address_moment)moment);
+    for (int moment = 0; moment < ADDRESS_MOMENTS && error == 0; moment++)
+        error = moment_print(article, (enum address_moment)moment);
     html_views_end(article->out);
     html_section_end(article);
-    return r;
+    return error;
 }

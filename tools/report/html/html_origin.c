@@ -108,7 +108,7 @@ int html_provenance_print(const struct html_article *article)
     time_t start = (time_t)(analysis->recording.start_realtime_ns / 1000000000);
     char text[64] = "unknown";
     struct tm calendar;
-    int r;
+    int error;
 
     html_section_begin(article, "provenance", "Where the figures come from");
     fputs("<dl class=\"origin\">\n", article->out);
@@ -125,7 +125,7 @@ int html_provenance_print(const struct html_article *article)
     recording_print(article);
     left_out_print(article);
     fputs("</dl>\n", article->out);
-    r = modules_print(article);
+    error = modules_print(article);
     html_section_end(article);
-    return r;
+    return error;
 }

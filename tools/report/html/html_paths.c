@@ -165,16 +165,16 @@ static int all_print(const struct html_article *article, const struct html_path_
     struct texts names = {0};
     struct frames_budget budget = {0};
     struct sums rest = {0};
-    int r = 0;
+    int error = 0;
 
     fprintf(article->out, "<div class=\"paths\" hidden data-pid=\"%u\">\n",
             analysis->recording.pid);
-    for (size_t i = 0; i < rows && r == 0; i++)
+    for (size_t i = 0; i < rows && error == 0; i++)
         if (i < MOST_PATHS)
-            r = path_print(article, order[i].row, &names, &budget, path);
+            error = path_print(article, order[i].row, &names, &budget, path);
         else
             sums_add(&rest, analysis, order[i].row);
-    if (rows > MOST_PATHS && r == 0) {
+    if (rows > MOST_PATHS && error == 0) {
         fprintf(article->out, "<i data-n=\"%zu\"", rows - MOST_PATHS);
         sums_print(article->out, &rest, analysis->slices);
     }
@@ -186,14 +186,14 @@ static int all_print(const struct html_article *article, const struct html_path_
     }
     fputs("</ol></div>\n", article->out);
     texts_done(&names);
-    return r;
+    return error;
 }
 
 int html_paths_data_print(const struct html_article *article, const struct html_path_order *order)
 {
     struct html_path *path = malloc(sizeof *path);
-    int r = path ? all_print(article, order, path) : -ENOMEM;
+    int error = path ? all_print(article, order, path) : -ENOMEM;
 
     free(path);
-    return r;
+    return error;
 }

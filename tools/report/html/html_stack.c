@@ -115,22 +115,6 @@ static void band_print(const struct stack *stack, size_t number, double base[SLI
     memcpy(base, top, sizeof top);
 }
 
-static void axes_print(const struct stack *stack, uint64_t end_ns)
-{
-    for (int i = 0; i <= TICKS; i++) {
-        double y = TOP + HEIGHT - HEIGHT * i / TICKS, x = LEFT + WIDTH * i / TICKS;
-
-        fprintf(stack->out,
-                "<path class=\"grid\" d=\"M%.1f %.1fh%.1f\"/>"
-                "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%s</text>"
-                "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">%s</text>\n",
-                LEFT, y, WIDTH, LEFT - 6, y + 4,
-                unit_bytes((uint64_t)((double)stack->most_bytes * i / TICKS)).text, x,
-                TOP + HEIGHT + 18, i == TICKS ? "end" : "middle",
-                unit_duration((uint64_t)((double)end_ns * i / TICKS)).text);
-    }
-}
-
 static void legend_print(const struct html_article *article, const struct stack *stack)
 {
     char name[256], text[300], classes[24];
@@ -166,7 +150,8 @@ static void picture_print(const struct html_article *article, struct stack *stac
             "height=\"%.0f\"/></clipPath>\n",
             LEFT + WIDTH + 20, TOP + HEIGHT + 30, LEFT, WIDTH, TOP, HEIGHT, article->number, LEFT,
             WIDTH, TOP + HEIGHT);
-    axes_print(stack, end_ns);
+    html_axes(stack->out, &(struct html_plot_area){LEFT, TOP, WIDTH, HEIGHT, TICKS},
+              stack->most_bytes, end_ns);
     fprintf(stack->out, "<g clip-path=\"url(#stack-clip-%zu)\">\n", article->number);
     for (size_t i = 0; i < stack->bands; i++)
         band_print(stack, i, base);

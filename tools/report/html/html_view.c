@@ -2,6 +2,7 @@
 #include "tools/report/html/html_view.h"
 
 #include "tools/base/escape.h"
+#include "tools/base/units.h"
 #include "tools/report/html/html_table.h"
 
 #define LETTER 7.0 /* width of one, about */
@@ -53,4 +54,22 @@ void html_legend_item(FILE *out, const char *classes, const char *name)
     fprintf(out, "<span class=\"key %s\">", classes);
     html_text(out, name);
     fputs("</span> ", out);
+}
+
+void html_axes(FILE *out, const struct html_plot_area *area, uint64_t most_bytes, uint64_t end_ns)
+{
+    for (int i = 0; i <= area->ticks; i++) {
+        double share = (double)i / area->ticks;
+        double x = area->left + area->width * share;
+        double y = area->top + area->height - area->height * share;
+
+        fprintf(out,
+                "<path class=\"grid\" d=\"M%.1f %.1fh%.1f\"/>"
+                "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%s</text>"
+                "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">%s</text>\n",
+                area->left, y, area->width, area->left - 6, y + 4,
+                unit_bytes((uint64_t)((double)most_bytes * share)).text, x,
+                area->top + area->height + 18, i == area->ticks ? "end" : "middle",
+                unit_duration((uint64_t)((double)end_ns * share)).text);
+    }
 }

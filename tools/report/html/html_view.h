@@ -30,6 +30,15 @@ bool html_label_fits(double width);
 /** Text cut to a width of a picture, at a whole character. */
 void html_label(FILE *out, const char *text, double width);
 
+/** The area of a picture over time: bytes upwards, time to the right. */
+struct html_plot_area {
+    double left, top, width, height;
+    int ticks; /* on each axis */
+};
+
+/** Grid and labels of both axes, up to the most bytes and the end. */
+void html_axes(FILE *out, const struct html_plot_area *area, uint64_t most_bytes, uint64_t end_ns);
+
 /** A colour with its meaning, in a legend. */
 void html_legend_item(FILE *out, const char *classes, const char *name);
 

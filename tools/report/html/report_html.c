@@ -224,23 +224,23 @@ static void article_name(const struct html_article *article)
 
 static int article_print(const struct html_article *article)
 {
-    int r;
+    int error;
 
     heading_print(article);
     navigation_print(article);
     html_findings_print(article);
     headline_print(article);
-    r = top_sites_print(article);
-    r = r == 0 ? html_chart_print(article) : r;
-    r = r == 0 ? html_flame_print(article) : r;
-    r = r == 0 ? html_map_print(article) : r;
-    r = r == 0 ? html_device_print(article) : r;
-    r = r == 0 ? html_troubles_print(article) : r;
-    r = r == 0 ? html_breakdowns_print(article) : r;
-    r = r == 0 ? html_lifetimes_print(article) : r;
-    r = r == 0 ? html_provenance_print(article) : r;
+    error = top_sites_print(article);
+    error = error == 0 ? html_chart_print(article) : error;
+    error = error == 0 ? html_flame_print(article) : error;
+    error = error == 0 ? html_map_print(article) : error;
+    error = error == 0 ? html_device_print(article) : error;
+    error = error == 0 ? html_troubles_print(article) : error;
+    error = error == 0 ? html_breakdowns_print(article) : error;
+    error = error == 0 ? html_lifetimes_print(article) : error;
+    error = error == 0 ? html_provenance_print(article) : error;
     fputs("</article>\n", article->out);
-    return r;
+    return error;
 }
 
 static size_t rows_wanted(const struct report_input *input, const struct report_style *style)
@@ -277,11 +277,11 @@ static int articles_print(const struct report_input *input, const struct report_
     struct counted counted = {.out = out};
     const cookie_io_functions_t functions = {.write = counted_write};
     FILE *stream = fopencookie(&counted, "w", functions);
-    int r = stream ? 0 : -ENOMEM;
+    int error = stream ? 0 : -ENOMEM;
 
-    if (r == 0 && input->count > 1)
-        r = html_job_print(input, stream);
-    for (size_t i = 0; i < input->count && r == 0; i++) {
+    if (error == 0 && input->count > 1)
+        error = html_job_print(input, stream);
+    for (size_t i = 0; i < input->count && error == 0; i++) {
         struct callers callers = {0};
         const struct html_article article = {.analysis = input->analyses[i],
                                              .trace = input->traces[i],
@@ -290,32 +290,32 @@ static int articles_print(const struct report_input *input, const struct report_
                                              .callers = &callers,
                                              .out = stream};
 
-        r = callers_create(input->analyses[i], &callers);
+        error = callers_create(input->analyses[i], &callers);
         fflush(stream);
-        if (r == 0 && counted.bytes > FULL_BYTES)
+        if (error == 0 && counted.bytes > FULL_BYTES)
             article_name(&article);
-        else if (r == 0)
-            r = article_print(&article);
+        else if (error == 0)
+            error = article_print(&article);
         callers_done(&callers);
     }
-    if (stream && fclose(stream) == EOF && r == 0)
-        r = -EIO;
-    return counted.error ? -counted.error : r;
+    if (stream && fclose(stream) == EOF && error == 0)
+        error = -EIO;
+    return counted.error ? -counted.error : error;
 }
 
 int report_html_write(const struct report_input *input, const struct report_style *style, FILE *out)
 {
-    int r;
+    int error;
 
     if (html_assets_missing)
         return -ENOTSUP;
     head_print(input, out);
-    r = articles_print(input, style, out);
+    error = articles_print(input, style, out);
     fputs("<footer>Made by cupool. Chart: dygraphs (MIT licence), "
           "&copy; Dan Vanderkam and others.</footer>\n",
           out);
     asset_print(out, "script", &html_asset_dygraph_js);
     asset_print(out, "script", &html_asset_report_js);
     fputs("</body>\n</html>\n", out);
-    return r;
+    return error;
 }

@@ -48,6 +48,7 @@ static int fresh(void)
 {
     unsigned char first[1000], last[1000];
     unsigned char *pointer;
+
     for (int round = 0; round < 3; round++) {
         route_report("allocate", route_allocate((void **)&pointer, 100000));
         route_report("read", route_read(first, pointer, sizeof(first)));
@@ -62,6 +63,7 @@ static int fresh(void)
 int program_contents(const char *self, const char *route, const char *argument)
 {
     int errors = 0, wrong = 0;
+
     host = malloc((size_t)4 << 20);
     route_start();
     if (argument && strcmp(argument, "fresh") == 0)
@@ -71,6 +73,7 @@ int program_contents(const char *self, const char *route, const char *argument)
     for (int round = 0; round < ROUNDS; round++) {
         for (int i = 0; i < BLOCKS; i++) {
             struct block *block = &blocks[next_random() % BLOCKS];
+
             wrong += verify(block);
             errors += route_free(block->device) != 0;
             errors += fill(block, (unsigned char)(block->value + 101));

@@ -19,6 +19,7 @@
 static void report_driver(const char *step, CUresult result)
 {
     const char *name = "?";
+
     DRIVER(cuGetErrorName)(result, &name);
     printf("%s: %s\n", step, name);
 }
@@ -31,6 +32,7 @@ static void report_runtime(const char *step, cudaError_t result)
 static void linear(CUstream stream)
 {
     void *pointer;
+
     route_report("ordinary", route_allocate(&pointer, BYTES));
     route_report("  free", route_free(pointer));
     route_report("ordinary", route_allocate(&pointer, BYTES));
@@ -57,6 +59,7 @@ static void linear(CUstream stream)
 static void registered(void)
 {
     void *pages = aligned_alloc(4096, 1 << 20);
+
     route_report("register", route_host_register(pages, 1 << 20));
     route_report("  unregister", route_host_unregister(pages));
     free(pages);
@@ -66,6 +69,7 @@ static CUmemPoolProps pool_properties(void)
 {
     CUmemPoolProps properties = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
                                  .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = 0}};
+
     return properties;
 }
 
@@ -74,6 +78,7 @@ static void pools(CUstream stream)
     CUmemPoolProps properties = pool_properties();
     CUmemoryPool pool;
     CUdeviceptr first, second;
+
     report_driver("pool", DRIVER(cuMemPoolCreate)(&pool, &properties));
     report_driver("  block", DRIVER(cuMemAllocFromPoolAsync)(&first, BYTES, pool, stream));
     report_driver("  block", DRIVER(cuMemAllocFromPoolAsync)(&second, BYTES, pool, stream));
@@ -89,6 +94,7 @@ static void arrays(void)
     CUDA_ARRAY3D_DESCRIPTOR deep = {64, 32, 4, CU_AD_FORMAT_UNSIGNED_INT8, 1, 0};
     CUarray array;
     CUmipmappedArray levels;
+
     report_driver("array", DRIVER(cuArrayCreate)(&array, &flat));
     report_driver("  free", DRIVER(cuArrayDestroy)(array));
     report_driver("array of layers", DRIVER(cuArray3DCreate)(&array, &deep));
@@ -104,6 +110,7 @@ static void mapped(void)
                                       .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = 0}};
     CUmemGenericAllocationHandle handles[2], again = 0;
     CUdeviceptr range;
+
     report_driver("reserve", DRIVER(cuMemAddressReserve)(&range, 2 * PAGE, 0, 0, 0));
     for (int i = 0; i < 2; i++) {
         report_driver("  create", DRIVER(cuMemCreate)(&handles[i], PAGE, &properties, 0));
@@ -125,6 +132,7 @@ static void graph(CUstream stream)
     CUDA_MEM_ALLOC_NODE_PARAMS wanted = {.poolProps = pool_properties(), .bytesize = BYTES};
     CUgraphNode nodes[2];
     CUgraph whole, open;
+
     if (!DRIVER(cuGraphAddMemAllocNode))
         return; /* asked for by the version of an earlier release */
     report_driver("graph", DRIVER(cuGraphCreate)(&whole, 0));
@@ -152,6 +160,7 @@ static void graph_of_nodes(CUstream stream)
     CUgraphNodeParams unwanted = {.type = CU_GRAPH_NODE_TYPE_MEM_FREE};
     CUgraphNode node;
     CUgraph taking, giving;
+
     if (!DRIVER(cuGraphAddNode))
         return;
     wanted.alloc.poolProps = pool_properties();
@@ -171,6 +180,7 @@ static void captured(CUstream stream)
 {
     void *pointer;
     CUgraph recorded;
+
     route_report("capture", route_capture_begin(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
     route_report("  memory", route_allocate_async(&pointer, BYTES, stream));
     route_report("  free", route_free_async(pointer, stream));
@@ -184,6 +194,7 @@ static void refused(CUstream stream)
 {
     void *pointer, *other;
     CUgraph recorded = NULL;
+
     route_report("ordinary", route_allocate(&pointer, BYTES));
     route_report("managed", route_managed_allocate(&other, BYTES));
     route_report("capture", route_capture_begin(stream, CU_STREAM_CAPTURE_MODE_GLOBAL));
@@ -204,6 +215,7 @@ static void runtime(CUstream stream)
     size_t pitch;
     cudaArray_t array;
     cudaMipmappedArray_t levels;
+
     report_runtime("pitched", route_runtime.cudaMallocPitch(&pointer, &pitch, 1000, 10));
     report_runtime("  free", route_runtime.cudaFree(pointer));
     report_runtime("cube", route_runtime.cudaMalloc3D(&cube, (struct cudaExtent){100, 10, 3}));
@@ -238,6 +250,7 @@ static void runtime(CUstream stream)
 int program_every_kind(const char *self, const char *route, const char *argument)
 {
     CUstream stream;
+
     route_start();
     route_report("stream", route_stream_create(&stream));
     linear(stream);

@@ -10,12 +10,14 @@ static void current(const char *when)
 {
     CUcontext context = NULL;
     CUresult result = DRIVER(cuCtxGetCurrent)(&context);
+
     printf("%s: context %s (%d)\n", when, context ? "yes" : "no", (int)result);
 }
 
 static void *allocate_first(void *unused)
 {
     void *pointer = NULL;
+
     current("thread begins");
     route_report("allocate", route_allocate(&pointer, 1000));
     current("after allocate");
@@ -35,6 +37,7 @@ static void *free_first(void *unused)
 static void on_thread(void *(*body)(void *))
 {
     pthread_t thread;
+
     if (pthread_create(&thread, NULL, body, NULL) == 0)
         pthread_join(thread, NULL);
 }
@@ -42,6 +45,7 @@ static void on_thread(void *(*body)(void *))
 int program_first_call(const char *self, const char *route, const char *argument)
 {
     void *pointer;
+
     current("program begins");
     route_report("allocate before anything", route_allocate(&pointer, 4096));
     current("after it");

@@ -13,6 +13,7 @@ static void *blocks[BLOCKS];
 static void *free_all(void *device)
 {
     int errors = 0;
+
     route_start();
     if (route_is_runtime)
         route_report("device", (int)route_runtime.cudaSetDevice(*(int *)device));
@@ -26,6 +27,7 @@ static void round_of(int device_of_free)
 {
     pthread_t thread;
     int errors = 0;
+
     for (int i = 0; i < BLOCKS; i++)
         errors += route_allocate(&blocks[i], (size_t)1 << (i % 23)) != 0;
     printf("errors: %d\n", errors);
@@ -38,6 +40,7 @@ static void round_of(int device_of_free)
 int program_other_thread(const char *self, const char *route, const char *argument)
 {
     int devices = 0;
+
     route_start();
     round_of(0);
     round_of(0);

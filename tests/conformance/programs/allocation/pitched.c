@@ -21,6 +21,7 @@ static void fill_and_read(char *pointer, size_t pitch, size_t width, size_t rows
 {
     unsigned char first, last;
     int wrong = 0, errors = 0;
+
     for (size_t row = 0; row < rows; row++)
         errors += route_fill(pointer + row * pitch, (int)(row + width) % 251, width) != 0;
     for (size_t row = 0; row < rows; row++) {
@@ -37,6 +38,7 @@ static void flat(size_t width, size_t rows)
     char *pointer = NULL;
     size_t pitch = 0;
     int error = route_allocate_pitched((void **)&pointer, &pitch, width, rows);
+
     printf("%zu x %zu: %s, pitch %zu\n", width, rows, route_error_name(error), pitch);
     if (error || !pointer)
         return;
@@ -49,6 +51,7 @@ static void deep(size_t width, size_t height, size_t depth)
 {
     struct cudaPitchedPtr made = {0};
     struct cudaExtent extent = {width, height, depth};
+
     if (!route_is_runtime)
         return;
     int error = (int)route_runtime.cudaMalloc3D(&made, extent);
@@ -64,10 +67,12 @@ static void elements(void)
 {
     CUdeviceptr pointer;
     const char *name = "?";
+
     for (int round = 0; round < 2; round++)
         for (unsigned bytes = 0; bytes <= 17; bytes++) {
             size_t pitch = 0;
             CUresult result = DRIVER(cuMemAllocPitch)(&pointer, &pitch, 600, 7, bytes);
+
             DRIVER(cuGetErrorName)(result, &name);
             printf("of %u bytes: %s, pitch %zu\n", bytes, name, pitch);
             if (result == CUDA_SUCCESS)
@@ -79,6 +84,7 @@ static void refusals(void)
 {
     void *pointer = (void *)1;
     size_t pitch = 7;
+
     route_report("no place", route_allocate_pitched(NULL, &pitch, 100, 10));
     route_report("no place", route_allocate_pitched(&pointer, NULL, 100, 10));
     route_report("no width", route_allocate_pitched(&pointer, &pitch, 0, 10));

@@ -9,6 +9,7 @@
 int program_sizes(const char *self, const char *route, const char *argument)
 {
     void *pointer = (void *)0x1234;
+
     route_start();
     route_report("size 0", route_allocate(&pointer, 0));
     printf("pointer after it: %p\n", pointer);
@@ -22,6 +23,7 @@ int program_sizes(const char *self, const char *route, const char *argument)
     route_report("last error", route_last_error());
     for (size_t bytes = 1; bytes <= (size_t)64 << 20; bytes *= 2) {
         int error = route_allocate(&pointer, bytes + 1);
+
         printf("%zu: %s, aligned: %d\n", bytes + 1, route_error_name(error),
                (uintptr_t)pointer % 256 == 0);
         route_report("free", route_free(pointer));

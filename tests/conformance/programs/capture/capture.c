@@ -15,6 +15,7 @@ static void both(const char *who)
 {
     void *pointer = NULL;
     int error = route_allocate(&pointer, 5000);
+
     printf("%s allocates: %s\n", who, route_error_name(error));
     if (error == 0)
         printf("%s frees: %s\n", who, route_error_name(route_free(pointer)));
@@ -50,6 +51,7 @@ static void *end_other(void *unused)
 static void ended_elsewhere(const char *who)
 {
     pthread_t thread;
+
     if (pthread_create(&thread, NULL, end_other, NULL) == 0)
         pthread_join(thread, NULL);
     both(who);
@@ -58,6 +60,7 @@ static void ended_elsewhere(const char *who)
 static void elsewhere(void (*body)(const char *))
 {
     pthread_t thread;
+
     if (pthread_create(&thread, NULL, other, (void *)body) == 0)
         pthread_join(thread, NULL);
 }
@@ -68,6 +71,7 @@ static void during(const char *title, CUstreamCaptureMode mode, void (*body)(con
     CUstream stream;
     CUgraph graph = NULL;
     void *target;
+
     printf("== %s, %s thread\n", title, on_other_thread ? "other" : "same");
     route_report("allocate", route_allocate(&target, 4096));
     route_report("spare", route_allocate(&spare, 4096));
@@ -93,6 +97,7 @@ static void during(const char *title, CUstreamCaptureMode mode, void (*body)(con
 static void relaxed(const char *who)
 {
     CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
+
     route_report("exchange", route_capture_mode_exchange(&mode));
     both(who);
     free_spare(who);
@@ -110,6 +115,7 @@ int program_capture(const char *self, const char *route, const char *argument)
         {"thread-local", CU_STREAM_CAPTURE_MODE_THREAD_LOCAL},
         {"relaxed", CU_STREAM_CAPTURE_MODE_RELAXED},
     };
+
     route_start();
     for (int i = 0; i < 3; i++) {
         for (int thread = 0; thread < 2; thread++) {

@@ -16,9 +16,11 @@
 static void *load(void *unused)
 {
     int errors = 0;
+
     route_start();
     for (int i = 0; i < ROUNDS; i++) {
         void *small, *large;
+
         errors += route_allocate(&large, BYTES) != 0;
         errors += route_allocate(&small, 1000) != 0;
         errors += route_free(large) != 0;
@@ -33,10 +35,12 @@ static void *load_heavy(void *unused)
 {
     size_t free_bytes = 0, total_bytes = 0;
     int errors = 0;
+
     route_start();
     errors += route_memory_info(&free_bytes, &total_bytes) != 0;
     for (int i = 0; i < ROUNDS_HEAVY; i++) {
         void *large;
+
         errors += route_allocate(&large, free_bytes / 5 * 2) != 0;
         errors += route_free(large) != 0;
     }
@@ -47,6 +51,7 @@ static void *load_heavy(void *unused)
 static void load_elsewhere(void *(*work)(void *))
 {
     pthread_t thread;
+
     if (pthread_create(&thread, NULL, work, NULL) == 0)
         pthread_join(thread, NULL);
 }
@@ -57,6 +62,7 @@ int program_capture_load(const char *self, const char *route, const char *argume
     CUgraph graph = NULL;
     void *target;
     unsigned char byte = 0;
+
     route_start();
     route_report("allocate", route_allocate(&target, 4096));
     load_elsewhere(load);

@@ -13,6 +13,7 @@ static void allocate_and_free(const char *who)
 {
     void *pointer = NULL;
     int error = route_allocate(&pointer, 5000);
+
     printf("%s allocates: %s\n", who, route_error_name(error));
     if (error == 0)
         printf("%s frees: %s\n", who, route_error_name(route_free(pointer)));
@@ -33,6 +34,7 @@ static void during(CUstreamCaptureMode mode, bool on_other_thread)
     void *target;
     unsigned char byte = 0;
     pthread_t thread;
+
     printf("== mode %d, %s thread\n", (int)mode, on_other_thread ? "other" : "same");
     route_report("allocate", route_allocate(&target, 4096));
     route_report("clear", route_fill(target, 0, 4096));

@@ -14,6 +14,7 @@ int program_graph(const char *self, const char *route, const char *argument)
     CUstream stream;
     CUgraph graph;
     int kept = 0;
+
     route_start();
     route_report("allocate", route_allocate(&target, BYTES));
     route_report("stream", route_stream_create(&stream));

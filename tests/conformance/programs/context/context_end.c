@@ -18,6 +18,7 @@ int program_context_end(const char *self, const char *route, const char *argumen
 {
     void *blocks[BLOCKS], *fresh;
     unsigned char byte = 0;
+
     route_start();
     for (int round = 0; round < 3; round++) {
         for (int i = 0; i < BLOCKS; i++)

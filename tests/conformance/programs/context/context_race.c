@@ -22,9 +22,11 @@ static atomic_int errors;
 static void *churn(void *unused)
 {
     void *blocks[16] = {0};
+
     route_start();
     for (unsigned i = 0; !atomic_load(&stop); i++) {
         void **block = &blocks[i * 7 % 16];
+
         if (*block)
             atomic_fetch_add(&errors, route_free(*block) != 0);
         atomic_fetch_add(&errors, route_allocate(block, (size_t)1000 << i % 12) != 0);
@@ -40,6 +42,7 @@ static int one_context(CUcontext stays)
     CUcontext context;
     void *blocks[10];
     int wrong = CREATE(&context) != 0;
+
     for (int i = 0; i < 10; i++)
         wrong += route_allocate(&blocks[i], (size_t)2000 << i) != 0;
     wrong += route_fill_async(blocks[3], 1, 2000, NULL) != 0;
@@ -55,6 +58,7 @@ int program_context_race(const char *self, const char *route, const char *argume
     pthread_t threads[THREADS];
     CUcontext stays;
     int wrong = 0;
+
     route_start();
     route_free(NULL);
     DRIVER(cuCtxGetCurrent)(&stays);

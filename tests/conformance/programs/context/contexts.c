@@ -19,6 +19,7 @@ int program_contexts(const char *self, const char *route, const char *argument)
     CUcontext first, second;
     void *in_first[10], *in_second[10], *pointer;
     unsigned char byte = 0;
+
     route_start();
     route_free(NULL);
     DRIVER(cuCtxGetCurrent)(&first);

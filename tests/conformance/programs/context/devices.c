@@ -29,6 +29,7 @@ int program_devices(const char *self, const char *route, const char *argument)
     int count = 0, errors = 0, wrong = 0;
     CUuuid uuid;
     int error = (int)DRIVER(cuInit)(0);
+
     if (error == 0)
         error = (int)DRIVER(cuDeviceGetCount)(&count);
     printf("count: %d, %s\n", count, error ? "error" : "no error");

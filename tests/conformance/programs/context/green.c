@@ -16,6 +16,7 @@
 static void make_current(CUcontext context)
 {
     int error = (int)DRIVER(cuCtxSetCurrent)(context);
+
     if (error)
         route_report("make current", error);
 }
@@ -26,6 +27,7 @@ static CUgreenCtx green_create(CUdevResource *all)
     CUdevResourceDesc desc;
     unsigned groups = 2;
     CUgreenCtx green = NULL;
+
     if (DRIVER(cuDevSmResourceSplitByCount)(share, &groups, all, &rest, 0, 16) || !groups ||
         DRIVER(cuDevResourceGenerateDesc)(&desc, share, 1) ||
         DRIVER(cuGreenCtxCreate)(&green, desc, 0, CU_GREEN_CTX_DEFAULT_STREAM))
@@ -40,6 +42,7 @@ static void round_of(CUdevResource *all, CUcontext primary)
     CUstream stream;
     int wrong = 0;
     CUgreenCtx green = green_create(all);
+
     printf("green context: %d\n", green != NULL);
     route_report("as a context", (int)DRIVER(cuCtxFromGreenCtx)(&context, green));
     route_report("stream",
@@ -75,6 +78,7 @@ int program_green(const char *self, const char *route, const char *argument)
 {
     CUdevResource all;
     CUcontext primary = NULL;
+
     route_start();
     route_free(NULL);
     DRIVER(cuCtxGetCurrent)(&primary);

@@ -17,6 +17,7 @@ static void refused(const char *what, void *pointer)
 static void around(size_t bytes)
 {
     char *blocks[BLOCKS];
+
     printf("blocks of %zu\n", bytes);
     for (int i = 0; i < BLOCKS; i++)
         route_report("allocate", route_allocate((void **)&blocks[i], bytes));
@@ -37,6 +38,7 @@ int program_bad_free(const char *self, const char *route, const char *argument)
 {
     int on_stack;
     void *pinned, *heap = malloc(100);
+
     route_start();
     around(100);
     around(100000);

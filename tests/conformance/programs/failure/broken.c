@@ -9,6 +9,7 @@
 int program_broken(const char *self, const char *route, const char *argument)
 {
     void *blocks[4], *pointer = NULL;
+
     route_start();
     for (int i = 0; i < 4; i++)
         route_report("allocate", route_allocate(&blocks[i], 10000));

@@ -22,6 +22,7 @@ static int churn(int rounds)
 {
     void *block = NULL;
     int errors = 0;
+
     for (int i = 0; i < rounds; i++) {
         errors += route_allocate(&block, BLOCK) != 0;
         errors += route_free(block) != 0;
@@ -37,6 +38,7 @@ int program_broken_peer(const char *self, const char *route, const char *argumen
     CUstream stream;
     int errors;
     void *cuda = dlopen("libcuda.so.1", RTLD_NOW);
+
     *(void **)&hold = dlsym(cuda, "simgpu_hold");
     *(void **)&release = dlsym(cuda, "simgpu_release");
     if (argument && (!hold || !release))

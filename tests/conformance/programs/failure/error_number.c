@@ -20,6 +20,7 @@ static int wrong;
 static void blocks(size_t bytes)
 {
     void *block[40];
+
     for (int i = 0; i < 40; i++)
         KEEPS(route_allocate(&block[i], bytes));
     for (int i = 0; i < 40; i++)
@@ -39,6 +40,7 @@ static void contexts(void)
     CUdevice device = 0;
     int count = 0;
     void *pointer;
+
     DRIVER(cuCtxGetCurrent)(&first);
     if (CREATE(&second) == CUDA_SUCCESS) {
         KEEPS(route_allocate(&pointer, 1000));
@@ -65,6 +67,7 @@ static void green_context(void)
     unsigned groups = 2;
     CUgreenCtx green = NULL;
     CUcontext context = NULL;
+
     if (!DRIVER(cuDeviceGetDevResource) || !DRIVER(cuCtxFromGreenCtx) ||
         DRIVER(cuDeviceGetDevResource)(0, &all, CU_DEV_RESOURCE_TYPE_SM) ||
         DRIVER(cuDevSmResourceSplitByCount)(share, &groups, &all, &rest, 0, 16) || !groups ||
@@ -80,6 +83,7 @@ int program_error_number(const char *self, const char *route, const char *argume
     void *pointer = NULL, *pinned = NULL;
     size_t free_bytes, total;
     CUipcMemHandle handle;
+
     route_start();
     route_free(NULL);
     KEEPS(route_allocate(&pointer, 1000));

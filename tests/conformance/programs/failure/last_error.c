@@ -9,6 +9,7 @@ int program_last_error(const char *self, const char *route, const char *argument
 {
     void *pointer, *other;
     size_t free_bytes, total;
+
     route_start();
     if (!route_is_runtime) {
         printf("the driver has none\n");

@@ -13,6 +13,7 @@ static void *blocks[MANY];
 static int fill_up(size_t bytes, int *ret_error)
 {
     int count = 0;
+
     while (count < MANY && (*ret_error = route_allocate(&blocks[count], bytes)) == 0)
         count++;
     return count;
@@ -21,6 +22,7 @@ static int fill_up(size_t bytes, int *ret_error)
 static void free_all(int count)
 {
     int errors = 0;
+
     for (int i = 0; i < count; i++)
         errors += route_free(blocks[i]) != 0;
     printf("errors of free: %d\n", errors);
@@ -31,6 +33,7 @@ int program_out_of_memory(const char *self, const char *route, const char *argum
     size_t free_bytes, total;
     void *pointer, *untouched = (void *)0x1234;
     int error, first, second;
+
     route_start();
     first = fill_up(BLOCK, &error);
     printf("some fit: %d\n", first > 1);

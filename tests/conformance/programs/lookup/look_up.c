@@ -25,6 +25,7 @@ static void by_dlvsym(const char *title, void *handle, const char *name, const c
 static void by_symbol_version(void *cuda, void *libc)
 {
     void *cudart = dlopen("libcudart.so.13", RTLD_NOW);
+
     by_dlvsym("handle", cudart, "cudaMalloc", "libcudart.so.13");
     by_dlvsym("handle", cudart, "cudaMalloc", "libcudart.so.99");
     by_dlvsym("handle", cudart, "cudaNoSuchThing", "libcudart.so.13");
@@ -45,6 +46,7 @@ static void by_name(void *cuda)
     static const char *const names[] = {"cuMemAlloc_v2",    "cuMemAlloc",     "cuInit",
                                         "cuNoSuchThing",    "cuMemFree_v2",   "cuMemFreeAsync_ptsz",
                                         "cuGetProcAddress", "cublasCreate_v2"};
+
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         by_dlsym("handle", cuda, names[i]);
 }
@@ -71,11 +73,13 @@ static void by_version(void *cuda)
         {"", 0, 0},
     };
     CUresult (*get)(const char *, void **, int, cuuint64_t, CUdriverProcAddressQueryResult *);
+
     *(void **)&get = dlsym(cuda, "cuGetProcAddress_v2");
     for (size_t i = 0; get && i < sizeof(asked) / sizeof(asked[0]); i++) {
         CUdriverProcAddressQueryResult status = (CUdriverProcAddressQueryResult)99;
         void *found = NULL;
         CUresult result = get(asked[i].name, &found, asked[i].version, asked[i].flags, &status);
+
         printf("%s %d %d: %d, %s, status %d\n", asked[i].name, asked[i].version,
                (int)asked[i].flags, (int)result, found ? "found" : "none", (int)status);
     }
@@ -88,6 +92,7 @@ int program_look_up(const char *self, const char *route, const char *argument)
 {
     void *cuda = dlopen("libcuda.so.1", RTLD_NOW);
     void *libc = dlopen("libc.so.6", RTLD_NOW);
+
     by_name(cuda);
     by_version(cuda);
     by_dlsym("default", RTLD_DEFAULT, "cudaMalloc");

@@ -14,6 +14,7 @@ static void say(const char *name, void *function, bool aloud)
 {
     Dl_info info = {0};
     bool found = function && dladdr(function, &info) && info.dli_fname;
+
     if (!aloud) {
         printf("%s: %d\n", name, found);
         return;

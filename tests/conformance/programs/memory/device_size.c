@@ -14,6 +14,7 @@
 static void say(const char *when)
 {
     size_t free_bytes = 0, total = 0, alone = 0;
+
     route_report(when, route_memory_info(&free_bytes, &total));
     printf("free %zu, total %zu\n", free_bytes, total);
     route_report("free alone", route_memory_info(&alone, NULL));
@@ -24,6 +25,7 @@ static void properties(void)
 {
     struct cudaDeviceProp told;
     size_t bytes = 0;
+
     DRIVER(cuDeviceTotalMem)(&bytes, 0);
     printf("device: %zu\n", bytes);
     if (!route_is_runtime)
@@ -36,6 +38,7 @@ static void ordinary(size_t bytes)
 {
     void *blocks[BLOCKS_MAX];
     int count = 0, error = 0;
+
     while (count < BLOCKS_MAX && (error = route_allocate(&blocks[count], bytes)) == 0)
         count++;
     printf("%d of %zu\n", count, bytes);
@@ -50,6 +53,7 @@ static void ordinary(size_t bytes)
 static void in_order(CUstream stream)
 {
     void *first = NULL, *second = NULL;
+
     route_report("in order", route_allocate_async(&first, 10 * BLOCK, stream));
     route_report("in order", route_allocate_async(&second, 10 * BLOCK, stream));
     route_report("last error", route_last_error());
@@ -65,6 +69,7 @@ static void in_order(CUstream stream)
 static void report_driver(const char *step, CUresult result)
 {
     const char *name = "?";
+
     DRIVER(cuGetErrorName)(result, &name);
     printf("%s: %s\n", step, name);
 }
@@ -74,6 +79,7 @@ static void physical(void)
     CUmemAllocationProp wanted = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
                                   .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = 0}};
     CUmemGenericAllocationHandle first, second;
+
     report_driver("physical", DRIVER(cuMemCreate)(&first, 10 * BLOCK, &wanted, 0));
     report_driver("physical", DRIVER(cuMemCreate)(&second, 10 * BLOCK, &wanted, 0));
     say("meanwhile");
@@ -86,6 +92,7 @@ static void others(void)
 {
     void *pointer;
     size_t pitch;
+
     route_report("pitched", route_allocate_pitched(&pointer, &pitch, 1000, (size_t)3 << 20));
     route_report("last error", route_last_error());
     route_report("pitched", route_allocate_pitched(&pointer, &pitch, 1000, (size_t)1 << 19));
@@ -99,6 +106,7 @@ static void others(void)
 int program_device_size(const char *self, const char *route, const char *argument)
 {
     CUstream stream;
+
     route_start();
     route_report("stream", route_stream_create(&stream));
     properties();

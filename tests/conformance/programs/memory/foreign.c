@@ -32,6 +32,7 @@ static uint32_t next_random(void)
 static size_t available(size_t *ret_total)
 {
     size_t free_bytes = 0, total = 0, again = 0, again_total = 0;
+
     if (route_memory_info(&free_bytes, &total) ||
         DRIVER(cuMemGetInfo)(&again, &again_total) != CUDA_SUCCESS)
         printf("error\n");
@@ -44,6 +45,7 @@ static size_t available(size_t *ret_total)
 static void say(const char *when)
 {
     size_t total, free_bytes = available(&total);
+
     printf("%s: free %zu, total %zu\n", when, free_bytes, total);
 }
 
@@ -51,6 +53,7 @@ static CUdeviceptr take(size_t bytes)
 {
     CUdeviceptr pointer = 0;
     CUresult result = hidden_allocate(&pointer, bytes);
+
     if (result == CUDA_ERROR_NOT_FOUND)
         route_skip("this driver's symbols cannot be read");
     if (result != CUDA_SUCCESS)
@@ -69,6 +72,7 @@ static void in_turn(void)
 {
     void *blocks[BLOCKS];
     CUdeviceptr before = take(BLOCK), between;
+
     say("taken");
     for (int i = 0; i < BLOCKS; i++)
         route_report("allocate", route_allocate(&blocks[i], BLOCK));
@@ -102,11 +106,13 @@ static void mixed(void)
     CUdeviceptr others[SLOTS] = {0};
     int wrong = 0, errors = 0;
     size_t before = available(NULL);
+
     for (int i = 0; i < ROUNDS; i++) {
         int slot = (int)(next_random() % SLOTS);
         bool is_other = next_random() % 4 == 0;
         bool is_taking = is_other ? !others[slot] : !blocks[slot];
         size_t bytes = 1 + next_random() % ((size_t)1 << (6 + next_random() % 17));
+
         if (is_other && is_taking) {
             others[slot] = take((bytes + SEGMENT - 1) / SEGMENT * SEGMENT);
         } else if (is_other) {

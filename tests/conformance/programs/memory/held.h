@@ -24,6 +24,7 @@ static CUcontext held_contexts[HELD_DEVICES];
 static inline void report(const char *step, CUresult result)
 {
     const char *name = "?";
+
     DRIVER(cuGetErrorName)(result, &name);
     printf("%s: %s\n", step, name);
 }
@@ -31,6 +32,7 @@ static inline void report(const char *step, CUresult result)
 static inline size_t free_now(void)
 {
     size_t free_bytes = 0, total = 0;
+
     route_memory_info(&free_bytes, &total);
     return free_bytes;
 }
@@ -39,6 +41,7 @@ static inline size_t free_now(void)
 static inline void held_start(void)
 {
     int devices = 0;
+
     route_start();
     route_free(NULL);
     DRIVER(cuDeviceGetCount)(&devices);
@@ -62,6 +65,7 @@ static inline void held_needs_graphs(void)
 static inline void held(const char *when)
 {
     CUcontext current = NULL;
+
     DRIVER(cuCtxGetCurrent)(&current);
     printf("%s:", when);
     for (int i = 0; i < HELD_DEVICES; i++) {
@@ -77,6 +81,7 @@ static inline CUmemAllocationProp physical_of(CUmemLocationType type, int id)
 {
     CUmemAllocationProp properties = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
                                       .location = {.type = type, .id = id}};
+
     return properties;
 }
 
@@ -84,6 +89,7 @@ static inline CUmemPoolProps pool_of(CUmemLocationType type, int id)
 {
     CUmemPoolProps properties = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
                                  .location = {.type = type, .id = id}};
+
     return properties;
 }
 
@@ -91,6 +97,7 @@ static inline CUmemGenericAllocationHandle physical_make(size_t pages)
 {
     CUmemAllocationProp properties = physical_of(CU_MEM_LOCATION_TYPE_DEVICE, 0);
     CUmemGenericAllocationHandle handle = 0;
+
     report("create", DRIVER(cuMemCreate)(&handle, pages * PAGE, &properties, 0));
     return handle;
 }

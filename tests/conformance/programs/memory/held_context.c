@@ -23,6 +23,7 @@ static CUdeviceptr graph_run(CUstream stream, size_t pages)
 {
     void *pointer = NULL;
     CUgraph graph = NULL;
+
     route_report("capture", route_capture_begin(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
     route_report("memory", route_allocate_async(&pointer, pages * PAGE, stream));
     route_report("end", route_capture_end(stream, &graph));
@@ -38,6 +39,7 @@ static void fill_context(struct kept *kept)
     CUDA_ARRAY_DESCRIPTOR flat = {1024, 512, CU_AD_FORMAT_FLOAT, 4};
     CUarray array;
     void *pointer;
+
     route_report("ordinary", route_allocate(&pointer, 2 * PAGE));
     route_report("managed", route_managed_allocate(&pointer, PAGE));
     route_report("page-locked", route_host_allocate(&pointer, PAGE));
@@ -73,6 +75,7 @@ static void destroyed(void)
 {
     struct kept kept = {0};
     CUcontext context = NULL;
+
     report("context", CREATE(&context));
     route_report("stream", route_stream_create(&kept.stream));
     fill_context(&kept);
@@ -86,6 +89,7 @@ static void reset(void)
 {
     struct kept kept = {0};
     CUcontext context = NULL;
+
     DRIVER(cuCtxSetCurrent)(held_contexts[0]);
     route_report("stream", route_stream_create(&kept.stream));
     fill_context(&kept);

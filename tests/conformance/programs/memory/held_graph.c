@@ -20,6 +20,7 @@ static void held_by_graphs(const char *when)
 static CUgraph capture(void **ret_pointer, size_t pages, bool frees)
 {
     CUgraph graph = NULL;
+
     route_report("capture", route_capture_begin(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
     route_report("memory", route_allocate_async(ret_pointer, pages * PAGE, stream));
     if (frees)
@@ -40,6 +41,7 @@ static CUgraphExec executable(CUgraph graph, unsigned flags)
     int error = route_is_runtime ? (int)route_runtime.cudaGraphInstantiateWithFlags(
                                        (cudaGraphExec_t *)&exec, (cudaGraph_t)graph, flags)
                                  : (int)INSTANTIATE(&exec, graph, flags);
+
     route_report("instantiate", error);
     return exec;
 }
@@ -61,6 +63,7 @@ static void freed_inside(void)
 {
     void *pointer;
     CUgraph graph = capture(&pointer, 4, true);
+
     held("captured");
     CUgraphExec exec = executable(graph, 0);
     held("instantiated");
@@ -76,6 +79,7 @@ static void freed_outside(void)
     void *pointer;
     CUgraph graph = capture(&pointer, 4, false);
     CUgraphExec exec = executable(graph, 0);
+
     launch(exec);
     held_by_graphs("launched");
     launch(exec);
@@ -99,6 +103,7 @@ static void freed_by_launch(void)
     void *pointer;
     CUgraph graph = capture(&pointer, 4, false);
     CUgraphExec exec = executable(graph, CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH);
+
     for (int i = 0; i < 3; i++) {
         launch(exec);
         held_by_graphs("launched");
@@ -113,6 +118,7 @@ static void freed_by_another(void)
 {
     void *pointer;
     CUgraph giving = NULL, taking = capture(&pointer, 5, false);
+
     route_report("capture", route_capture_begin(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
     route_report("free", route_free_async(pointer, stream));
     route_report("end", route_capture_end(stream, &giving));
@@ -135,6 +141,7 @@ static void of_another_device(void)
     CUDA_MEM_ALLOC_NODE_PARAMS wanted = {.poolProps = on_device(1), .bytesize = 6 * PAGE};
     CUgraphNode node;
     CUgraph graph = NULL;
+
     report("graph", DRIVER(cuGraphCreate)(&graph, 0));
     report("memory of the other", DRIVER(cuGraphAddMemAllocNode)(&node, graph, NULL, 0, &wanted));
     held("added");
@@ -151,6 +158,7 @@ static void in_a_graph(void)
     CUDA_MEM_ALLOC_NODE_PARAMS wanted = {.poolProps = on_device(0), .bytesize = 3 * PAGE};
     CUgraphNode node;
     CUgraph child = NULL, graph = NULL;
+
     report("graph", DRIVER(cuGraphCreate)(&child, 0));
     report("memory", DRIVER(cuGraphAddMemAllocNode)(&node, child, NULL, 0, &wanted));
     report("graph", DRIVER(cuGraphCreate)(&graph, 0));
@@ -158,6 +166,7 @@ static void in_a_graph(void)
     report("child", added);
     if (added == CUDA_SUCCESS) {
         CUgraphExec exec = executable(graph, 0);
+
         launch(exec);
         held_by_graphs("launched");
         report("free", DRIVER(cuMemFree)(wanted.dptr));
@@ -177,6 +186,7 @@ static void in_what_was_freed(void)
     CUgraphNode node;
     CUgraph graph = NULL;
     void *freed[4];
+
     report("graph", DRIVER(cuGraphCreate)(&graph, 0));
     report("memory of the other", DRIVER(cuGraphAddMemAllocNode)(&node, graph, NULL, 0, &wanted));
     CUgraphExec exec = executable(graph, 0);
@@ -202,6 +212,7 @@ static void too_large(void)
     void *pointer;
     CUgraph graph = capture(&pointer, 1024, false);
     CUgraphExec exec = executable(graph, 0);
+
     held("captured too large");
     launch(exec);
     route_report("last error", route_last_error());

@@ -23,6 +23,7 @@ static CUresult unmap(size_t page, size_t pages)
 static void orders(void)
 {
     CUmemGenericAllocationHandle handle = physical_make(4);
+
     held("made");
     report("release", DRIVER(cuMemRelease)(handle));
     held("released");
@@ -49,6 +50,7 @@ static void orders(void)
 static void twice(void)
 {
     CUmemGenericAllocationHandle handle = physical_make(3);
+
     report("map", map(0, 3, handle));
     report("map again", map(10, 3, handle));
     report("release", DRIVER(cuMemRelease)(handle));
@@ -63,6 +65,7 @@ static void many(void)
 {
     for (size_t i = 0; i < 16; i++) {
         CUmemGenericAllocationHandle handle = physical_make(1 + i % 2);
+
         report("map", map(8 + 2 * i, 1 + i % 2, handle));
         report("release", DRIVER(cuMemRelease)(handle));
     }
@@ -70,6 +73,7 @@ static void many(void)
     report("across a hole", unmap(8, 2) ? CUDA_ERROR_UNKNOWN : CUDA_SUCCESS);
     for (size_t i = 0; i < 16; i += 2) {
         CUmemGenericAllocationHandle handle = physical_make(1);
+
         report("map", map(9 + 2 * i, 1, handle));
         report("release", DRIVER(cuMemRelease)(handle));
     }
@@ -83,6 +87,7 @@ static void many(void)
 static void asked(void)
 {
     CUmemGenericAllocationHandle handle = physical_make(4), again = 0;
+
     report("map", map(20, 4, handle));
     report("release", DRIVER(cuMemRelease)(handle));
     report("ask", DRIVER(cuMemRetainAllocationHandle)(&again, (void *)(range + 23 * PAGE + 5)));
@@ -100,6 +105,7 @@ static void shared(void)
     CUmemAllocationProp properties = physical_of(CU_MEM_LOCATION_TYPE_DEVICE, 0);
     CUmemGenericAllocationHandle handle = 0, imported = 0;
     int file = -1;
+
     properties.requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
     report("create", DRIVER(cuMemCreate)(&handle, 5 * PAGE, &properties, 0));
     report("export", DRIVER(cuMemExportToShareableHandle)(
@@ -131,6 +137,7 @@ static void by_another_thread(void)
     CUmemGenericAllocationHandle handle = physical_make(2);
     CUresult result = CUDA_ERROR_UNKNOWN;
     pthread_t thread;
+
     report("map", map(0, 2, handle));
     report("release", DRIVER(cuMemRelease)(handle));
     pthread_create(&thread, NULL, elsewhere, &result);

@@ -9,6 +9,7 @@ static void physical(const char *where, CUmemLocationType type, int id)
 {
     CUmemAllocationProp properties = physical_of(type, id);
     CUmemGenericAllocationHandle handle = 0;
+
     report(where, DRIVER(cuMemCreate)(&handle, 3 * PAGE, &properties, 0));
     held("made");
     DRIVER(cuCtxSetCurrent)(held_contexts[1]);
@@ -22,6 +23,7 @@ static void pool(const char *where, CUmemLocationType type, int id, CUstream str
     CUmemPoolProps properties = pool_of(type, id);
     CUmemoryPool made = NULL;
     CUdeviceptr pointer = 0;
+
     report(where, DRIVER(cuMemPoolCreate)(&made, &properties));
     report("block", DRIVER(cuMemAllocFromPoolAsync)(&pointer, 4 * PAGE, made, stream));
     held("made");
@@ -35,6 +37,7 @@ static void stream_of_another(void)
     CUstream stream = NULL;
     CUmemoryPool other = NULL;
     CUdeviceptr pointer = 0;
+
     DRIVER(cuCtxSetCurrent)(held_contexts[1]);
     route_report("stream", route_stream_create(&stream));
     DRIVER(cuCtxSetCurrent)(held_contexts[0]);
@@ -56,6 +59,7 @@ static void stream_of_another(void)
 static void ordinary(void)
 {
     void *pointer = NULL;
+
     DRIVER(cuCtxSetCurrent)(held_contexts[1]);
     route_report("ordinary", route_allocate(&pointer, 6 * PAGE));
     DRIVER(cuCtxSetCurrent)(held_contexts[0]);
@@ -67,6 +71,7 @@ static void ordinary(void)
 static void of_the_host(void)
 {
     void *pointer = NULL;
+
     route_report("page-locked", route_host_allocate(&pointer, 7 * PAGE));
     held("made");
     route_report("free", route_host_free(pointer));
@@ -75,6 +80,7 @@ static void of_the_host(void)
 int program_held_place(const char *self, const char *route, const char *argument)
 {
     CUstream stream = NULL;
+
     held_start();
     route_report("stream", route_stream_create(&stream));
     physical("on the first", CU_MEM_LOCATION_TYPE_DEVICE, 0);

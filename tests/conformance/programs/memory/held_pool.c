@@ -12,6 +12,7 @@ static void destroyed_in_between(CUstream stream)
     CUmemoryPool pool = NULL;
     CUdeviceptr first = 0, second = 0;
     CUstream own = NULL;
+
     report("pool", DRIVER(cuMemPoolCreate)(&pool, &properties));
     held("an empty pool");
     route_report("stream", route_stream_create(&own));
@@ -30,6 +31,7 @@ static void destroyed_in_between(CUstream stream)
 static void of_the_default(CUstream stream)
 {
     void *pointer = NULL;
+
     route_report("in order", route_allocate_async(&pointer, 4 * PAGE, stream));
     held("made");
     route_report("free", route_free_async(pointer, stream));
@@ -46,6 +48,7 @@ static void kept(CUstream stream)
     cuuint64_t all = UINT64_MAX;
     CUmemoryPool pool = NULL;
     CUdeviceptr pointer = 0;
+
     report("pool", DRIVER(cuMemPoolCreate)(&pool, &properties));
     report("keep", DRIVER(cuMemPoolSetAttribute)(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &all));
     report("block", DRIVER(cuMemAllocFromPoolAsync)(&pointer, 5 * PAGE, pool, stream));
@@ -60,6 +63,7 @@ static void kept(CUstream stream)
 int program_held_pool(const char *self, const char *route, const char *argument)
 {
     CUstream stream = NULL;
+
     held_start();
     route_report("stream", route_stream_create(&stream));
     destroyed_in_between(stream);

@@ -18,6 +18,7 @@ static size_t available(void)
 {
     size_t free_bytes = 0, total = 0;
     int error = route_memory_info(&free_bytes, &total);
+
     if (error)
         route_report("information", error);
     if (!total_at_first)
@@ -31,6 +32,7 @@ int program_memory_info(const char *self, const char *route, const char *argumen
 {
     void *blocks[BLOCKS], *small[100];
     bool fell = true, rose = true, steady = true;
+
     route_start();
     route_free(NULL);
     size_t first = available(), before = first;

@@ -11,6 +11,7 @@
 static void print_threshold(const char *which, CUmemoryPool pool)
 {
     cuuint64_t threshold = 1;
+
     DRIVER(cuMemPoolGetAttribute)(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &threshold);
     printf("%s: %llu\n", which, (unsigned long long)threshold);
 }
@@ -27,6 +28,7 @@ int program_mempools(const char *self, const char *route, const char *argument)
     CUmemoryPool pool, created;
     CUstream stream;
     void *pointer;
+
     route_start();
     route_report("stream", route_stream_create(&stream));
     DRIVER(cuDeviceGetDefaultMemPool)(&pool, 0);

@@ -12,6 +12,7 @@
 static void report(const char *step, CUresult result)
 {
     const char *name = "?";
+
     DRIVER(cuGetErrorName)(result, &name);
     printf("  %s: %s\n", step, name);
 }
@@ -22,6 +23,7 @@ static void mapping_calls(CUdeviceptr at, size_t bytes)
     CUmemAccessDesc none = {.location = here, .flags = CU_MEM_ACCESS_FLAGS_PROT_NONE};
     CUmemGenericAllocationHandle handle = 0;
     unsigned long long flags = 77;
+
     report("its handle", DRIVER(cuMemRetainAllocationHandle)(&handle, (void *)(uintptr_t)at));
     report("its access", DRIVER(cuMemGetAccess)(&flags, &here, at));
     report("access taken", DRIVER(cuMemSetAccess)(at, bytes, &none, 1));
@@ -34,6 +36,7 @@ static void attribute(const char *name, CUpointer_attribute which, CUdeviceptr a
 {
     uint64_t value = 0;
     CUresult result = DRIVER(cuPointerGetAttribute)(&value, which, at);
+
     report(name, result);
     printf("  %llu\n", (unsigned long long)(value - minus));
 }
@@ -41,6 +44,7 @@ static void attribute(const char *name, CUpointer_attribute which, CUdeviceptr a
 static void attributes(CUdeviceptr at)
 {
     CUcontext current = NULL, told = NULL;
+
     DRIVER(cuCtxGetCurrent)(&current);
     report("context", DRIVER(cuPointerGetAttribute)(&told, CU_POINTER_ATTRIBUTE_CONTEXT, at));
     printf("  %s\n", told == current ? "the current one" : told ? "another" : "none");
@@ -63,6 +67,7 @@ static void all_attributes(CUdeviceptr at)
     uint64_t types = 77;
     size_t bytes = 0;
     void *data[] = {&told, &types, &bytes};
+
     DRIVER(cuCtxGetCurrent)(&current);
     report("at once", DRIVER(cuPointerGetAttributes)(3, names, data, at));
     printf("  %d %d %zu\n", told == current, (int)types, bytes);
@@ -71,10 +76,12 @@ static void all_attributes(CUdeviceptr at)
 int program_not_mapped(const char *self, const char *route, const char *argument)
 {
     static const size_t sizes[] = {1000, 100000, 3 << 20, 20 << 20};
+
     route_start();
     route_free(NULL);
     for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
         void *block = NULL;
+
         printf("%zu bytes\n", sizes[i]);
         route_report("allocate", route_allocate(&block, sizes[i]));
         route_report("fill", route_fill(block, 7, sizes[i]));

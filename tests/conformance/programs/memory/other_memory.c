@@ -11,6 +11,7 @@ static void pitched(void)
 {
     void *pointer;
     size_t pitch;
+
     if (!route_is_runtime)
         return;
     int error = (int)route_runtime.cudaMallocPitch(&pointer, &pitch, 1000, 10);
@@ -23,6 +24,7 @@ static void pitched(void)
 int program_other_memory(const char *self, const char *route, const char *argument)
 {
     void *pointer, *pages = aligned_alloc(4096, 1 << 20);
+
     route_start();
     route_report("managed", route_managed_allocate(&pointer, 100000));
     memset(pointer, 1, 100000);

@@ -40,6 +40,7 @@ static int copy_by_peer(CUdeviceptr to, CUdeviceptr from, size_t bytes)
 static void visit(const char *name, void *block, size_t bytes)
 {
     CUdeviceptr there = 0;
+
     printf("%s, %zu bytes: set %d", name, bytes, set_by_peer(block, 5, bytes));
     printf(", wrong %d", route_wrong_bytes(block, 5, bytes));
     DRIVER(cuCtxSetCurrent)(peer);
@@ -62,6 +63,7 @@ static void visit_many(const char *name)
 {
     void *blocks[MANY] = {NULL};
     int wrong = 0, failed = 0;
+
     for (int i = 0; i < MANY; i++)
         failed += route_allocate(&blocks[i], (size_t)(i + 1) << 19) != 0;
     for (int i = 0; i < MANY; i += 2)
@@ -92,6 +94,7 @@ int program_peer_access(const char *self, const char *route, const char *argumen
 {
     void *small, *large, *later;
     int devices = 0;
+
     route_start();
     route_free(NULL);
     DRIVER(cuCtxGetCurrent)(&own);

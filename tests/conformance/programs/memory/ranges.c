@@ -25,6 +25,7 @@ static int get(void *data, CUpointer_attribute attribute, CUdeviceptr address)
 static unsigned long long id_of(const void *pointer)
 {
     unsigned long long id = 0;
+
     route_report("id", get(&id, CU_POINTER_ATTRIBUTE_BUFFER_ID, number(pointer)));
     return id;
 }
@@ -75,6 +76,7 @@ static void ask_together(const char *pointer, CUdeviceptr address)
         CU_POINTER_ATTRIBUTE_SYNC_MEMOPS, CU_POINTER_ATTRIBUTE_RANGE_SIZE,
     };
     void *data[] = {&size, &start, &type, &id, &synchronous, &again};
+
     route_report("together", DRIVER(cuPointerGetAttributes)(6, wanted, data, address));
     int error = get(&alone, CU_POINTER_ATTRIBUTE_BUFFER_ID, address);
     printf("size %zu, again %zu, at %lld, type %u, same id %d, synchronous %u\n", size, again,
@@ -86,6 +88,7 @@ static void ask_range(const char *pointer, CUdeviceptr address)
 {
     CUdeviceptr base = number(pointer) - 1;
     size_t size = 77;
+
     route_report("range", DRIVER(cuMemGetAddressRange)(&base, &size, address));
     printf("at %lld, %zu bytes\n", (long long)(base - number(pointer)), size);
     route_report("base alone", DRIVER(cuMemGetAddressRange)(&base, NULL, address));
@@ -111,6 +114,7 @@ static void ask(const char *pointer, size_t offset)
 static void ask_ordinary(size_t bytes)
 {
     char *blocks[BLOCKS];
+
     printf("%zu bytes\n", bytes);
     for (int i = 0; i < BLOCKS; i++)
         route_report("allocate", route_allocate((void **)&blocks[i], bytes));
@@ -132,6 +136,7 @@ static void ask_ordinary(size_t bytes)
     ask(blocks[0], 0);
     for (int i = 0; i < 100; i++) {
         unsigned long long other;
+
         route_report("allocate", route_allocate((void **)&blocks[1], bytes));
         other = id_of(blocks[1]);
         if (other == ids[0] || other == ids[1] || other == ids[2])
@@ -148,6 +153,7 @@ static void ask_ordinary(size_t bytes)
 static void clear_by_range(size_t bytes)
 {
     char *blocks[BLOCKS];
+
     for (int i = 0; i < BLOCKS; i++) {
         route_report("allocate", route_allocate((void **)&blocks[i], bytes));
         route_report("fill", route_fill(blocks[i], 7, bytes));
@@ -173,6 +179,7 @@ static void print_synchronous(char *const blocks[BLOCKS])
     for (int i = 0; i < BLOCKS; i++) {
         unsigned value = 9;
         int error = get(&value, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS, number(blocks[i]) + 1);
+
         printf("%s %u%s", route_error_name(error), value, i + 1 < BLOCKS ? ", " : "\n");
     }
 }
@@ -182,6 +189,7 @@ static void set_attributes(size_t bytes)
 {
     char *blocks[BLOCKS];
     unsigned value = 1;
+
     printf("synchronous, %zu bytes\n", bytes);
     for (int i = 0; i < BLOCKS; i++)
         route_report("allocate", route_allocate((void **)&blocks[i], bytes));
@@ -220,6 +228,7 @@ static void ask_others(void)
     char *pointer;
     size_t pitch;
     CUstream stream;
+
     route_report("stream", route_stream_create(&stream));
     route_report("in order", route_allocate_async((void **)&pointer, 5000, stream));
     route_report("wait", route_stream_synchronize(stream));

@@ -38,6 +38,7 @@ __attribute__((destructor)) static void destructor(void)
 static void *allocate_for_ever(void *unused)
 {
     void *pointer;
+
     for (;;)
         if (route_allocate(&pointer, 1000) || route_free(pointer))
             return NULL;
@@ -46,6 +47,7 @@ static void *allocate_for_ever(void *unused)
 static void mark(void)
 {
     int version;
+
     DRIVER(cuDriverGetVersion)(&version);
     DRIVER(cuDriverGetVersion)(&version);
 }
@@ -104,6 +106,7 @@ static int end_by_exec(void)
 static int end_by_exit_in_thread(void)
 {
     pthread_t thread;
+
     pthread_create(&thread, NULL, (void *(*)(void *))(void *)end_by_exit, NULL);
     pthread_join(thread, NULL);
     return 1;
@@ -112,6 +115,7 @@ static int end_by_exit_in_thread(void)
 static int end_by_threads(void)
 {
     pthread_t thread;
+
     for (int i = 0; i < 2; i++)
         if (pthread_create(&thread, NULL, allocate_for_ever, NULL))
             return 1;
@@ -173,6 +177,7 @@ int program_ending(const char *self, const char *route, const char *argument)
         return end(argument);
     for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
         int status = 0;
+
         printf("%s\n", ways[i].name);
         fflush(stdout);
         pid_t pid = fork();

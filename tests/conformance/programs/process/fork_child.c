@@ -12,6 +12,7 @@
 static int child(void **blocks)
 {
     void *pointer = NULL;
+
     route_report("child allocates", route_allocate(&pointer, 1000));
     route_report("child frees the parent's", route_free(blocks[0]));
     fflush(stdout);
@@ -23,6 +24,7 @@ int program_fork_child(const char *self, const char *route, const char *argument
     void *blocks[BLOCKS];
     unsigned char byte = 0;
     int status = 0;
+
     route_start();
     for (int i = 0; i < BLOCKS; i++)
         route_report("allocate", route_allocate(&blocks[i], (size_t)1000 << i));

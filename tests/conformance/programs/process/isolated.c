@@ -16,6 +16,7 @@ static void isolated_use(const struct route_runtime *runtime)
     unsigned char bytes[BYTES];
     void *block = NULL;
     int wrong = 0;
+
     printf("isolated allocate: %d\n", (int)runtime->cudaMalloc(&block, BYTES));
     printf("isolated fill: %d\n", (int)runtime->cudaMemset(block, 3, BYTES));
     printf("isolated read: %d\n",
@@ -30,6 +31,7 @@ int program_isolated(const char *self, const char *route, const char *argument)
 {
     struct route_runtime runtime = {0};
     void *block = NULL, *library = dlmopen(LM_ID_NEWLM, "libcudart.so.13", RTLD_NOW | RTLD_LOCAL);
+
     if (!library)
         route_skip("no runtime in a namespace of its own");
 #define FIND(name) *(void **)&runtime.name = dlsym(library, #name)

@@ -22,6 +22,7 @@ static int child(void)
 {
     void *blocks[BLOCKS];
     int kept = 0;
+
     route_start();
     for (int i = 0; i < BLOCKS; i++)
         if (route_allocate(&blocks[i], BYTES) || route_fill(blocks[i], i + 1, BYTES))
@@ -34,6 +35,7 @@ static int child(void)
 static pid_t by_fork(char *const *arguments)
 {
     pid_t pid = fork();
+
     if (pid == 0) {
         execv(arguments[0], arguments);
         _exit(127);
@@ -44,6 +46,7 @@ static pid_t by_fork(char *const *arguments)
 static pid_t by_vfork(char *const *arguments)
 {
     pid_t pid = vfork();
+
     if (pid == 0) {
         execv(arguments[0], arguments);
         _exit(127);
@@ -55,6 +58,7 @@ static pid_t by_vfork(char *const *arguments)
 static pid_t by_vfork_only(char *const *arguments)
 {
     pid_t pid = vfork();
+
     if (pid == 0)
         _exit(6);
     return pid;
@@ -63,12 +67,14 @@ static pid_t by_vfork_only(char *const *arguments)
 static pid_t by_spawn(char *const *arguments)
 {
     pid_t pid = -1;
+
     return posix_spawn(&pid, arguments[0], NULL, NULL, arguments, environ) ? -1 : pid;
 }
 
 static pid_t by_shell(char *const *arguments)
 {
     char line[4200];
+
     snprintf(line, sizeof(line), "exec %s %s %s %s", arguments[0], arguments[1], arguments[2],
              arguments[3]);
     char *const shell[] = {"/bin/sh", "-c", line, NULL};
@@ -86,6 +92,7 @@ int program_spawn(const char *self, const char *route, const char *argument)
     };
     char *const arguments[] = {(char *)self, "spawn", (char *)route, "child", NULL};
     void *blocks[BLOCKS];
+
     if (argument)
         return child();
     route_start();
@@ -95,6 +102,7 @@ int program_spawn(const char *self, const char *route, const char *argument)
     }
     for (size_t way = 0; way < sizeof(ways) / sizeof(ways[0]); way++) {
         int status = 0, kept = 0;
+
         fflush(stdout);
         waitpid(ways[way].start(arguments), &status, 0);
         for (int i = 0; i < BLOCKS; i++)

@@ -20,6 +20,7 @@ static void *hold_blocks(void *mine)
 {
     void **blocks = mine;
     intptr_t errors = 0;
+
     route_start();
     for (int i = 0; i < BLOCKS; i++)
         errors += route_allocate(&blocks[i], (size_t)500 << i) != 0;
@@ -31,6 +32,7 @@ static void *hold_blocks(void *mine)
 static void free_late(void *block)
 {
     void *again = NULL;
+
     route_start(); /* the driver may have forgotten what was current on this thread */
     freed_in_destructor += route_free(block) == 0;
     freed_in_destructor += route_allocate(&again, 2000) == 0 && route_free(again) == 0;
@@ -45,6 +47,7 @@ static void free_later(void *block)
 static void *leave_to_destructor(void *unused)
 {
     void *block;
+
     route_start();
     if (route_allocate(&block, 1000) == 0)
         pthread_setspecific(early, block);
@@ -55,6 +58,7 @@ static int run(void *(*body)(void *), void *argument)
 {
     pthread_t thread;
     void *result = NULL;
+
     if (pthread_create(&thread, NULL, body, argument) || pthread_join(thread, &result))
         return 1;
     return (int)(intptr_t)result;
@@ -64,6 +68,7 @@ int program_thread_end(const char *self, const char *route, const char *argument
 {
     int errors = 0, kept = 0;
     unsigned char byte;
+
     route_start();
     for (int i = 0; i < THREADS; i++)
         errors += run(hold_blocks, held[i]);

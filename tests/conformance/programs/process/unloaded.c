@@ -21,6 +21,7 @@ static void *load(void)
 {
     char path[4096];
     ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
     path[length < 0 ? 0 : length] = 0;
     char *slash = strrchr(path, '/');
     if (!slash || slash - path > (ssize_t)sizeof(path) - 40)
@@ -35,9 +36,11 @@ int program_unloaded(const char *self, const char *route, const char *argument)
     free_function *release;
     void *blocks[ROUNDS], *freed_by_it;
     int kept = 0;
+
     route_start();
     for (int i = 0; i < ROUNDS; i++) {
         void *library = load();
+
         if (!library)
             route_skip("the library cannot be loaded");
         *(void **)&allocate = dlsym(library, "extension_allocate");

@@ -16,6 +16,7 @@ static void *churn(void *seed)
     void *blocks[BLOCKS] = {0};
     uint32_t state = (uint32_t)(uintptr_t)seed;
     intptr_t errors = 0;
+
     route_start();
     for (int i = 0; i < STEPS; i++) {
         state = state * 1664525 + 1013904223;
@@ -35,11 +36,13 @@ int program_churn(const char *self, const char *route, const char *argument)
 {
     pthread_t threads[THREADS];
     intptr_t total = 0;
+
     route_start();
     for (int i = 0; i < THREADS; i++)
         pthread_create(&threads[i], NULL, churn, (void *)(uintptr_t)(i + 1));
     for (int i = 0; i < THREADS; i++) {
         void *errors;
+
         pthread_join(threads[i], &errors);
         total += (intptr_t)errors;
     }

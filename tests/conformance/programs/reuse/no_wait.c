@@ -35,12 +35,14 @@ static const size_t sizes[] = {600, 30000, 100 << 10, 1 << 20, 3 << 20, 20 << 20
 static int count_for(size_t bytes)
 {
     size_t most = device_bytes / 64 / bytes;
+
     return most > BLOCKS ? BLOCKS : most < 2 ? 2 : (int)most;
 }
 
 static int take(void **blocks, int count, size_t bytes)
 {
     int errors = 0;
+
     for (int i = 0; i < count; i++)
         errors += route_allocate(&blocks[i], bytes) != 0;
     return errors;
@@ -49,6 +51,7 @@ static int take(void **blocks, int count, size_t bytes)
 static int give(void **blocks, int count)
 {
     int errors = 0;
+
     for (int i = 0; i < count; i++)
         errors += route_free(blocks[i]) != 0;
     return errors;
@@ -70,6 +73,7 @@ static void by_size(size_t bytes)
     size_t free_bytes, total;
     int count = count_for(bytes);
     int errors = take(blocks, count, bytes) + give(blocks, count);
+
     errors += kernel_begin();
     errors += take(blocks, count, bytes) + take(more, count, bytes * 3 / 2);
     errors += route_memory_info(&free_bytes, &total) != 0;
@@ -93,6 +97,7 @@ static void beside_a_host_function(size_t bytes)
     void *blocks[BLOCKS];
     int count = count_for(bytes);
     int errors = take(blocks, count, bytes) + give(blocks, count);
+
     pthread_mutex_lock(&lock);
     errors += DRIVER(cuLaunchHostFunc)(busy, give_back, NULL);
     errors += take(blocks, count, bytes);
@@ -106,6 +111,7 @@ static void *churn(void *unused)
 {
     void *blocks[BLOCKS];
     intptr_t errors = 0;
+
     route_start();
     for (size_t i = 0; i < SIZES; i++)
         errors += take(blocks, count_for(sizes[i]), sizes[i]);
@@ -116,10 +122,12 @@ static void by_threads(int count)
 {
     pthread_t threads[THREADS];
     intptr_t errors = kernel_begin();
+
     for (int i = 0; i < count; i++)
         pthread_create(&threads[i], NULL, churn, NULL);
     for (int i = 0; i < count; i++) {
         void *result;
+
         pthread_join(threads[i], &result);
         errors += (intptr_t)result;
     }
@@ -134,6 +142,7 @@ static int on_a_full_device(void)
     static void *blocks[MANY];
     size_t bytes = device_bytes / 32;
     int first = 0, second = 0;
+
     while (first < MANY && route_allocate(&blocks[first], bytes) == 0)
         first++;
     int errors = give(blocks, first) + kernel_begin();
@@ -156,6 +165,7 @@ static void beside_a_capture(int freed, int most, bool goes_on)
     int taken = 0;
     CUstream stream;
     CUgraph graph = NULL;
+
     int errors = take(blocks, freed, bytes);
     errors += route_stream_create(&stream) != 0;
     errors += route_capture_begin(stream, CU_STREAM_CAPTURE_MODE_RELAXED) != 0;
@@ -177,6 +187,7 @@ int program_no_wait(const char *self, const char *route, const char *argument)
     void *cuda = dlopen("libcuda.so.1", RTLD_NOW);
     size_t free_bytes;
     bool simple = argument && *argument == '1';
+
     *(void **)&hold = dlsym(cuda, "simgpu_hold");
     *(void **)&release = dlsym(cuda, "simgpu_release");
     if (!hold || !release)

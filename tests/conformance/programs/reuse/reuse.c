@@ -36,6 +36,7 @@ static void *first[BLOCKS], *second[BLOCKS];
 static int take(void **blocks)
 {
     int errors = 0;
+
     for (int i = 0; i < BLOCKS; i++)
         errors += route_allocate(&blocks[i], BYTES) != 0;
     return errors;
@@ -44,6 +45,7 @@ static int take(void **blocks)
 static int give(void **blocks)
 {
     int errors = 0;
+
     for (int i = 0; i < BLOCKS; i++)
         errors += route_free(blocks[i]) != 0;
     return errors;
@@ -56,6 +58,7 @@ static void contents(CUstream stream)
     pthread_t thread;
     CUstream other;
     int errors = 0, wrong = 0;
+
     if (DRIVER(cuStreamCreate)(&other, CU_STREAM_NON_BLOCKING))
         route_skip("no stream");
     printf("allocate: errors %d\n", take(first));
@@ -80,6 +83,7 @@ static void contents(CUstream stream)
 static int count_of(void *block, void **among)
 {
     int count = 0;
+
     for (int i = 0; i < BLOCKS; i++)
         count += among[i] == block;
     return count;
@@ -90,6 +94,7 @@ static void addresses(CUstream stream)
 {
     void *block, *other;
     int error = take(first), same;
+
     block = first[0];
     hold(stream);
     route_report("write", route_fill_async(block, 1, BYTES, stream));
@@ -107,6 +112,7 @@ int program_reuse(const char *self, const char *route, const char *argument)
 {
     CUstream stream;
     void *cuda = dlopen("libcuda.so.1", RTLD_NOW);
+
     *(void **)&hold = dlsym(cuda, "simgpu_hold");
     *(void **)&release = dlsym(cuda, "simgpu_release");
     if (!hold || !release)

@@ -53,6 +53,7 @@ static int by_kernel(CUdeviceptr block, CUstream stream)
 {
     unsigned value = 1, bytes = BYTES;
     void *arguments[] = {&block, &value, &bytes};
+
     return DRIVER(cuLaunchKernel)(kernel, 1, 1, 1, 64, 1, 1, 0, stream, arguments, NULL);
 }
 
@@ -78,6 +79,7 @@ static void CUDA_CB nothing(void *unused)
 static int by_host_function(CUdeviceptr block, CUstream stream)
 {
     int error = DRIVER(cuLaunchHostFunc)(stream, nothing, NULL);
+
     return error ? error : by_memset(block, stream);
 }
 
@@ -109,6 +111,7 @@ static void graph_make(CUdeviceptr block)
 {
     CUstream stream;
     CUgraph graph = NULL;
+
     DRIVER(cuStreamCreate)(&stream, CU_STREAM_NON_BLOCKING);
     DRIVER(cuStreamBeginCapture)(stream, CU_STREAM_CAPTURE_MODE_RELAXED);
     by_memset(block, stream);
@@ -157,6 +160,7 @@ static void graph_end(void)
 static int others_take(void **others)
 {
     int error = 0;
+
     for (int i = 0; i < OTHERS && error == 0; i++)
         error = route_allocate(&others[i], BYTES);
     return error;
@@ -165,6 +169,7 @@ static int others_take(void **others)
 static int others_give(void **others)
 {
     int error = 0;
+
     for (int i = 0; i < OTHERS && error == 0; i++)
         error = route_free(others[i]);
     return error;
@@ -173,6 +178,7 @@ static int others_give(void **others)
 static int others_fill(void **others, CUstream stream)
 {
     int error = 0;
+
     for (int i = 0; i < OTHERS && error == 0; i++)
         error = route_fill_async(others[i], 2, BYTES, stream);
     return error;
@@ -181,6 +187,7 @@ static int others_fill(void **others, CUstream stream)
 static int others_wrong(void **others)
 {
     int wrong = 0;
+
     for (int i = 0; i < OTHERS; i++)
         wrong += route_wrong_bytes(others[i], 2, BYTES) != 0;
     return wrong;
@@ -192,6 +199,7 @@ static void contents(size_t way, size_t kind)
     CUstream other;
     pthread_t thread;
     void *first, *others[OTHERS] = {0};
+
     DRIVER(cuStreamCreate)(&other, CU_STREAM_NON_BLOCKING);
     int error = route_allocate(&first, BYTES);
     error = error ? error : others_take(others);
@@ -225,6 +233,7 @@ static void addresses(size_t way, size_t kind)
     void *first, *others[OTHERS];
     int count = 0, early = 0, late = 0;
     int error = route_allocate(&first, BYTES);
+
     error = error ? error : others_take(others);
     error = error ? error : submit(way, kind, (CUdeviceptr)(uintptr_t)first, false);
     error = error ? error : route_free(first);
@@ -249,6 +258,7 @@ static void addresses(size_t way, size_t kind)
 static bool streams_make(void)
 {
     int devices = 0;
+
     if (DRIVER(cuStreamCreate)(&streams[0], CU_STREAM_DEFAULT) ||
         DRIVER(cuStreamCreate)(&streams[1], CU_STREAM_NON_BLOCKING))
         return false;
@@ -273,6 +283,7 @@ int program_reuse_work(const char *self, const char *route, const char *argument
 {
     CUmodule module;
     void *cuda = dlopen("libcuda.so.1", RTLD_NOW), *block;
+
     *(void **)&hold = dlsym(cuda, "simgpu_hold");
     *(void **)&release = dlsym(cuda, "simgpu_release");
     *(void **)&calls = dlsym(cuda, "simgpu_calls");

@@ -9,6 +9,7 @@ int program_stream_ordered(const char *self, const char *route, const char *argu
 {
     void *pointer, *other;
     CUstream stream;
+
     route_start();
     route_report("stream", route_stream_create(&stream));
     int error = route_allocate_async(&pointer, 10000, stream);

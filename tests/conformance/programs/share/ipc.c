@@ -26,6 +26,7 @@ static size_t from_text(const char *text, CUipcMemHandle *ret_handle)
 {
     for (size_t i = 0; i < sizeof(*ret_handle); i++, text += 2) {
         char digits[3] = {text[0], text[1], 0};
+
         ret_handle->reserved[i] = (char)strtoul(digits, NULL, 16);
     }
     return strtoul(text, NULL, 16);
@@ -38,6 +39,7 @@ static int child(const char *argument)
     char *base;
     size_t offset = from_text(argument, &handle);
     int error = route_ipc_open((void **)&base, handle);
+
     route_report("  open", error);
     if (error)
         return 0;
@@ -63,6 +65,7 @@ static void share(const char *self, const char *route, char *pointer, char *expo
     unsigned char capable = 0;
     int error = (int)DRIVER(cuPointerGetAttribute)(
         &capable, CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE, (CUdeviceptr)(uintptr_t) export);
+
     printf("capable: %d, %d\n", error, capable);
     error = route_ipc_export(&handle, export);
     route_report("export", error);
@@ -88,6 +91,7 @@ int program_ipc(const char *self, const char *route, const char *argument)
     char *large, *small[3];
     CUdeviceptr base;
     size_t size;
+
     route_start();
     if (argument)
         return child(argument);
@@ -100,6 +104,7 @@ int program_ipc(const char *self, const char *route, const char *argument)
     }
     for (int i = 0; i < 3; i++) {
         char *inside = small[i] + 700;
+
         DRIVER(cuMemGetAddressRange)(&base, &size, (CUdeviceptr)(uintptr_t)inside);
         printf("begins at %lld, %zu bytes\n", (long long)(base - (CUdeviceptr)(uintptr_t)small[i]),
                size);

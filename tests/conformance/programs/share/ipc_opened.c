@@ -30,6 +30,7 @@ static void read_bytes(const char *block)
 {
     unsigned char first[CHECK_BYTES] = {0};
     int error = route_read(first, block, CHECK_BYTES);
+
     printf("  read: %s, %d %d\n", route_error_name(error), first[0], first[CHECK_BYTES - 1]);
 }
 
@@ -37,6 +38,7 @@ static void read_bytes(const char *block)
 static void close_under_work(CUipcMemHandle handle, size_t bytes)
 {
     char *block = NULL;
+
     route_report("  open", route_ipc_open((void **)&block, handle));
     route_report("  work", route_fill_async(block, 31, bytes, NULL));
     route_report("  close", route_ipc_close(block));
@@ -53,6 +55,7 @@ static void capture(CUipcMemHandle handle, CUstreamCaptureMode mode)
     char *opened = NULL, *block = NULL;
     CUstream stream;
     CUgraph graph = NULL;
+
     printf("  capture %d\n", (int)mode);
     route_report("  stream", route_stream_create(&stream));
     route_report("  open", route_ipc_open((void **)&opened, handle));
@@ -77,6 +80,7 @@ static void capture(CUipcMemHandle handle, CUstreamCaptureMode mode)
 static void other_flags(CUipcMemHandle handle)
 {
     CUdeviceptr block = 0;
+
     printf("  flags: %d %d\n", (int)DRIVER(cuIpcOpenMemHandle)(&block, handle, 0),
            (int)DRIVER(cuIpcOpenMemHandle)(&block, handle, 3));
     printf("  nowhere: %d\n",
@@ -97,6 +101,7 @@ static void not_mapped(CUipcMemHandle handle)
     unsigned char capable = 9;
     CUmemLocation here = {CU_MEM_LOCATION_TYPE_DEVICE, 0};
     CUmemAccessDesc access = {here, CU_MEM_ACCESS_FLAGS_PROT_NONE};
+
     DRIVER(cuIpcOpenMemHandle)(&block, handle, CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS);
     printf("  retain %d, access %d %d, unmap %d, free %d\n",
            (int)DRIVER(cuMemRetainAllocationHandle)(&physical, (void *)(uintptr_t)block),
@@ -127,6 +132,7 @@ static void devices(CUipcMemHandle handle)
 {
     char *here = NULL, *there = NULL, *later = NULL;
     int count = 0;
+
     DRIVER(cuDeviceGetCount)(&count);
     if (count < 2 || DRIVER(cuDevicePrimaryCtxRetain)(&other, 1))
         return;
@@ -160,6 +166,7 @@ static void devices(CUipcMemHandle handle)
 static void context_end(CUipcMemHandle handle)
 {
     char *block = NULL;
+
     route_report("  open", route_ipc_open((void **)&block, handle));
     route_report("  again", route_ipc_open((void **)&block, handle));
     route_report("  reset", route_is_runtime ? (int)route_runtime.cudaDeviceReset()
@@ -176,6 +183,7 @@ static void from_text(const char *text, CUipcMemHandle *ret_handle)
 {
     for (size_t i = 0; i < sizeof(*ret_handle); i++, text += 2) {
         char digits[3] = {text[0], text[1], 0};
+
         ret_handle->reserved[i] = (char)strtoul(digits, NULL, 16);
     }
 }
@@ -183,6 +191,7 @@ static void from_text(const char *text, CUipcMemHandle *ret_handle)
 static int child(const char *argument)
 {
     CUipcMemHandle handle;
+
     for (int i = 0; i < BLOCKS; i++) {
         from_text(argument + (size_t)i * TEXT_BYTES, &handle);
         close_under_work(handle, sizes[i]);
@@ -200,6 +209,7 @@ static int child(const char *argument)
 static void child_run(const char *self, const char *route, const char *handles)
 {
     int status = 0;
+
     fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) {
@@ -215,6 +225,7 @@ int program_ipc_opened(const char *self, const char *route, const char *argument
     char *blocks[BLOCKS], handles[BLOCKS * TEXT_BYTES + 1];
     CUipcMemHandle handle;
     void *opened = NULL;
+
     route_start();
     if (argument)
         return child(argument);

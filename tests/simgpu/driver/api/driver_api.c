@@ -86,6 +86,7 @@ static CUresult look_up(const char *symbol, void **ret, int version, cuuint64_t 
         [RESOLVE_TOO_NEW] = CU_GET_PROC_ADDRESS_VERSION_NOT_SUFFICIENT,
     };
     enum resolve_status status = RESOLVE_UNKNOWN;
+
     if (!symbol || !ret || flags & ~known || flags == known)
         return CUDA_ERROR_INVALID_VALUE;
     if (profile.ctx_record_event || strcmp(symbol, "cuCtxRecordEvent"))
@@ -127,6 +128,7 @@ CUresult CUDAAPI cuGetExportTable(const void **ppExportTable, const CUuuid *pExp
 int unsupported_leave(enum call_id id)
 {
     CUresult result = call_enter(id, false);
+
     if (result == CUDA_SUCCESS)
         result = CUDA_ERROR_NOT_SUPPORTED;
     if (log_enabled)
@@ -142,6 +144,7 @@ uint64_t simgpu_virtual_ns(void)
 uint64_t simgpu_calls(const char *name)
 {
     enum call_id id = call_by_name(name, strlen(name));
+
     return id == CALL_COUNT ? 0 : threads_calls(id);
 }
 

@@ -15,6 +15,7 @@
 static CUresult exchange_mode(CUstreamCaptureMode *mode)
 {
     struct thread *self = thread_self();
+
     if (!mode || (unsigned)*mode > CU_STREAM_CAPTURE_MODE_RELAXED)
         return CUDA_ERROR_INVALID_VALUE;
     CUstreamCaptureMode before = self->capture_mode;

@@ -19,6 +19,7 @@ static struct handle_cache callback_cache = {
 static CUresult callback_register(CUlogsCallback function, CUlogsCallbackHandle *ret)
 {
     struct CUlogsCallbackEntry_st *made;
+
     if (!function || !ret)
         return CUDA_ERROR_INVALID_VALUE;
     made = handle_take(&callback_cache);
@@ -47,6 +48,7 @@ static CUresult current(CUlogIterator *ret, unsigned flags)
 static CUresult dump_to_file(const char *path, unsigned flags)
 {
     int fd;
+
     if (!path || flags)
         return CUDA_ERROR_INVALID_VALUE;
     fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);

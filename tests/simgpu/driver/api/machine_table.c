@@ -39,6 +39,7 @@ static void device(unsigned index, struct machine_device *ret)
 {
     const struct device *seen = device_at(index);
     const CUuuid uuid = profile_uuid(index);
+
     *ret = (struct machine_device){
         .bus = 1 + index,
         .compute_major = (int)profile.compute_major,
@@ -62,6 +63,7 @@ static CUresult skip(CUstream given, const char *function)
     CUstream stream;
     CUresult result = driver_state == DRIVER_READY ? CUDA_SUCCESS : CUDA_ERROR_NOT_INITIALIZED;
     struct work *work = work_create(WORK_KERNEL);
+
     if (!work)
         return CUDA_ERROR_OUT_OF_MEMORY;
     if (profile.verbose)
@@ -82,6 +84,7 @@ static CUresult skip(CUstream given, const char *function)
 CUresult machine_table(const void **ret, const CUuuid *id)
 {
     static const struct machine_table table = {sizeof table, driver_version, devices, device, skip};
+
     if (!ret || !id || memcmp(id, MACHINE_TABLE_ID, sizeof *id))
         return CUDA_ERROR_NOT_SUPPORTED;
     *ret = &table;

@@ -18,6 +18,7 @@ static uint32_t stream_id(CUcontext context, CUstream stream, bool per_thread)
 {
     CUstream found;
     uint32_t id = 0;
+
     pthread_mutex_lock(&driver_lock);
     if (!stream && handle_is(context, HANDLE_CONTEXT) && context->alive && !per_thread)
         id = (uint32_t)context->legacy->id;
@@ -30,6 +31,7 @@ static uint32_t stream_id(CUcontext context, CUstream stream, bool per_thread)
 CUresult observed_table(const void **ret, const CUuuid *id)
 {
     static const struct observer_table table = {sizeof table, observed_by, context_id, stream_id};
+
     if (!ret || !id || memcmp(id, OBSERVER_TABLE_ID, sizeof *id))
         return CUDA_ERROR_NOT_SUPPORTED;
     *ret = &table;

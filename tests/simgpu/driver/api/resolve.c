@@ -32,6 +32,7 @@ enum resolve_status resolve(const char *name, int version, int newest, bool per_
 {
     const struct row *best = NULL;
     bool known = false, has_twin = false;
+
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (!strcmp(rows[i].base, name))
             has_twin |= rows[i].per_thread;

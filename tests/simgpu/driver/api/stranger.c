@@ -18,8 +18,10 @@
 static bool is_new(void *base)
 {
     static void *_Atomic named[MODULES_NAMED];
+
     for (size_t i = 0; i < MODULES_NAMED; i++) {
         void *expected = NULL;
+
         if (atomic_compare_exchange_strong(&named[i], &expected, base))
             return true;
         if (expected == base)
@@ -33,6 +35,7 @@ static bool is_replaced(const char *file)
 {
     static const char *const names[] = {"libcudart.so", "libcupti.so",    "libcublas",  "libcudnn",
                                         "libcurand",    "libcusparse.so", "libcusolver"};
+
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strncmp(file, names[i], strlen(names[i])))
             return true;
@@ -43,6 +46,7 @@ void stranger_explain(void *caller)
 {
     Dl_info module;
     const char *path, *file;
+
     if (!dladdr(caller, &module) || !is_new(module.dli_fbase))
         return;
     path = module.dli_fname && *module.dli_fname ? module.dli_fname : "the program";

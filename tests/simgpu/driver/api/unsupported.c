@@ -14,6 +14,7 @@
 int unsupported(enum call_id id, const char *name)
 {
     static atomic_bool said[CALL_COUNT];
+
     if (!atomic_exchange(&said[id], 1))
         fprintf(stderr, "simgpu: %s is not implemented\n", name);
     return unsupported_leave(id);

@@ -19,6 +19,7 @@
 static inline void call_add_ns(struct thread *self, uint64_t ns)
 {
     uint64_t now = atomic_load_explicit(&self->virtual_ns, memory_order_relaxed);
+
     atomic_store_explicit(&self->virtual_ns, now + ns, memory_order_relaxed);
 }
 
@@ -27,11 +28,12 @@ static inline CUresult call_enter(enum call_id id, bool anytime)
 {
     struct thread *self = thread_self();
     uint32_t calls = atomic_load_explicit(&self->calls[id], memory_order_relaxed);
+
     atomic_store_explicit(&self->calls[id], calls + 1, memory_order_relaxed);
     call_add_ns(self, profile.cost[id].base_ns);
-    if (!anytime && __builtin_expect(driver_state != DRIVER_READY, 0))
+    if (!anytime && unlikely(driver_state != DRIVER_READY))
         return CUDA_ERROR_NOT_INITIALIZED;
-    return __builtin_expect(fault_armed, 0) ? fault_check(id) : CUDA_SUCCESS;
+    return unlikely(fault_armed) ? fault_check(id) : CUDA_SUCCESS;
 }
 
 /** Memory calls: say how much, so that the cost follows. */
@@ -47,13 +49,13 @@ static inline void call_bytes(enum call_id id, uint64_t bytes)
 
 #define CALL_FRAME(name, anytime, work, ...)                                                       \
     CUresult result_ = call_enter(CALL_ID(name), anytime);                                         \
-    if (__builtin_expect(observed, 0))                                                             \
+    if (unlikely(observed))                                                                        \
         observed_pc = (uintptr_t)__builtin_return_address(0);                                      \
     if (result_ == CUDA_SUCCESS)                                                                   \
         result_ = (work);                                                                          \
-    if (__builtin_expect(observed_waiting, 0))                                                     \
+    if (unlikely(observed_waiting))                                                                \
         observed_tell_made();                                                                      \
-    if (__builtin_expect(log_enabled, 0))                                                          \
+    if (unlikely(log_enabled))                                                                     \
         log_call(CALL_ID(name), result_, "" __VA_ARGS__);                                          \
     return result_
 

@@ -33,6 +33,7 @@ void driver_load(void)
 void *handle_take(struct handle_cache *cache)
 {
     struct handle *object = SLIST_FIRST(&cache->free);
+
     if (object)
         SLIST_REMOVE_HEAD(&cache->free, next_free);
     else if ((object = calloc(1, cache->bytes)))
@@ -45,6 +46,7 @@ void *handle_take(struct handle_cache *cache)
 void handle_give(struct handle_cache *cache, void *object)
 {
     struct handle *handle = object;
+
     handle->magic = HANDLE_FREE;
     SLIST_INSERT_HEAD(&cache->free, handle, next_free);
 }

@@ -35,6 +35,9 @@
 #define PAGE_BYTES     (2 * MIB) /* the device's: granularity of physical memory */
 #define ROUND_UP(n, g) (((n) + (g)-1) / (g) * (g))
 
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
 enum driver_state { DRIVER_UNLOADED, DRIVER_LOADED, DRIVER_READY, DRIVER_FORKED };
 
 extern _Atomic int driver_state;

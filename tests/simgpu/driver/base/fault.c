@@ -72,6 +72,7 @@ const char *result_description(CUresult result)
 bool result_by_name(const char *name, CUresult *ret)
 {
     static const char prefix[] = "CUDA_ERROR_";
+
     if (!strncmp(name, prefix, sizeof prefix - 1))
         name += sizeof prefix - 1;
     for (size_t i = 0; i < sizeof results / sizeof *results; i++)
@@ -87,6 +88,7 @@ bool result_by_name(const char *name, CUresult *ret)
 static bool rule_parse(char *text)
 {
     char *first = strchr(text, ':');
+
     if (!first)
         return false;
     *first++ = 0;
@@ -97,6 +99,7 @@ static bool rule_parse(char *text)
     else {
         struct fault *fault = &faults[fault_count];
         char *second = strchr(first, ':');
+
         fault->id = call_by_name(text, strlen(text));
         if (fault->id == CALL_COUNT || !second || fault_count == FAULTS_MAX)
             return false;
@@ -114,6 +117,7 @@ void fault_load(void)
     const char *text = getenv("SIMGPU_FAULT");
     char *copy = text ? strdup(text) : NULL;
     char *rest;
+
     for (char *rule = copy ? strtok_r(copy, ",", &rest) : NULL; rule;
          rule = strtok_r(NULL, ",", &rest)) {
         char shown[80];
@@ -142,6 +146,7 @@ static bool is_fallible(enum call_id id)
 {
     static const char *const words[] = {"Alloc",    "Create", "Reserve", "cuMemMap",   "SetAccess",
                                         "Register", "Record", "Load",    "Instantiate"};
+
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (strstr(call_names[id], words[i]))
             return true;

@@ -58,6 +58,7 @@ static void log_close(void)
 static void path_expand(const char *pattern, char *ret, size_t bytes)
 {
     size_t at = 0;
+
     for (; *pattern && at + 16 < bytes; pattern++)
         if (pattern[0] == '%' && pattern[1] == 'p') {
             at += (size_t)snprintf(ret + at, bytes - at, "%d", (int)getpid());
@@ -73,6 +74,7 @@ void log_open(void)
     const char *pattern = getenv("SIMGPU_LOG");
     const char *resolver = getenv("SIMGPU_LOG_RESOLVE");
     static char path[4096]; /* once, perhaps on a small stack */
+
     if (!pattern || !*pattern)
         return;
     path_expand(pattern, path, sizeof path);
@@ -98,6 +100,7 @@ void log_call(enum call_id id, CUresult result, const char *format, ...)
 {
     char line[1024];
     const char *name = result_name(result);
+
     if (!log_enabled || (!log_resolver && strstr(call_name(id), "cuGetProcAddress")))
         return;
     size_t at = (size_t)snprintf(line, sizeof line, "%llu\t%d\t%llu\t%s\t%s",
@@ -106,6 +109,7 @@ void log_call(enum call_id id, CUresult result, const char *format, ...)
                                  name ? name : "CUDA_ERROR_UNKNOWN");
     if (*format) {
         va_list arguments;
+
         line[at++] = '\t';
         va_start(arguments, format);
         int more = vsnprintf(line + at, sizeof line - at - 1, format, arguments);
@@ -119,6 +123,7 @@ void log_note(const char *format, ...)
 {
     char line[1024] = "simgpu: ";
     va_list arguments;
+
     if (!log_enabled)
         return;
     size_t at = strlen(line);

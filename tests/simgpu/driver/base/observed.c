@@ -18,6 +18,7 @@ static __thread struct observer_event waiting[WAITING_MAX];
 void observed_tell(const struct observer_event *event)
 {
     void (*function)(const struct observer_event *) = observer;
+
     if (function)
         function(event);
 }
@@ -32,6 +33,7 @@ void observed_tell_made(void)
 {
     struct observer_event events[WAITING_MAX];
     unsigned count = observed_waiting;
+
     memcpy(events, waiting, sizeof events);
     observed_waiting = 0;
     for (unsigned i = 0; i < count; i++)

@@ -30,6 +30,7 @@ bool size_parse(const char *text, uint64_t *ret_bytes)
                  {"M", 0x1p20}, {"GiB", 0x1p30}, {"G", 0x1p30},   {"TiB", 0x1p40}, {"T", 0x1p40}};
     char *end;
     double value = strtod(text, &end);
+
     if (end == text || value < 0)
         return false;
     end += strspn(end, " ");
@@ -45,6 +46,7 @@ void library_beside(const char *name, char *ret_path, size_t bytes)
 {
     Dl_info info;
     const char *slash = NULL;
+
     if (dladdr((void *)&profile, &info) && info.dli_fname)
         slash = strrchr(info.dli_fname, '/');
     if (slash)
@@ -67,6 +69,7 @@ static bool set_bytes(uint64_t *field, size_t bytes, const char *value)
 static bool set_number(uint64_t *field, size_t bytes, const char *value)
 {
     char *end;
+
     *field = strtoull(value, &end, 0);
     return end != value && !*end;
 }
@@ -87,6 +90,7 @@ static bool cost_set(const char *key, const char *value)
 {
     struct cost cost = {0};
     enum call_id id = call_by_name(key, strlen(key));
+
     if (id == CALL_COUNT ||
         sscanf(value, "%u %u %u", &cost.base_ns, &cost.mib_ns, &cost.busy_ns) < 1)
         return false;
@@ -106,6 +110,7 @@ static void file_read(FILE *file, const char *path)
 {
     static char line[512];
     bool costs = false;
+
     for (unsigned number = 1; fgets(line, sizeof line, file); number++) {
         line[strcspn(line, "#;")] = 0;
         char *key = trimmed(line);
@@ -129,6 +134,7 @@ static void costs_copy_to_twins(void)
     for (int i = 1; i < CALL_COUNT; i++) {
         const char *name = call_name(i);
         size_t length = strlen(name);
+
         if (length > 5 &&
             (!strcmp(name + length - 5, "_ptsz") || !strcmp(name + length - 5, "_ptds")))
             profile.cost[i] = profile.cost[i - 1];
@@ -139,6 +145,7 @@ static void file_load(void)
 {
     const char *choice = getenv("SIMGPU_PROFILE");
     static char path[4096], name[256]; /* once, perhaps on a small stack */
+
     if (!choice || !*choice)
         choice = "h200";
     if (strchr(choice, '/'))
@@ -160,6 +167,7 @@ static void file_load(void)
 CUuuid profile_uuid(unsigned physical)
 {
     CUuuid uuid = {"simgpu device"};
+
     uuid.bytes[15] = (char)physical;
     return uuid;
 }
@@ -171,6 +179,7 @@ static void uuid_text(unsigned physical, char *ret)
                                       "%02x%02x%02x%02x%02x%02x";
     CUuuid uuid = profile_uuid(physical);
     const unsigned char *b = (const unsigned char *)uuid.bytes;
+
     snprintf(ret, 48, format, b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10],
              b[11], b[12], b[13], b[14], b[15]);
 }
@@ -180,8 +189,10 @@ static unsigned visible_read(const char *word, size_t length)
 {
     unsigned found = profile.devices;
     char *end, text[48];
+
     if (length < 4 || strncmp(word, "GPU-", 4) != 0) {
         unsigned long index = strtoul(word, &end, 10);
+
         return end == word + length && length && index < profile.devices ? (unsigned)index
                                                                          : profile.devices;
     }
@@ -200,11 +211,13 @@ static unsigned visible_read(const char *word, size_t length)
 static void visible_load(void)
 {
     const char *list = getenv("CUDA_VISIBLE_DEVICES");
+
     for (unsigned i = 0; !list && i < profile.devices; i++)
         profile.visible[profile.visible_count++] = i;
     while (list && *list) {
         size_t length = strcspn(list, ",");
         unsigned device = visible_read(list, length);
+
         for (unsigned i = 0; i < profile.visible_count; i++)
             if (profile.visible[i] == device)
                 return;
@@ -219,6 +232,7 @@ static void delay_load(void)
 {
     const char *text = getenv("SIMGPU_DELAY_US");
     unsigned long long us = 0, seed = 0;
+
     if (text && sscanf(text, "%llu:%llu", &us, &seed) < 1)
         fprintf(stderr, "simgpu: SIMGPU_DELAY_US: \"%s\" is not N or N:SEED\n", text);
     profile.delay_ns = us * 1000;
@@ -229,9 +243,11 @@ static void delay_load(void)
 static void keys_load(void)
 {
     const char *list = getenv("SIMGPU_SET");
+
     while (list && *list) {
         char pair[256];
         size_t length = strcspn(list, ",");
+
         snprintf(pair, sizeof pair, "%.*s", (int)length, list);
         char *value = strchr(pair, '=');
         if (value)
@@ -248,6 +264,7 @@ void profile_load(void)
     const char *others = getenv("SIMGPU_OTHERS");
     const char *devices = getenv("SIMGPU_DEVICES");
     const char *verbose = getenv("SIMGPU_VERBOSE");
+
     file_load();
     keys_load();
     if (memory && *memory) {

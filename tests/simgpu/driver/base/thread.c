@@ -19,6 +19,7 @@ static pthread_once_t end_once = PTHREAD_ONCE_INIT;
 static void thread_end(void *value)
 {
     struct thread *self = value;
+
     thread_current = NULL;
     if (driver_state == DRIVER_FORKED)
         return;
@@ -58,6 +59,7 @@ struct thread *thread_create(void)
 uint64_t threads_virtual_ns(void)
 {
     struct thread *each;
+
     pthread_mutex_lock(&threads_lock);
     uint64_t sum = ended.virtual_ns;
     LIST_FOREACH(each, &threads, link)
@@ -69,6 +71,7 @@ uint64_t threads_virtual_ns(void)
 uint64_t threads_calls(enum call_id id)
 {
     struct thread *each;
+
     pthread_mutex_lock(&threads_lock);
     uint64_t sum = ended.calls[id];
     LIST_FOREACH(each, &threads, link)

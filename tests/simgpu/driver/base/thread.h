@@ -30,7 +30,8 @@ struct thread *thread_create(void);
 static inline struct thread *thread_self(void)
 {
     struct thread *self = thread_current;
-    return __builtin_expect(self != NULL, 1) ? self : thread_create();
+
+    return likely(self != NULL) ? self : thread_create();
 }
 
 /** Sums over all threads, those that ended included. No lock. */
@@ -41,6 +42,7 @@ uint64_t threads_calls(enum call_id id);
 static inline CUcontext thread_context(void)
 {
     struct thread *self = thread_self();
+
     return self->depth ? self->stack[self->depth - 1] : NULL;
 }
 

@@ -25,6 +25,7 @@ CUresult context_current(CUcontext *ret)
 {
     CUcontext ctx = thread_context();
     CUresult result = context_check(ctx);
+
     *ret = result == CUDA_SUCCESS ? context_owner(ctx) : ctx;
     return result;
 }
@@ -41,5 +42,6 @@ CUresult context_or_current(CUcontext given, CUcontext *ret)
 void context_break(CUcontext ctx, CUresult error)
 {
     CUresult none = CUDA_SUCCESS;
+
     atomic_compare_exchange_strong(&ctx->sticky, &none, error);
 }

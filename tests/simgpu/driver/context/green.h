@@ -23,6 +23,7 @@ struct CUgreenCtx_st {
 static inline CUgreenCtx green_current(void)
 {
     CUcontext ctx = thread_context();
+
     return ctx ? ctx->green : NULL;
 }
 

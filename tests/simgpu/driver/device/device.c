@@ -48,6 +48,7 @@ CUuuid device_uuid(const struct device *device)
 static CUresult attribute_get(int *ret, CUdevice_attribute attribute, CUdevice ordinal)
 {
     const struct device *device = device_get(ordinal);
+
     if (!ret || attribute < 1 || attribute >= CU_DEVICE_ATTRIBUTE_MAX)
         return CUDA_ERROR_INVALID_VALUE;
     if (!device)
@@ -66,6 +67,7 @@ static CUresult attribute_get(int *ret, CUdevice_attribute attribute, CUdevice o
 void device_name(char *ret, size_t bytes)
 {
     bool says_so = strstr(profile.name, "simulated") != NULL;
+
     snprintf(ret, bytes, "%s%s", profile.name, says_so ? "" : " (simulated)");
 }
 
@@ -100,6 +102,7 @@ static CUresult count_get(int *ret)
 static CUresult total_get(size_t *ret, CUdevice ordinal)
 {
     struct device *device = device_get(ordinal);
+
     if (!ret)
         return CUDA_ERROR_INVALID_VALUE;
     if (!device)
@@ -151,6 +154,7 @@ static CUresult properties_get(CUdevprop *ret, CUdevice ordinal)
 static CUresult bus_id_get(char *ret, int length, CUdevice ordinal)
 {
     struct device *device = device_get(ordinal);
+
     if (!ret || length <= 0)
         return CUDA_ERROR_INVALID_VALUE;
     if (!device)
@@ -162,6 +166,7 @@ static CUresult bus_id_get(char *ret, int length, CUdevice ordinal)
 static CUresult by_bus_id_get(CUdevice *ret, const char *bus_id)
 {
     char own[16];
+
     if (!ret || !bus_id)
         return CUDA_ERROR_INVALID_VALUE;
     for (int i = 0; i < count; i++) {

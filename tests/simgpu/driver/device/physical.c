@@ -31,6 +31,7 @@ static struct handle_cache physical_cache = {
 static struct physical *physical_take(struct device *device, size_t bytes)
 {
     struct physical *made = handle_take(&physical_cache);
+
     if (!made)
         return NULL;
     made->device = device;
@@ -68,6 +69,7 @@ static int descriptor_create(const char *name)
 {
     struct rlimit limit, most;
     int begin = descriptors_begin(&limit), low, fd;
+
     if (begin < 0)
         return memfd_create(name, MFD_CLOEXEC);
     most = (struct rlimit){limit.rlim_max, limit.rlim_max};
@@ -84,6 +86,7 @@ static int descriptor_create(const char *name)
 static int file_create(const char *name, uint64_t bytes)
 {
     int fd = descriptor_create(name);
+
     if (fd >= 0 && ftruncate(fd, (off_t)bytes)) {
         close(fd);
         fd = -1;
@@ -108,6 +111,7 @@ static bool backing_take(struct physical *physical, bool own_fd)
 {
     struct device *device = physical->device;
     char name[32];
+
     if (own_fd) {
         /* The name tells an importer whose memory it is. */
         snprintf(name, sizeof name, "simgpu-shared-%d", device ? (int)device->physical : -1);
@@ -148,6 +152,7 @@ static struct physical *with_file_find(int fd)
 {
     struct physical *each;
     struct stat wanted, found;
+
     if (fstat(fd, &wanted))
         return NULL;
     LIST_FOREACH(each, &with_file, link)
@@ -161,6 +166,7 @@ CUresult physical_import(struct device *device, int fd, uint64_t offset, size_t 
                          struct physical **ret)
 {
     struct physical *physical = physical_take(device, bytes);
+
     if (!physical)
         return CUDA_ERROR_OUT_OF_MEMORY;
     physical->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
@@ -181,6 +187,7 @@ CUresult physical_import(struct device *device, int fd, uint64_t offset, size_t 
 void physical_check(struct physical *physical)
 {
     struct physical *origin = physical->origin;
+
     if (physical->handles || physical->mappings || physical->imports)
         return;
     if (physical->counted)
@@ -204,6 +211,7 @@ CUresult physical_map(struct physical *physical, uintptr_t address, size_t offse
 {
     void *at = mmap((void *)address, bytes, protection, MAP_SHARED | MAP_FIXED, physical->fd,
                     (off_t)(physical->offset + offset));
+
     if (at == MAP_FAILED) {
         if (errno == ENOMEM)
             fprintf(stderr, "simgpu: too many mappings for the host; see vm.max_map_count\n");
@@ -218,6 +226,7 @@ void physical_unmap(struct physical *physical, uintptr_t address, size_t bytes)
 {
     void *at = mmap((void *)address, bytes, PROT_NONE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+
     if (at != MAP_FAILED)
         madvise(at, bytes, MADV_DONTFORK);
     physical->mappings--;

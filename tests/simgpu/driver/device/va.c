@@ -25,6 +25,7 @@ static unsigned bin_of(size_t count)
 static void extent_insert(uint32_t first, uint32_t count)
 {
     uint32_t *head = &bins[bin_of(count)];
+
     pages[first].extent_pages = pages[first + count - 1].extent_pages = count;
     pages[first].prev = 0;
     pages[first].next = *head;
@@ -36,6 +37,7 @@ static void extent_insert(uint32_t first, uint32_t count)
 static void extent_remove(uint32_t first)
 {
     uint32_t count = pages[first].extent_pages;
+
     if (pages[first].prev)
         pages[pages[first].prev - 1].next = pages[first].next;
     else
@@ -50,6 +52,7 @@ CUresult va_open(void)
 {
     size_t bytes = REGION_LARGEST;
     char *found = MAP_FAILED;
+
     for (; bytes >= REGION_LEAST && found == MAP_FAILED; bytes /= 2)
         found = mmap(NULL, bytes + PAGE_BYTES, PROT_NONE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -83,6 +86,7 @@ static int64_t fit_in(uint32_t first, size_t count, size_t align)
 {
     uintptr_t start = region_base + (uintptr_t)first * PAGE_BYTES;
     size_t skip = (ROUND_UP(start, align) - start) / PAGE_BYTES;
+
     return skip + count <= pages[first].extent_pages ? (int64_t)(first + skip) : -1;
 }
 
@@ -91,6 +95,7 @@ static int64_t find_anywhere(size_t count, size_t align, uint32_t *ret_extent)
     for (unsigned bin = bin_of(count); bin < BINS; bin++)
         for (uint32_t at = bins[bin]; at; at = pages[at - 1].next) {
             int64_t first = fit_in(at - 1, count, align);
+
             if (first < 0)
                 continue;
             *ret_extent = at - 1;
@@ -102,6 +107,7 @@ static int64_t find_anywhere(size_t count, size_t align, uint32_t *ret_extent)
 static int64_t find_at(uintptr_t wanted, size_t count, uint32_t *ret_extent)
 {
     int64_t first = (int64_t)((wanted - region_base) / PAGE_BYTES);
+
     for (unsigned bin = 0; bin < BINS; bin++)
         for (uint32_t at = bins[bin]; at; at = pages[at - 1].next)
             if (at - 1 <= first && first + count <= at - 1 + pages[at - 1].extent_pages) {
@@ -116,6 +122,7 @@ uintptr_t va_take(size_t bytes, size_t align, uintptr_t wanted)
     size_t count = ROUND_UP(bytes, PAGE_BYTES) / PAGE_BYTES;
     uint32_t extent;
     int64_t first = -1;
+
     if (!count || count > region_pages)
         return 0;
     if (wanted && va_contains(wanted) && wanted % PAGE_BYTES == 0 && wanted % align == 0)
@@ -137,13 +144,16 @@ void va_give(uintptr_t address, size_t bytes)
 {
     uint32_t first = (uint32_t)((address - region_base) / PAGE_BYTES);
     uint32_t count = (uint32_t)(ROUND_UP(bytes, PAGE_BYTES) / PAGE_BYTES);
+
     if (first + count < region_pages && pages[first + count].extent_pages) {
         uint32_t right = pages[first + count].extent_pages;
+
         extent_remove(first + count);
         count += right;
     }
     if (first && pages[first - 1].extent_pages) {
         uint32_t left = pages[first - 1].extent_pages;
+
         extent_remove(first - left);
         first -= left;
         count += left;

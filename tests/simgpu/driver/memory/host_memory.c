@@ -15,8 +15,10 @@ static size_t range_count, range_room;
 static size_t range_after(uintptr_t address)
 {
     size_t low = 0, high = range_count;
+
     while (low < high) {
         size_t middle = (low + high) / 2;
+
         if (ranges[middle]->base + ranges[middle]->bytes <= address)
             low = middle + 1;
         else
@@ -28,15 +30,18 @@ static size_t range_after(uintptr_t address)
 struct allocation *host_memory_find(uintptr_t address)
 {
     size_t at = range_after(address);
+
     return at < range_count && ranges[at]->base <= address ? ranges[at] : NULL;
 }
 
 static bool range_insert(struct allocation *range)
 {
     size_t at = range_after(range->base);
+
     if (range_count == range_room) {
         size_t room = range_room ? 2 * range_room : 64;
         struct allocation **grown = realloc(ranges, room * sizeof *grown);
+
         if (!grown)
             return false;
         ranges = grown;
@@ -52,6 +57,7 @@ CUresult host_memory_add(struct memory_owner owner, enum memory_kind kind, void 
                          unsigned flags)
 {
     struct allocation *made = calloc(1, sizeof *made);
+
     if (!made)
         return CUDA_ERROR_OUT_OF_MEMORY;
     made->kind = kind;
@@ -73,6 +79,7 @@ CUresult host_memory_add(struct memory_owner owner, enum memory_kind kind, void 
 void host_memory_give(struct allocation *range)
 {
     size_t at = range_after(range->base);
+
     memmove(ranges + at, ranges + at + 1, (range_count - at - 1) * sizeof *ranges);
     range_count--;
     LIST_REMOVE(range, link);
@@ -84,5 +91,6 @@ void host_memory_give(struct allocation *range)
 bool host_memory_overlaps(uintptr_t base, size_t bytes)
 {
     size_t at = range_after(base);
+
     return at < range_count && ranges[at]->base < base + bytes;
 }

@@ -25,6 +25,7 @@ struct allocation_list memory_others = LIST_HEAD_INITIALIZER(memory_others);
 uint64_t memory_next_id(void)
 {
     static uint64_t last;
+
     return ++last;
 }
 
@@ -49,6 +50,7 @@ static CUresult backing_map(struct device *device, size_t bytes, struct physical
 {
     struct physical *physical;
     CUresult result = physical_create(device, bytes, false, &physical);
+
     if (result != CUDA_SUCCESS)
         return result;
     uintptr_t base = va_take(bytes, PAGE_BYTES, 0);
@@ -72,6 +74,7 @@ drop:
 static CUresult segment_create(struct arena *arena, struct segment **ret)
 {
     struct segment *segment = calloc(1, sizeof *segment);
+
     if (!segment)
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = backing_map(arena->device, PAGE_BYTES, &segment->physical, &segment->base);
@@ -102,10 +105,12 @@ static void segment_destroy(struct segment *segment)
 static unsigned segment_search(struct segment *segment, unsigned granules)
 {
     unsigned run = 0, longest = 0;
+
     if (segment->longest < granules)
         return GRANULES;
     for (unsigned i = 0; i < GRANULES;) {
         struct allocation *block = segment->block[i];
+
         if (block) {
             i = (unsigned)((block->base + block->extent - segment->base) / MEMORY_ALIGN);
             run = 0;
@@ -124,6 +129,7 @@ static CUresult block_take(struct arena *arena, struct allocation *into)
 {
     unsigned granules = (unsigned)(into->extent / MEMORY_ALIGN), first = GRANULES;
     struct segment *segment;
+
     LIST_FOREACH(segment, &arena->segments, link) {
         first = segment_search(segment, granules);
         if (first < GRANULES)
@@ -131,6 +137,7 @@ static CUresult block_take(struct arena *arena, struct allocation *into)
     }
     if (!segment) {
         CUresult result = segment_create(arena, &segment);
+
         if (result != CUDA_SUCCESS)
             return result;
         first = 0;
@@ -148,6 +155,7 @@ static void block_give(struct allocation *block)
     struct segment *segment = block->segment;
     unsigned first = (unsigned)((block->base - segment->base) / MEMORY_ALIGN);
     unsigned granules = (unsigned)(block->extent / MEMORY_ALIGN);
+
     for (unsigned i = 0; i < granules; i++)
         segment->block[first + i] = NULL;
     segment->used -= granules;
@@ -160,8 +168,10 @@ size_t memory_trim(struct arena *arena, size_t bytes)
 {
     size_t given = 0;
     struct segment *segment = LIST_FIRST(&arena->segments);
+
     while (segment && given < bytes) {
         struct segment *next = LIST_NEXT(segment, link);
+
         if (!segment->used) {
             segment_destroy(segment);
             given += PAGE_BYTES;
@@ -187,6 +197,7 @@ static struct allocation *allocation_create(struct memory_owner owner, enum memo
                                             size_t bytes)
 {
     struct allocation *made = calloc(1, sizeof *made);
+
     if (!made)
         return NULL;
     made->kind = kind;
@@ -230,6 +241,7 @@ CUresult memory_adopt(struct physical *physical, struct memory_owner owner, enum
 {
     struct allocation *made = allocation_create(owner, kind, bytes);
     CUresult result = CUDA_ERROR_OUT_OF_MEMORY;
+
     if (!made)
         return result;
     made->extent = ROUND_UP(skip_bytes + bytes, PAGE_BYTES);
@@ -267,6 +279,7 @@ void memory_give(struct allocation *allocation)
 struct allocation *memory_find(uintptr_t address)
 {
     struct page *page = va_page(address);
+
     if (!page)
         return NULL;
     struct allocation *found = page->allocation;
@@ -278,6 +291,7 @@ struct allocation *memory_find(uintptr_t address)
 bool memory_covers(uintptr_t address, size_t bytes)
 {
     struct allocation *at = memory_find(address);
+
     while (at && at->base + at->bytes - address < bytes) {
         /* Only mappings of the program's own may be used across their borders. */
         if (at->kind != MEMORY_MAPPED)

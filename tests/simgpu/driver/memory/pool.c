@@ -31,6 +31,7 @@ void pool_observe(enum observer_kind kind, CUmemoryPool pool, uint64_t keep_byte
     struct observer_event event = {.kind = kind,
                                    .device = pool->device ? (uint32_t)pool->device->ordinal : 0,
                                    .keep_bytes = keep_bytes};
+
     if (!observed)
         return;
     pool_describe(pool, &event);
@@ -40,6 +41,7 @@ void pool_observe(enum observer_kind kind, CUmemoryPool pool, uint64_t keep_byte
 CUresult pool_create(struct device *device, CUmemoryPool *ret)
 {
     CUmemoryPool made = handle_take(&pool_cache);
+
     if (!made)
         return CUDA_ERROR_OUT_OF_MEMORY;
     made->device = device;
@@ -63,6 +65,7 @@ CUresult pool_create(struct device *device, CUmemoryPool *ret)
 CUresult pool_default(struct device *device, CUmemoryPool *ret)
 {
     CUresult result = CUDA_SUCCESS;
+
     if (!device->pool_default)
         result = pool_create(device, &device->pool_default);
     if (result == CUDA_SUCCESS)
@@ -82,6 +85,7 @@ void pool_trim(CUmemoryPool pool, uint64_t keep_bytes)
 {
     while (pool_reserved(pool) > keep_bytes && !LIST_EMPTY(&pool->cached)) {
         struct allocation *first = LIST_FIRST(&pool->cached);
+
         pool->large_bytes -= first->extent;
         memory_give(first);
     }
@@ -109,6 +113,7 @@ void pool_destroy(CUmemoryPool pool)
 void pools_trim_at_sync(struct device *device)
 {
     CUmemoryPool each;
+
     LIST_FOREACH(each, &pools, link)
         if ((each->device == device || !each->device) && pool_reserved(each) > each->threshold)
             pool_trim(each, each->threshold);
@@ -117,6 +122,7 @@ void pools_trim_at_sync(struct device *device)
 void pools_trim_all(struct device *device)
 {
     CUmemoryPool each;
+
     LIST_FOREACH(each, &pools, link)
         if (each->device == device)
             pool_trim(each, 0);
@@ -127,6 +133,7 @@ static struct allocation *cached_take(CUmemoryPool pool, size_t bytes)
 {
     size_t extent = memory_rounded(bytes);
     struct allocation *each, *best = NULL;
+
     LIST_FOREACH(each, &pool->cached, link)
         if (each->extent >= extent && each->extent / 2 <= extent &&
             (!best || each->extent < best->extent))
@@ -160,6 +167,7 @@ CUresult pool_take(CUmemoryPool pool, size_t bytes, struct allocation **ret)
 {
     struct allocation *made;
     CUresult result = block_take(pool, bytes, &made);
+
     if (result != CUDA_SUCCESS)
         return result;
     made->pool = pool;
@@ -175,6 +183,7 @@ CUresult pool_take(CUmemoryPool pool, size_t bytes, struct allocation **ret)
 void pool_free(struct allocation *allocation)
 {
     CUmemoryPool pool = allocation->pool;
+
     pool->live--;
     pool->used -= allocation->extent;
     if (allocation->segment)
@@ -191,6 +200,7 @@ void pool_free(struct allocation *allocation)
 void pool_free_now(struct allocation *allocation)
 {
     struct device *device = allocation->device;
+
     pool_free(allocation);
     pools_trim_at_sync(device);
 }

@@ -63,6 +63,7 @@ CUresult vmm_unreserve(CUdeviceptr address, size_t bytes)
 {
     struct page *page = va_page(address);
     struct reservation *range = page ? page->reservation : NULL;
+
     if (!range || range->base != address || range->bytes != bytes || anything_mapped(range))
         return CUDA_ERROR_INVALID_VALUE;
     reservation_mark(range, NULL);
@@ -79,6 +80,7 @@ static bool free_to_map(CUdeviceptr address, size_t bytes)
 {
     for (size_t at = 0; at < bytes; at += PAGE_BYTES) {
         struct page *page = va_page(address + at);
+
         if (!page || !page->reservation || page->allocation)
             return false;
     }
@@ -95,6 +97,7 @@ static struct allocation *mapping_create(struct physical *physical, uintptr_t ba
                                          size_t offset)
 {
     struct allocation *made = calloc(1, sizeof *made);
+
     if (!made)
         return NULL;
     *made = (struct allocation){.kind = MEMORY_MAPPED,
@@ -114,6 +117,7 @@ CUresult vmm_map(CUdeviceptr address, size_t bytes, size_t offset,
                  CUmemGenericAllocationHandle handle, unsigned long long flags)
 {
     struct physical *physical = (struct physical *)handle;
+
     if (!handle_is(physical, HANDLE_PHYSICAL) || !physical->handles || flags)
         return CUDA_ERROR_INVALID_VALUE;
     if (!bytes || !aligned(address) || !aligned(bytes) || !aligned(offset) ||
@@ -134,6 +138,7 @@ CUresult vmm_map(CUdeviceptr address, size_t bytes, size_t offset,
 static struct allocation *mapping_at(uintptr_t address)
 {
     struct allocation *found = memory_find(address);
+
     return found && found->kind == MEMORY_MAPPED ? found : NULL;
 }
 
@@ -141,8 +146,10 @@ static struct allocation *mapping_at(uintptr_t address)
 static bool whole_mappings(CUdeviceptr address, size_t bytes)
 {
     uintptr_t at = address;
+
     while (at < address + bytes) {
         struct allocation *found = mapping_at(at);
+
         if (!found || found->base != at)
             return false;
         at += found->bytes;
@@ -176,6 +183,7 @@ static bool mapping_keep(const struct allocation *was, uintptr_t base, size_t by
 static void mapping_cut(struct allocation *mapping, uintptr_t from, uintptr_t to)
 {
     uintptr_t end = mapping->base + mapping->bytes;
+
     from = from > mapping->base ? from : mapping->base;
     to = to < end ? to : end;
     mapping_mark(mapping, NULL);
@@ -198,6 +206,7 @@ CUresult vmm_unmap(CUdeviceptr address, size_t bytes)
     for (uintptr_t at = address; at < address + bytes;) {
         struct allocation *mapping = mapping_at(at);
         uintptr_t next = mapping->base + mapping->bytes;
+
         mapping_cut(mapping, address, address + bytes);
         at = next;
     }
@@ -229,6 +238,7 @@ static int location_bit(const CUmemLocation *location)
 static void access_apply(struct allocation *mapping, const CUmemAccessDesc *desc)
 {
     uint32_t bit = 1u << location_bit(&desc->location);
+
     mapping->readers &= ~bit;
     mapping->writers &= ~bit;
     if (desc->flags & CU_MEM_ACCESS_FLAGS_PROT_READ)
@@ -267,6 +277,7 @@ CUresult vmm_access_set(CUdeviceptr address, size_t bytes, const CUmemAccessDesc
                        : CUDA_ERROR_INVALID_VALUE;
     for (uintptr_t at = address; at < address + bytes;) {
         struct allocation *mapping = mapping_at(at);
+
         for (size_t i = 0; i < count; i++)
             access_apply(mapping, &desc[i]);
         at = mapping->base + mapping->bytes;
@@ -277,6 +288,7 @@ CUresult vmm_access_set(CUdeviceptr address, size_t bytes, const CUmemAccessDesc
 CUresult vmm_access_get(unsigned long long *ret, const CUmemLocation *location, CUdeviceptr address)
 {
     struct allocation *mapping = mapping_at(address);
+
     if (!ret || !location || !mapping || location_bit(location) < 0)
         return CUDA_ERROR_INVALID_VALUE;
     *ret = mapping_access(mapping, (unsigned)location_bit(location));

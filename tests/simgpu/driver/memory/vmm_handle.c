@@ -37,6 +37,7 @@ static CUresult create(CUmemGenericAllocationHandle *ret, size_t bytes,
     struct device *device;
     struct physical *made;
     CUresult result = prop_check(prop, &device);
+
     if (result == CUDA_SUCCESS && !profile.vmm)
         result = CUDA_ERROR_NOT_SUPPORTED;
     if (result != CUDA_SUCCESS)
@@ -58,12 +59,14 @@ static CUresult create(CUmemGenericAllocationHandle *ret, size_t bytes,
 static struct physical *physical_of(CUmemGenericAllocationHandle handle)
 {
     struct physical *physical = (struct physical *)handle;
+
     return handle_is(physical, HANDLE_PHYSICAL) && physical->handles ? physical : NULL;
 }
 
 static CUresult release(CUmemGenericAllocationHandle handle)
 {
     struct physical *physical = physical_of(handle);
+
     if (!physical)
         return CUDA_ERROR_INVALID_VALUE;
     physical->handles--;
@@ -74,6 +77,7 @@ static CUresult release(CUmemGenericAllocationHandle handle)
 static CUresult retain_at(CUmemGenericAllocationHandle *ret, void *address)
 {
     struct allocation *mapping = memory_find((uintptr_t)address);
+
     if (!ret || !mapping || mapping->kind != MEMORY_MAPPED)
         return CUDA_ERROR_INVALID_VALUE;
     mapping->physical->handles++;
@@ -85,6 +89,7 @@ static CUresult granularity(size_t *ret, const CUmemAllocationProp *prop)
 {
     struct device *device;
     CUresult result = prop_check(prop, &device);
+
     if (result == CUDA_SUCCESS && !ret)
         result = CUDA_ERROR_INVALID_VALUE;
     if (result == CUDA_SUCCESS)
@@ -104,6 +109,7 @@ static CUresult export_fd(void *ret, CUmemGenericAllocationHandle handle,
                           CUmemAllocationHandleType type, unsigned long long flags)
 {
     struct physical *physical = physical_of(handle);
+
     if (!ret || !physical || flags || !(physical->prop.requestedHandleTypes & type) || !type)
         return CUDA_ERROR_INVALID_VALUE;
     if (type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR)
@@ -128,6 +134,7 @@ static bool fd_identify(int fd, int *ret_device, size_t *ret_bytes)
 {
     char link[64], name[128];
     struct stat status;
+
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t length = readlink(link, name, sizeof name - 1);
     if (length < 0 || fstat(fd, &status))
@@ -143,6 +150,7 @@ static CUresult import_fd(CUmemGenericAllocationHandle *ret, void *os_handle,
     int fd = (int)(intptr_t)os_handle, index;
     size_t bytes;
     struct physical *made;
+
     if (!ret)
         return CUDA_ERROR_INVALID_VALUE;
     if (type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR)

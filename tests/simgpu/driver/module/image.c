@@ -29,6 +29,7 @@ static struct arena managed_arena; /* of no device */
 static size_t elf_bytes(const void *data)
 {
     const Elf64_Ehdr *header = data;
+
     return header->e_shoff + (size_t)header->e_shnum * header->e_shentsize;
 }
 
@@ -74,6 +75,7 @@ void image_close(struct image *image)
 {
     while (!LIST_EMPTY(&image->functions)) {
         CUfunction function = LIST_FIRST(&image->functions);
+
         LIST_REMOVE(function, link);
         free(function->name);
         function->name = NULL;
@@ -81,6 +83,7 @@ void image_close(struct image *image)
     }
     while (!LIST_EMPTY(&image->globals)) {
         struct global *global = LIST_FIRST(&image->globals);
+
         LIST_REMOVE(global, link);
         observed_memory(OBSERVER_FREE, global->memory, global->name);
         memory_give(global->memory);
@@ -99,6 +102,7 @@ static bool may_contain(const struct image *image, const char *name)
 CUresult image_function(struct image *image, const char *name, CUfunction *ret)
 {
     CUfunction each;
+
     LIST_FOREACH(each, &image->functions, link)
         if (!strcmp(each->name, name)) {
             *ret = each;
@@ -133,6 +137,7 @@ static struct variable variable_of(const char *base, const Elf64_Shdr *sections,
                                    const Elf64_Sym *symbol)
 {
     const Elf64_Shdr *section = &sections[symbol->st_shndx];
+
     return (struct variable){.bytes = symbol->st_size,
                              .managed = symbol->st_other & STO_MANAGED,
                              .first = section->sh_type == SHT_PROGBITS
@@ -145,6 +150,7 @@ static struct variable elf_variable(const struct image *image, const char *name)
 {
     const char *base = image->data;
     const Elf64_Ehdr *header = image->data;
+
     if (!base || memcmp(base, ELFMAG, SELFMAG))
         return (struct variable){0};
     const Elf64_Shdr *sections = (const void *)(base + header->e_shoff);
@@ -168,6 +174,7 @@ static CUresult global_define(struct image *image, const char *name, struct vari
     CUcontext ctx;
     CUresult result = context_current(&ctx);
     struct global *made = calloc(1, sizeof *made);
+
     if (result != CUDA_SUCCESS || !made) {
         free(made);
         return result != CUDA_SUCCESS ? result : CUDA_ERROR_OUT_OF_MEMORY;
@@ -199,6 +206,7 @@ static CUresult global_define(struct image *image, const char *name, struct vari
 static CUresult global_find(struct image *image, const char *name, struct global **ret)
 {
     struct global *each;
+
     LIST_FOREACH(each, &image->globals, link)
         if (!strcmp(each->name, name)) {
             *ret = each;
@@ -221,6 +229,7 @@ CUresult image_global(struct image *image, const char *name, CUdeviceptr *ret, s
 {
     struct global *found;
     CUresult result = global_find(image, name, &found);
+
     return result == CUDA_SUCCESS ? global_tell(found, ret, ret_bytes) : result;
 }
 
@@ -228,6 +237,7 @@ CUresult image_managed(struct image *image, const char *name, CUdeviceptr *ret, 
 {
     struct global *found;
     CUresult result = global_find(image, name, &found);
+
     if (result == CUDA_SUCCESS && found->memory->kind != MEMORY_MANAGED)
         result = CUDA_ERROR_NOT_FOUND;
     return result == CUDA_SUCCESS ? global_tell(found, ret, ret_bytes) : result;
@@ -237,11 +247,13 @@ static int define(struct CUmod_st *module, const char *name, struct variable var
 {
     struct global *made;
     CUresult result = CUDA_ERROR_INVALID_HANDLE;
+
     pthread_mutex_lock(&driver_lock);
     if (handle_is(module, HANDLE_MODULE) || handle_is(module, HANDLE_LIBRARY)) {
         struct image *image = module->handle.magic == HANDLE_MODULE
                                   ? &module->image
                                   : &((CUlibrary)(void *)module)->image;
+
         result = global_find(image, name, &made);
         if (result == CUDA_ERROR_NOT_FOUND)
             result = global_define(image, name, variable, &made);

@@ -9,6 +9,7 @@ static struct handle_cache module_cache = {HANDLE_MODULE, sizeof(struct CUmod_st
 CUresult module_create(CUcontext ctx, const void *data, CUmodule *ret)
 {
     CUmodule made = handle_take(&module_cache);
+
     if (!made)
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = image_open(&made->image, data);

@@ -27,6 +27,7 @@ static void load(const char *path)
     void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     const struct simgpu_twin *(*twins)(size_t *) = object ? dlsym(object, "simgpu_twins") : NULL;
     struct table *made = twins ? malloc(sizeof *made) : NULL;
+
     if (!object)
         fprintf(stderr, "simgpu: %s\n", dlerror());
     if (!made)
@@ -40,6 +41,7 @@ static void load_all(void)
 {
     const char *chosen = getenv("SIMGPU_TWINS");
     static char directory[2048], path[4096]; /* once, perhaps on a small stack */
+
     if (chosen && *chosen)
         snprintf(directory, sizeof directory, "%s", chosen);
     else
@@ -49,6 +51,7 @@ static void load_all(void)
         return;
     for (struct dirent *each; (each = readdir(list));) {
         size_t length = strlen(each->d_name);
+
         if (length < 4 || strcmp(each->d_name + length - 3, ".so"))
             continue;
         snprintf(path, sizeof path, "%s/%s", directory, each->d_name);

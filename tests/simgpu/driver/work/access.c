@@ -15,6 +15,7 @@ static bool mapping_refuses(const struct allocation *mapping, CUcontext ctx, boo
                             bool written)
 {
     const struct device *user = ctx->device, *owner = mapping->device;
+
     if (copies && owner && owner != user && !(ctx->peers >> owner->ordinal & 1))
         user = owner;
     CUmemAccess_flags access = mapping_access(mapping, user->ordinal);
@@ -25,8 +26,10 @@ static bool mapping_refuses(const struct allocation *mapping, CUcontext ctx, boo
 static bool span_refused(void *state, const struct work *work, const struct span *span)
 {
     uintptr_t at = span->from, end = span->from + span->bytes;
+
     while (at < end && va_contains(at)) {
         const struct allocation *found = memory_find(at);
+
         if (!found)
             return false; /* not there: a fault, as for any device */
         if (found->kind == MEMORY_MAPPED &&

@@ -24,6 +24,7 @@ bool capture_any(void)
 static struct capture *capture_by_id(uint64_t id)
 {
     struct capture *each;
+
     LIST_FOREACH(each, &captures, link)
         if (each->id == id)
             return each;
@@ -46,6 +47,7 @@ CUresult capture_check_unsafe(void)
     const struct thread *self = thread_self();
     struct capture *each;
     CUresult result = CUDA_SUCCESS;
+
     LIST_FOREACH(each, &captures, link)
         if (forbids(each, self)) {
             each->invalid = true;
@@ -60,10 +62,18 @@ CUresult capture_refuse(CUstream stream, CUresult error)
     return error;
 }
 
+CUresult capture_enter_unsafe(CUcontext *ret_ctx)
+{
+    CUresult result = context_current(ret_ctx);
+
+    return result == CUDA_SUCCESS ? capture_check_unsafe() : result;
+}
+
 CUresult capture_check_context(CUcontext ctx)
 {
     CUstream each;
     CUresult result = capture_check_unsafe();
+
     LIST_FOREACH(each, &ctx->streams, link)
         if (each->capture)
             result = capture_refuse(each, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
@@ -74,6 +84,7 @@ CUresult capture_refuse_legacy(CUcontext ctx)
 {
     CUstream each;
     CUresult result = CUDA_SUCCESS;
+
     LIST_FOREACH(each, &ctx->streams, link)
         if (each->capture && stream_is_blocking(each))
             result = capture_refuse(each, CUDA_ERROR_STREAM_CAPTURE_IMPLICIT);
@@ -90,6 +101,7 @@ CUresult capture_check_stream(CUstream stream)
 CUresult capture_check_event(CUevent event)
 {
     struct capture *capture = capture_by_id(event->capture_id);
+
     if (!capture)
         return CUDA_SUCCESS;
     capture->invalid = true;
@@ -99,6 +111,7 @@ CUresult capture_check_event(CUevent event)
 CUresult capture_check_event_query(CUevent event)
 {
     struct capture *capture = capture_by_id(event->capture_id);
+
     if (capture)
         capture->invalid = true;
     if (event->capture_id)
@@ -120,6 +133,7 @@ static CUresult deps_add(CUstream stream, const CUgraphNode *nodes, size_t count
 {
     CUgraphNode *grown = realloc(stream->capture_deps,
                                  (stream->capture_dep_count + count + 1) * sizeof *grown);
+
     if (!grown)
         return CUDA_ERROR_OUT_OF_MEMORY;
     stream->capture_deps = grown;
@@ -160,6 +174,7 @@ static void everybody_leaves(struct capture *capture)
 {
     CUcontext ctx;
     CUstream each;
+
     LIST_FOREACH(ctx, &contexts, link)
         LIST_FOREACH(each, &ctx->streams, link)
             if (each->capture == capture)
@@ -177,6 +192,7 @@ static void capture_end(struct capture *capture)
 CUresult capture_add_node(CUstream stream, struct work *work, CUgraphNode *ret)
 {
     CUgraphNode node;
+
     if (stream->capture->invalid) {
         work_destroy(work);
         return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
@@ -198,6 +214,7 @@ CUresult capture_add(CUstream stream, struct work *work)
 static CUresult add_event_node(CUstream stream, CUevent event, enum work_kind kind)
 {
     struct work *work = work_create(kind);
+
     if (!work)
         return CUDA_ERROR_OUT_OF_MEMORY;
     work->event.event = event;
@@ -227,6 +244,7 @@ CUresult capture_record(CUstream stream, CUevent event, bool external)
 CUresult capture_wait(CUstream stream, CUevent event, bool external)
 {
     struct capture *from = event->capture_id ? capture_by_id(event->capture_id) : NULL;
+
     if (stream->capture && stream->capture->invalid)
         return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
     if (stream->capture && external)
@@ -254,6 +272,7 @@ CUresult capture_wait(CUstream stream, CUevent event, bool external)
 void capture_stream_destroyed(CUstream stream)
 {
     struct capture *capture = stream->capture;
+
     if (capture->origin != stream) {
         capture->invalid = true;
         leave(stream);
@@ -267,8 +286,10 @@ void capture_stream_destroyed(CUstream stream)
 void captures_drop(CUcontext ctx)
 {
     struct capture *each = LIST_FIRST(&captures);
+
     while (each) {
         struct capture *next = LIST_NEXT(each, link);
+
         if (each->ctx == ctx)
             capture_stream_destroyed(each->origin);
         each = next;
@@ -283,6 +304,7 @@ CUresult capture_begin(CUstream given, bool per_thread, CUstreamCaptureMode mode
     static uint64_t last_id;
     CUstream stream;
     CUresult result = stream_resolve(given, per_thread, &stream);
+
     if (result != CUDA_SUCCESS)
         return result;
     if ((unsigned)mode > CU_STREAM_CAPTURE_MODE_RELAXED)
@@ -333,8 +355,10 @@ static bool reaches(CUgraphNode from, CUgraphNode node, unsigned mark)
 static bool is_joined(CUstream stream, CUstream origin)
 {
     static unsigned mark;
+
     for (size_t i = 0; i < stream->capture_dep_count; i++) {
         bool found = false;
+
         mark++;
         for (size_t j = 0; j < origin->capture_dep_count && !found; j++)
             found = reaches(origin->capture_deps[j], stream->capture_deps[i], mark);
@@ -348,6 +372,7 @@ static bool all_joined(struct capture *capture)
 {
     CUcontext ctx;
     CUstream each;
+
     LIST_FOREACH(ctx, &contexts, link)
         LIST_FOREACH(each, &ctx->streams, link)
             if (each->capture == capture && each != capture->origin &&
@@ -360,6 +385,7 @@ CUresult capture_finish(CUstream given, bool per_thread, CUgraph *ret)
 {
     CUstream stream;
     CUresult result = stream_resolve(given, per_thread, &stream);
+
     if (result != CUDA_SUCCESS)
         return result;
     struct capture *capture = stream->capture;
@@ -387,6 +413,7 @@ CUresult capture_finish(CUstream given, bool per_thread, CUgraph *ret)
 static CUresult status_of(CUstream stream, CUstreamCaptureStatus *ret)
 {
     CUstream each;
+
     if (stream->kind == STREAM_LEGACY)
         LIST_FOREACH(each, &stream->ctx->streams, link)
             if (each->capture && stream_is_blocking(each))
@@ -401,6 +428,7 @@ CUresult capture_status(CUstream given, bool per_thread, CUstreamCaptureStatus *
 {
     CUstream stream;
     CUresult result = stream_resolve(given, per_thread, &stream);
+
     if (result == CUDA_SUCCESS && !ret)
         result = CUDA_ERROR_INVALID_VALUE;
     return result == CUDA_SUCCESS ? status_of(stream, ret) : result;
@@ -410,6 +438,7 @@ CUresult capture_info(CUstream given, bool per_thread, struct capture_info info)
 {
     CUstream stream;
     CUresult result = capture_status(given, per_thread, info.status);
+
     if (result != CUDA_SUCCESS || *info.status != CU_STREAM_CAPTURE_STATUS_ACTIVE)
         return result;
     stream_resolve(given, per_thread, &stream);
@@ -431,6 +460,7 @@ CUresult capture_update(CUstream given, bool per_thread, CUgraphNode *deps, size
 {
     CUstream stream;
     CUresult result = stream_resolve(given, per_thread, &stream);
+
     if (result != CUDA_SUCCESS)
         return result;
     if (!stream->capture)

@@ -27,6 +27,8 @@ bool capture_any(void);
 
 /** May the calling thread do what could break a capture? If not, invalidates those in its way. */
 CUresult capture_check_unsafe(void);
+/** Likewise, with the current context of a call that needs one. */
+CUresult capture_enter_unsafe(CUcontext *ret_ctx);
 /** Nothing of this context captures; else refuses, and invalidates. */
 CUresult capture_check_context(CUcontext ctx);
 /** The stream may be synchronised with or queried. */

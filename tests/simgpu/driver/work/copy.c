@@ -19,6 +19,7 @@ static enum place place_of(uintptr_t address, size_t bytes)
 {
     if (va_contains(address)) {
         struct allocation *found = memory_find(address);
+
         if (!found || !memory_covers(address, bytes))
             return PLACE_BAD;
         return found->kind == MEMORY_MANAGED ? PLACE_PINNED : PLACE_DEVICE;
@@ -37,6 +38,7 @@ static bool stage_source(struct work *work)
     struct copy *copy = &work->copy;
     size_t plane = copy->width_bytes * copy->height;
     char *staging = malloc(plane * copy->depth);
+
     if (!staging)
         return false;
     for (size_t z = 0; z < copy->depth; z++)
@@ -58,6 +60,7 @@ static CUresult submit_copy(const struct copy *copy, struct destination where)
     enum place to = place_of(copy->target, box_span(copy, copy->target_pitch, copy->target_slice));
     CUstream stream;
     CUresult result = stream_resolve(where.stream, where.per_thread, &stream);
+
     if (result == CUDA_SUCCESS && (from == PLACE_BAD || to == PLACE_BAD))
         result = CUDA_ERROR_INVALID_VALUE;
     if (result == CUDA_SUCCESS)
@@ -83,6 +86,7 @@ static CUresult submit_copy(const struct copy *copy, struct destination where)
 static CUresult nothing_to_do(struct destination where)
 {
     CUstream stream;
+
     return stream_resolve(where.stream, where.per_thread, &stream);
 }
 
@@ -90,6 +94,7 @@ static CUresult nothing_to_do(struct destination where)
 static bool device_knows(uintptr_t address, size_t bytes)
 {
     enum place place = place_of(address, bytes);
+
     return place == PLACE_DEVICE || place == PLACE_PINNED;
 }
 
@@ -104,6 +109,7 @@ static struct copy linear(uintptr_t target, uintptr_t source, size_t bytes)
                         .width_bytes = bytes,
                         .height = 1,
                         .depth = 1};
+
     copy.as_given = (CUDA_MEMCPY3D){
         .srcMemoryType = va_contains(source) ? CU_MEMORYTYPE_DEVICE : CU_MEMORYTYPE_HOST,
         .srcHost = (void *)source,
@@ -121,6 +127,7 @@ CUresult copy_linear(uintptr_t target, uintptr_t source, size_t bytes, unsigned 
                      struct destination where)
 {
     struct copy copy = linear(target, source, bytes);
+
     if (!bytes)
         return nothing_to_do(where);
     if (!target || !source || (device & COPY_TO_DEVICE && !device_knows(target, bytes)) ||
@@ -135,10 +142,12 @@ CUresult copy_batch(CUdeviceptr *targets, CUdeviceptr *sources, size_t *sizes, s
                     struct destination where)
 {
     bool legacy = where.stream == CU_STREAM_LEGACY || (!where.stream && !where.per_thread);
+
     if (!targets || !sources || !sizes || !count || legacy)
         return CUDA_ERROR_INVALID_VALUE;
     for (size_t i = 0; i < count; i++) {
         CUresult result = copy_linear(targets[i], sources[i], sizes[i], 0, where);
+
         if (result != CUDA_SUCCESS)
             return result;
     }
@@ -157,6 +166,7 @@ static CUresult side_resolve(CUmemorytype type, const void *host, CUdeviceptr de
 {
     size_t x = at[0], y = at[1], z = at[2];
     struct side side = {0, pitch, pitch * height};
+
     switch (type) {
     case CU_MEMORYTYPE_HOST: side.base = (uintptr_t)host; break;
     case CU_MEMORYTYPE_DEVICE:
@@ -187,6 +197,7 @@ CUresult copy_resolve(const CUDA_MEMCPY3D *box, struct copy *ret)
     struct side from, to;
     CUresult result = side_resolve(box->srcMemoryType, box->srcHost, box->srcDevice, box->srcArray,
                                    box->srcPitch, box->srcHeight, from_at, box, &from);
+
     if (result == CUDA_SUCCESS)
         result = side_resolve(box->dstMemoryType, box->dstHost, box->dstDevice, box->dstArray,
                               box->dstPitch, box->dstHeight, to_at, box, &to);
@@ -208,6 +219,7 @@ CUresult copy_resolve(const CUDA_MEMCPY3D *box, struct copy *ret)
 CUresult copy_box(const CUDA_MEMCPY3D *box, struct destination where)
 {
     struct copy copy;
+
     if (!box)
         return CUDA_ERROR_INVALID_VALUE;
     if (!box->WidthInBytes || !box->Height || !box->Depth)
@@ -313,6 +325,7 @@ CUresult fill_box(uintptr_t target, size_t pitch, unsigned value, unsigned eleme
     CUstream stream;
     struct fill fill;
     CUresult result = stream_resolve(where.stream, where.per_thread, &stream);
+
     if (result == CUDA_SUCCESS)
         result = fill_resolve(target, pitch, value, element_bytes, width, height, &fill);
     if (result == CUDA_SUCCESS)

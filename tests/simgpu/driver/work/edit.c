@@ -28,6 +28,7 @@ uint64_t edit_count(void)
 static bool overlaps(void *state, const struct work *work, const struct span *span)
 {
     const struct edit *edit = state;
+
     (void)work;
     return span->bytes && span->from < edit->from + edit->bytes &&
            edit->from < span->from + span->bytes;
@@ -60,6 +61,7 @@ void edit_check(enum call_id id, uintptr_t address, size_t bytes)
     CUcontext ctx;
     CUstream stream;
     struct work *work;
+
     LIST_FOREACH(ctx, &contexts, link)
         LIST_FOREACH(stream, &ctx->streams, link)
             TAILQ_FOREACH(work, &stream->works, link)

@@ -17,6 +17,7 @@ static LIST_HEAD(, CUevent_st) events;
 CUresult event_create(CUcontext ctx, unsigned flags, CUevent *ret)
 {
     CUevent made = handle_take(&event_cache);
+
     if (!made)
         return CUDA_ERROR_OUT_OF_MEMORY;
     made->ctx = ctx;
@@ -57,8 +58,10 @@ void event_unref(CUevent event)
 void events_drop(CUcontext ctx)
 {
     CUevent event = LIST_FIRST(&events);
+
     while (event) {
         CUevent next = LIST_NEXT(event, link);
+
         if (event->ctx == ctx && event->handle.magic == HANDLE_EVENT) {
             event->handle.magic = HANDLE_FREE;
             event_unref(event);
@@ -70,6 +73,7 @@ void events_drop(CUcontext ctx)
 void event_complete(CUevent event, uint64_t generation, uint64_t now_ns)
 {
     struct event_state *state = event->state;
+
     if (!generation)
         generation = state->completed + 1;
     state->time_ns = now_ns;
@@ -80,6 +84,7 @@ void event_complete(CUevent event, uint64_t generation, uint64_t now_ns)
 CUresult event_record(CUevent event, CUstream stream)
 {
     struct work *work = work_create(WORK_RECORD);
+
     if (!work)
         return CUDA_ERROR_OUT_OF_MEMORY;
     work->event.event = event;
@@ -92,6 +97,7 @@ CUresult event_record(CUevent event, CUstream stream)
 CUresult stream_wait_event(CUstream stream, CUevent event)
 {
     struct point point = {&event->state->completed, event->state->recorded, event};
+
     if (event_is_complete(event))
         return CUDA_SUCCESS;
     struct work *work = work_create(WORK_WAIT);

@@ -45,6 +45,7 @@ CUresult event_record(CUevent event, CUstream stream);
 static inline bool event_is_complete(CUevent event)
 {
     uint64_t recorded = atomic_load_explicit(&event->state->recorded, memory_order_acquire);
+
     return atomic_load_explicit(&event->state->completed, memory_order_acquire) >= recorded;
 }
 

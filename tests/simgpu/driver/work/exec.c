@@ -29,6 +29,7 @@ static size_t count_deep(CUgraph graph)
 {
     size_t count = 0;
     CUgraphNode each;
+
     TAILQ_FOREACH(each, &graph->nodes, link)
     count += each->work->kind == WORK_CHILD ? 1 + count_deep(each->work->child) : 1;
     return count;
@@ -58,6 +59,7 @@ static bool order_node(struct graph_body *body, CUgraphNode node)
 static bool order_graph(struct graph_body *body, CUgraph graph)
 {
     CUgraphNode each;
+
     TAILQ_FOREACH(each, &graph->nodes, link)
     each->mark = UNSEEN;
     TAILQ_FOREACH(each, &graph->nodes, link)
@@ -69,6 +71,7 @@ static bool order_graph(struct graph_body *body, CUgraph graph)
 static CUresult body_create(CUgraph graph, struct graph_body **ret)
 {
     struct graph_body *made = calloc(1, sizeof *made);
+
     if (!made)
         return CUDA_ERROR_OUT_OF_MEMORY;
     made->refs = 1;
@@ -94,6 +97,7 @@ CUresult exec_create(CUgraph graph, uint64_t flags, CUgraphExec *ret)
     struct graph_body *body;
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result == CUDA_SUCCESS)
         result = body_create(graph, &body);
     if (result != CUDA_SUCCESS)
@@ -118,6 +122,7 @@ CUresult exec_node(CUgraphExec exec, CUgraphNode node, CUgraphNode *ret)
     if (exec->body->refs > 1) {
         struct graph_body *fresh;
         CUresult result = body_create(exec->body->graph, &fresh);
+
         if (result != CUDA_SUCCESS)
             return result;
         body_unref(exec->body);
@@ -130,6 +135,7 @@ CUresult exec_node(CUgraphExec exec, CUgraphNode node, CUgraphNode *ret)
 static void wait_for_event(CUevent event)
 {
     struct point point = {&event->state->completed, event->state->recorded, NULL};
+
     pthread_mutex_lock(&driver_lock);
     point_wait(&point, event->remote);
     pthread_mutex_unlock(&driver_lock);
@@ -139,6 +145,7 @@ void body_run(struct graph_body *body, CUcontext ctx)
 {
     for (size_t i = 0; i < body->order_count; i++) {
         CUgraphNode node = body->order[i];
+
         if (node->disabled)
             continue;
         if (node->work->kind == WORK_WAIT)
@@ -154,6 +161,7 @@ void body_run(struct graph_body *body, CUcontext ctx)
 uint64_t body_virtual_ns(const struct graph_body *body)
 {
     uint64_t sum = 0;
+
     for (size_t i = 0; i < body->order_count; i++)
         sum += body->order[i]->disabled ? 0 : work_virtual_ns(body->order[i]->work);
     return sum;
@@ -172,8 +180,10 @@ static bool freed_inside(const struct graph_body *body, const struct graph_memor
 static CUresult memory_prepare(CUgraphExec exec)
 {
     struct graph_body *body = exec->body;
+
     for (size_t i = 0; i < body->order_count; i++) {
         struct work *work = body->order[i]->work;
+
         if (work->kind != WORK_ALLOC)
             continue;
         struct graph_memory *memory = work->memory.memory;
@@ -192,6 +202,7 @@ static void memory_hand(const struct graph_body *body)
 {
     for (size_t i = 0; i < body->order_count; i++) {
         struct graph_memory *memory = body->order[i]->work->memory.memory;
+
         if (body->order[i]->work->kind == WORK_ALLOC)
             memory->handed = !freed_inside(body, memory);
         else if (body->order[i]->work->kind == WORK_FREE && memory)
@@ -210,6 +221,7 @@ static void records_open(const struct graph_body *body)
 static CUresult launch_captured(CUgraphExec exec, CUstream stream)
 {
     struct work *work = work_create(WORK_CHILD);
+
     if (!work)
         return CUDA_ERROR_OUT_OF_MEMORY;
     work->child = graph_clone(exec->body->graph);
@@ -225,6 +237,7 @@ CUresult exec_launch(CUgraphExec exec, CUstream given, bool per_thread)
 {
     CUstream stream;
     CUresult result = stream_resolve(given, per_thread, &stream);
+
     if (result == CUDA_SUCCESS && !handle_is(exec, HANDLE_EXEC))
         result = CUDA_ERROR_INVALID_VALUE;
     if (result == CUDA_SUCCESS)
@@ -282,6 +295,7 @@ static CUresult flags_get(CUgraphExec exec, cuuint64_t *ret)
 static CUgraphExecUpdateResult compare(CUgraph was, CUgraph now, CUgraphNode *ret_node)
 {
     CUgraphNode a = TAILQ_FIRST(&was->nodes), b = TAILQ_FIRST(&now->nodes);
+
     *ret_node = NULL;
     for (; a && b; a = TAILQ_NEXT(a, link), b = TAILQ_NEXT(b, link)) {
         *ret_node = b;
@@ -301,6 +315,7 @@ static CUresult body_replace(CUgraphExec exec, CUgraph graph)
 {
     struct graph_body *fresh;
     CUresult result = body_create(graph, &fresh);
+
     if (result != CUDA_SUCCESS)
         return result;
     CUgraphNode was = TAILQ_FIRST(&exec->body->graph->nodes);
@@ -315,6 +330,7 @@ static CUresult body_replace(CUgraphExec exec, CUgraph graph)
 static CUresult update(CUgraphExec exec, CUgraph graph, CUgraphExecUpdateResultInfo *ret)
 {
     CUgraphNode node;
+
     if (!handle_is(exec, HANDLE_EXEC) || !handle_is(graph, HANDLE_GRAPH) || !ret)
         return CUDA_ERROR_INVALID_VALUE;
     CUgraphExecUpdateResult outcome = compare(exec->body->graph, graph, &node);
@@ -328,6 +344,7 @@ static CUresult update_v1(CUgraphExec exec, CUgraph graph, CUgraphNode *ret_node
 {
     CUgraphExecUpdateResultInfo info = {CU_GRAPH_EXEC_UPDATE_ERROR, NULL, NULL};
     CUresult result = update(exec, graph, &info);
+
     if (ret_node)
         *ret_node = info.errorNode;
     if (ret_result)

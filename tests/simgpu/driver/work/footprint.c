@@ -25,6 +25,7 @@ static bool copy_spans(const struct work *work, span_test *test, void *state)
                           box_bytes(copy->width_bytes, copy->target_pitch, copy->height,
                                     copy->target_slice, copy->depth),
                           true};
+
     return test(state, work, &source) || test(state, work, &target);
 }
 
@@ -34,12 +35,14 @@ static bool fill_span(const struct work *work, span_test *test, void *state)
     struct span span = {
         fill->target, box_bytes(fill->width * fill->element_bytes, fill->pitch, fill->height, 0, 1),
         true};
+
     return test(state, work, &span);
 }
 
 static bool kernel_spans(const struct work *work, span_test *test, void *state)
 {
     const struct launch *launch = &work->launch;
+
     for (uint32_t i = 0; launch->twin && i < launch->twin->argument_count; i++)
         for (size_t at = 0; at + sizeof(uintptr_t) <= launch->twin->argument_bytes[i];
              at += sizeof(uintptr_t)) {
@@ -62,6 +65,7 @@ static bool body_spans(const struct graph_body *body, span_test *test, void *sta
 bool work_spans(const struct work *work, span_test *test, void *state)
 {
     struct span value = {work->value.address, work->value.bytes, work->kind == WORK_WRITE_VALUE};
+
     switch (work->kind) {
     case WORK_COPY: return copy_spans(work, test, state);
     case WORK_FILL: return fill_span(work, test, state);

@@ -17,6 +17,7 @@ static struct handle_cache node_cache = {
 CUresult graph_create(CUgraph *ret)
 {
     CUgraph made = handle_take(&graph_cache);
+
     if (!made)
         return CUDA_ERROR_OUT_OF_MEMORY;
     TAILQ_INIT(&made->nodes);
@@ -68,6 +69,7 @@ CUgraphNodeType node_type_of(const struct work *work)
 CUresult node_add_dep(CUgraphNode node, CUgraphNode dep)
 {
     CUgraphNode *grown = realloc(node->deps, (node->dep_count + 1) * sizeof *grown);
+
     if (!grown)
         return CUDA_ERROR_OUT_OF_MEMORY;
     node->deps = grown;
@@ -78,6 +80,7 @@ CUresult node_add_dep(CUgraphNode node, CUgraphNode dep)
 static CUgraphNode node_create(CUgraph graph, struct work *work, CUgraphNodeType type, uint64_t id)
 {
     CUgraphNode made = handle_take(&node_cache);
+
     if (!made)
         return NULL;
     made->graph = graph;
@@ -99,6 +102,7 @@ CUresult graph_add(CUgraph graph, const CUgraphNode *deps, size_t dep_count, str
 {
     static uint64_t last_id;
     CUresult result = CUDA_SUCCESS;
+
     for (size_t i = 0; i < dep_count; i++)
         if (!handle_is(deps[i], HANDLE_NODE) || deps[i]->graph != graph) {
             work_destroy(work);
@@ -122,6 +126,7 @@ CUresult graph_add(CUgraph graph, const CUgraphNode *deps, size_t dep_count, str
 CUgraphNode graph_find(CUgraph graph, uint64_t id)
 {
     CUgraphNode each;
+
     TAILQ_FOREACH(each, &graph->nodes, link)
     if (each->id == id)
         return each;
@@ -132,6 +137,7 @@ CUgraphNode graph_find(CUgraph graph, uint64_t id)
 static bool clone_nodes(CUgraph from, CUgraph into)
 {
     CUgraphNode each;
+
     TAILQ_FOREACH(each, &from->nodes, link)
     {
         struct work *work = work_clone(each->work);
@@ -151,6 +157,7 @@ CUgraph graph_clone(CUgraph graph)
 {
     CUgraph made;
     CUgraphNode each;
+
     if (graph_create(&made) != CUDA_SUCCESS)
         return NULL;
     made->original = graph;

@@ -25,6 +25,7 @@ static void pages_mark(const struct graph_memory *memory, struct allocation *val
 CUresult graph_memory_create(struct device *device, size_t bytes, struct graph_memory **ret)
 {
     struct graph_memory *made = calloc(1, sizeof *made);
+
     if (!made || bytes > SIZE_MAX - PAGE_BYTES)
         goto fail;
     made->refs = 1;
@@ -48,6 +49,7 @@ fail:
 struct graph_memory *graph_memory_find(uintptr_t base)
 {
     struct graph_memory *each;
+
     LIST_FOREACH(each, &memories, link)
         if (each->allocation.base == base)
             return each;
@@ -57,6 +59,7 @@ struct graph_memory *graph_memory_find(uintptr_t base)
 static void unback(struct graph_memory *memory)
 {
     struct allocation *allocation = &memory->allocation;
+
     if (allocation->physical)
         physical_unmap(allocation->physical, allocation->base, allocation->extent);
     allocation->physical = NULL;
@@ -86,6 +89,7 @@ void graph_memory_unref(struct graph_memory *memory)
 static void totals(const struct device *device, uint64_t *ret_used, uint64_t *ret_reserved)
 {
     const struct graph_memory *each;
+
     *ret_used = *ret_reserved = 0;
     LIST_FOREACH(each, &memories, link) {
         if (each->allocation.device != device || !each->allocation.physical)
@@ -98,6 +102,7 @@ static void totals(const struct device *device, uint64_t *ret_used, uint64_t *re
 static void marks_raise(struct device *device)
 {
     uint64_t used, reserved;
+
     totals(device, &used, &reserved);
     if (used > device->graph_used_high)
         device->graph_used_high = used;
@@ -128,6 +133,7 @@ CUresult graph_memory_back(struct graph_memory *memory)
 {
     struct allocation *allocation = &memory->allocation;
     struct physical *physical;
+
     if (allocation->physical)
         return CUDA_SUCCESS;
     CUresult result = physical_create(allocation->device, allocation->extent, false, &physical);
@@ -147,6 +153,7 @@ CUresult graph_memory_back(struct graph_memory *memory)
 void graph_memory_trim(struct device *device)
 {
     struct graph_memory *each;
+
     for (int i = 0; device_get(i); i++)
         device_wait(device_get(i));
     LIST_FOREACH(each, &memories, link)
@@ -166,6 +173,7 @@ static CUresult attribute_get(CUdevice ordinal, CUgraphMem_attribute attribute, 
 {
     const struct device *device = device_get(ordinal);
     uint64_t used, reserved;
+
     if (!device)
         return CUDA_ERROR_INVALID_DEVICE;
     if (!ret)
@@ -187,6 +195,7 @@ static CUresult attribute_set(CUdevice ordinal, CUgraphMem_attribute attribute,
 {
     struct device *device = device_get(ordinal);
     uint64_t used, reserved;
+
     if (!device)
         return CUDA_ERROR_INVALID_DEVICE;
     if (!value || *value)

@@ -36,6 +36,7 @@ CUresult work_of_copy(const CUDA_MEMCPY3D *params, struct work **ret)
 {
     struct copy copy;
     CUresult result = params ? copy_resolve(params, &copy) : CUDA_ERROR_INVALID_VALUE;
+
     if (result == CUDA_SUCCESS)
         result = work_take(WORK_COPY, ret);
     if (result == CUDA_SUCCESS)
@@ -46,6 +47,7 @@ CUresult work_of_copy(const CUDA_MEMCPY3D *params, struct work **ret)
 CUresult work_of_fill(const CUDA_MEMSET_NODE_PARAMS *params, struct work **ret)
 {
     struct fill fill;
+
     if (!params ||
         (params->elementSize != 1 && params->elementSize != 2 && params->elementSize != 4))
         return CUDA_ERROR_INVALID_VALUE;
@@ -85,6 +87,7 @@ CUresult work_of_event(CUevent event, bool record, struct work **ret)
 CUresult work_of_alloc(CUDA_MEM_ALLOC_NODE_PARAMS *params, struct work **ret)
 {
     struct graph_memory *memory;
+
     if (!params || !params->bytesize ||
         params->poolProps.location.type != CU_MEM_LOCATION_TYPE_DEVICE)
         return CUDA_ERROR_INVALID_VALUE;
@@ -109,6 +112,7 @@ CUresult work_of_alloc(CUDA_MEM_ALLOC_NODE_PARAMS *params, struct work **ret)
 CUresult work_of_free(CUdeviceptr address, struct work **ret)
 {
     struct graph_memory *memory = graph_memory_find(address);
+
     if (!memory)
         return CUDA_ERROR_INVALID_VALUE;
     CUresult result = work_take(WORK_FREE, ret);
@@ -164,6 +168,7 @@ static CUresult set(CUresult made, struct work **work, CUgraphNode node)
 static CUresult exec_set(CUresult made, struct work **work, CUgraphExec exec, CUgraphNode node)
 {
     CUgraphNode inside;
+
     if (made != CUDA_SUCCESS)
         return made;
     CUresult result = exec_node(exec, node, &inside);
@@ -191,6 +196,7 @@ static CUDA_KERNEL_NODE_PARAMS kernel_of_v1(const CUDA_KERNEL_NODE_PARAMS_v1 *v1
                                     .sharedMemBytes = v1->sharedMemBytes,
                                     .kernelParams = v1->kernelParams,
                                     .extra = v1->extra};
+
     return wide;
 }
 
@@ -205,6 +211,7 @@ static CUresult work_of_kernel_v1(const CUDA_KERNEL_NODE_PARAMS_v1 *v1, struct w
 static CUresult kernel_get(CUgraphNode node, CUDA_KERNEL_NODE_PARAMS *ret)
 {
     struct work *work = work_in(node, WORK_KERNEL, ret);
+
     if (!work)
         return CUDA_ERROR_INVALID_VALUE;
     *ret = (CUDA_KERNEL_NODE_PARAMS){.func = work->launch.function,
@@ -222,6 +229,7 @@ static CUresult kernel_get(CUgraphNode node, CUDA_KERNEL_NODE_PARAMS *ret)
 static CUresult kernel_get_v1(CUgraphNode node, CUDA_KERNEL_NODE_PARAMS_v1 *ret)
 {
     CUDA_KERNEL_NODE_PARAMS wide;
+
     if (!ret)
         return CUDA_ERROR_INVALID_VALUE;
     CUresult result = kernel_get(node, &wide);
@@ -242,6 +250,7 @@ static CUresult kernel_get_v1(CUgraphNode node, CUDA_KERNEL_NODE_PARAMS_v1 *ret)
 static CUresult copy_get(CUgraphNode node, CUDA_MEMCPY3D *ret)
 {
     struct work *work = work_in(node, WORK_COPY, ret);
+
     if (!work)
         return CUDA_ERROR_INVALID_VALUE;
     *ret = work->copy.as_given;
@@ -251,6 +260,7 @@ static CUresult copy_get(CUgraphNode node, CUDA_MEMCPY3D *ret)
 static CUresult fill_get(CUgraphNode node, CUDA_MEMSET_NODE_PARAMS *ret)
 {
     struct work *work = work_in(node, WORK_FILL, ret);
+
     if (!work)
         return CUDA_ERROR_INVALID_VALUE;
     *ret = (CUDA_MEMSET_NODE_PARAMS){work->fill.target,        work->fill.pitch, work->fill.value,
@@ -261,6 +271,7 @@ static CUresult fill_get(CUgraphNode node, CUDA_MEMSET_NODE_PARAMS *ret)
 static CUresult host_get(CUgraphNode node, CUDA_HOST_NODE_PARAMS *ret)
 {
     struct work *work = work_in(node, WORK_HOST, ret);
+
     if (!work)
         return CUDA_ERROR_INVALID_VALUE;
     *ret = (CUDA_HOST_NODE_PARAMS){work->host.function, work->host.data};
@@ -270,6 +281,7 @@ static CUresult host_get(CUgraphNode node, CUDA_HOST_NODE_PARAMS *ret)
 static CUresult event_get(CUgraphNode node, enum work_kind kind, CUevent *ret)
 {
     struct work *work = work_in(node, kind, ret);
+
     if (!work)
         return CUDA_ERROR_INVALID_VALUE;
     *ret = work->event.event;
@@ -279,6 +291,7 @@ static CUresult event_get(CUgraphNode node, enum work_kind kind, CUevent *ret)
 static CUresult alloc_get(CUgraphNode node, CUDA_MEM_ALLOC_NODE_PARAMS *ret)
 {
     struct work *work = work_in(node, WORK_ALLOC, ret);
+
     if (!work)
         return CUDA_ERROR_INVALID_VALUE;
     *ret = work->memory.params;
@@ -288,6 +301,7 @@ static CUresult alloc_get(CUgraphNode node, CUDA_MEM_ALLOC_NODE_PARAMS *ret)
 static CUresult free_get(CUgraphNode node, CUdeviceptr *ret)
 {
     struct work *work = work_in(node, WORK_FREE, ret);
+
     if (!work)
         return CUDA_ERROR_INVALID_VALUE;
     *ret = work->memory.address;
@@ -297,6 +311,7 @@ static CUresult free_get(CUgraphNode node, CUdeviceptr *ret)
 static CUresult child_get(CUgraphNode node, CUgraph *ret)
 {
     struct work *work = work_in(node, WORK_CHILD, ret);
+
     if (!work)
         return CUDA_ERROR_INVALID_VALUE;
     *ret = work->child;
@@ -315,6 +330,7 @@ static CUresult work_of_any(CUgraphNodeParams *any, struct work **ret)
                                           v3->gridDimZ,  v3->blockDimX,      v3->blockDimY,
                                           v3->blockDimZ, v3->sharedMemBytes, v3->kernelParams,
                                           v3->extra,     v3->kern,           v3->ctx};
+
         return work_of_kernel(&kernel, ret);
     }
     case CU_GRAPH_NODE_TYPE_MEMCPY: return work_of_copy(&any->memcpy.copyParams, ret);
@@ -322,10 +338,12 @@ static CUresult work_of_any(CUgraphNodeParams *any, struct work **ret)
         const CUDA_MEMSET_NODE_PARAMS_v2 *v2 = &any->memset;
         CUDA_MEMSET_NODE_PARAMS fill = {v2->dst,         v2->pitch, v2->value,
                                         v2->elementSize, v2->width, v2->height};
+
         return work_of_fill(&fill, ret);
     }
     case CU_GRAPH_NODE_TYPE_HOST: {
         CUDA_HOST_NODE_PARAMS host = {any->host.fn, any->host.userData};
+
         return work_of_host(&host, ret);
     }
     case CU_GRAPH_NODE_TYPE_GRAPH: return work_of_child(any->graph.graph, ret);
@@ -337,6 +355,7 @@ static CUresult work_of_any(CUgraphNodeParams *any, struct work **ret)
         CUDA_MEM_ALLOC_NODE_PARAMS alloc = {v2->poolProps, v2->accessDescs, v2->accessDescCount,
                                             v2->bytesize, 0};
         CUresult result = work_of_alloc(&alloc, ret);
+
         any->alloc.dptr = alloc.dptr;
         return result;
     }
@@ -432,6 +451,7 @@ CUresult CUDAAPI cuGraphAddEmptyNode(CUgraphNode *node, CUgraph graph, const CUg
                                      size_t count)
 {
     struct work *work = NULL;
+
     CALL(cuGraphAddEmptyNode, add(work_take(WORK_EMPTY, &work), &work, graph, deps, count, node));
 }
 
@@ -440,5 +460,6 @@ CUresult CUDAAPI cuGraphAddNode_v2(CUgraphNode *node, CUgraph graph, const CUgra
                                    CUgraphNodeParams *params)
 {
     struct work *work = NULL;
+
     CALL(cuGraphAddNode_v2, add(work_of_any(params, &work), &work, graph, deps, count, node));
 }

@@ -14,6 +14,7 @@
 void launch_run(void *argument)
 {
     const struct launch *launch = argument;
+
     if (!launch->twin) {
         log_kernel_skip();
         return;
@@ -31,6 +32,7 @@ void launch_run(void *argument)
 static void **arguments_create(const struct simgpu_twin *twin)
 {
     size_t bytes = ROUND_UP(twin->argument_count * sizeof(void *), 16);
+
     for (uint32_t i = 0; i < twin->argument_count; i++)
         bytes += ROUND_UP(twin->argument_bytes[i], 16);
     void **made = malloc(bytes + 16);
@@ -47,6 +49,7 @@ static void **arguments_create(const struct simgpu_twin *twin)
 static bool arguments_copy(struct launch *into, void **from)
 {
     const struct simgpu_twin *twin = into->twin;
+
     into->arguments = NULL;
     if (!twin)
         return true;
@@ -69,6 +72,7 @@ static bool unpack(const struct simgpu_twin *twin, void **extra, void **ret_valu
 {
     char *buffer = NULL;
     size_t bytes = 0, at = 0;
+
     for (; *extra != CU_LAUNCH_PARAM_END; extra += 2) {
         if (extra[0] == CU_LAUNCH_PARAM_BUFFER_POINTER)
             buffer = extra[1];
@@ -79,6 +83,7 @@ static bool unpack(const struct simgpu_twin *twin, void **extra, void **ret_valu
     }
     for (uint32_t i = 0; i < twin->argument_count; i++) {
         size_t size = twin->argument_bytes[i], align = size & -size;
+
         at = ROUND_UP(at, align > 16 ? 16 : align);
         ret_values[i] = buffer + at;
         at += size;
@@ -89,6 +94,7 @@ static bool unpack(const struct simgpu_twin *twin, void **extra, void **ret_valu
 static bool extents_valid(const unsigned grid[3], const unsigned block[3])
 {
     uint64_t threads = (uint64_t)block[0] * block[1] * block[2];
+
     return grid[0] && grid[1] && grid[2] && threads && threads <= 1024 && block[2] <= 64 &&
            grid[0] <= 2147483647 && grid[1] <= 65535 && grid[2] <= 65535;
 }
@@ -103,6 +109,7 @@ CUresult launch_resolve(CUfunction function, const unsigned grid[3], const unsig
                         unsigned shared_bytes, void **params, void **extra, struct launch *ret)
 {
     void *unpacked[SIMGPU_TWIN_MAX_ARGUMENTS];
+
     if (!handle_is(function, HANDLE_FUNCTION))
         return CUDA_ERROR_INVALID_HANDLE;
     if (!extents_valid(grid, block) || (params && extra))
@@ -134,6 +141,7 @@ CUresult launch_submit(CUfunction function, const unsigned grid[3], const unsign
     CUstream stream;
     struct launch launch;
     CUresult result = stream_resolve(given, per_thread, &stream);
+
     if (result == CUDA_SUCCESS)
         result = launch_resolve(function, grid, block, shared_bytes, params, extra, &launch);
     if (result != CUDA_SUCCESS)

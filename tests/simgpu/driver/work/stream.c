@@ -37,6 +37,7 @@ CUresult stream_create(CUcontext ctx, enum stream_kind kind, unsigned flags, int
 {
     static uint64_t last_id = 4;
     CUstream made = handle_take(&stream_cache);
+
     if (!made)
         return CUDA_ERROR_OUT_OF_MEMORY;
     if (!made->has_wake) {
@@ -75,6 +76,7 @@ static CUresult default_of_thread(CUcontext ctx, CUstream *ret)
 {
     CUstream each;
     uint64_t mine = thread_self()->id;
+
     LIST_FOREACH(each, &ctx->streams, link)
         if (each->kind == STREAM_PER_THREAD && each->thread_id == mine) {
             *ret = each;
@@ -86,6 +88,7 @@ static CUresult default_of_thread(CUcontext ctx, CUstream *ret)
 CUresult stream_resolve(CUstream given, bool per_thread, CUstream *ret)
 {
     CUcontext ctx;
+
     if (given && given != CU_STREAM_LEGACY && given != CU_STREAM_PER_THREAD) {
         if (!handle_is(given, HANDLE_STREAM))
             return CUDA_ERROR_INVALID_HANDLE;
@@ -122,6 +125,7 @@ static bool waits_on_remote(const struct work *work)
 static void nap(pthread_cond_t *condition, bool remote)
 {
     struct timespec until;
+
     if (!remote) {
         pthread_cond_wait(condition, &driver_lock);
         return;
@@ -146,8 +150,10 @@ static void linger(void)
 {
     static _Atomic uint64_t drawn;
     uint64_t ns = profile.delay_ns;
+
     if (profile.delay_seed) {
         uint64_t x = profile.delay_seed * 0x9e3779b97f4a7c15u + ++drawn * 0xbf58476d1ce4e5b9u;
+
         ns = (x ^ x >> 31) * 0x94d049bb133111ebu % (ns + 1);
     }
     struct timespec time = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
@@ -157,9 +163,11 @@ static void linger(void)
 static void advance_clock(CUstream stream, const struct work *work)
 {
     uint64_t start = stream->virtual_ns > work->submit_ns ? stream->virtual_ns : work->submit_ns;
+
     for (size_t i = 0; i < work->wait_count; i++)
         if (work->waits[i].event) {
             uint64_t reached = work->waits[i].event->state->time_ns;
+
             start = start > reached ? start : reached;
         }
     stream->virtual_ns = start + work_virtual_ns(work);
@@ -169,6 +177,7 @@ static void run_first(CUstream stream)
 {
     struct work *work = TAILQ_FIRST(&stream->works);
     CUcontext ctx = stream->ctx;
+
     stream->running = true;
     if (!work_is_instant(work) || profile.delay_ns) {
         pthread_mutex_unlock(&driver_lock);
@@ -189,15 +198,18 @@ static void run_first(CUstream stream)
 static bool first_may_start(CUstream stream)
 {
     struct work *first = TAILQ_FIRST(&stream->works);
+
     return first && !stream->held && !stream->running && points_reached(first);
 }
 
 static void *worker_main(void *argument)
 {
     CUstream stream = argument;
+
     pthread_mutex_lock(&driver_lock);
     for (;;) {
         struct work *first = TAILQ_FIRST(&stream->works);
+
         if (first_may_start(stream))
             run_first(stream);
         else if (!first && stream->destroyed)
@@ -218,6 +230,7 @@ static CUresult worker_start(CUstream stream)
 {
     pthread_t thread;
     sigset_t blocked, before;
+
     sigfillset(&blocked);
     sigdelset(&blocked, SIGSEGV);
     sigdelset(&blocked, SIGBUS);
@@ -234,6 +247,7 @@ static CUresult worker_start(CUstream stream)
 static CUresult wait_for_stream(struct work *work, CUstream other)
 {
     struct point point = {&other->completed, other->submitted, NULL};
+
     if (stream_is_idle(other))
         return CUDA_SUCCESS;
     return work_wait_for(work, point) ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
@@ -243,12 +257,14 @@ static CUresult wait_for_stream(struct work *work, CUstream other)
 static CUresult order_with_default(CUstream stream, struct work *work)
 {
     CUstream each;
+
     if (stream_is_blocking(stream))
         return wait_for_stream(work, stream->ctx->legacy);
     if (stream->kind != STREAM_LEGACY)
         return CUDA_SUCCESS;
     LIST_FOREACH(each, &stream->ctx->streams, link) {
         CUresult result = stream_is_blocking(each) ? wait_for_stream(work, each) : CUDA_SUCCESS;
+
         if (result != CUDA_SUCCESS)
             return result;
     }
@@ -265,6 +281,7 @@ CUresult stream_check_capture(CUstream stream)
 static CUresult enqueue(CUstream stream, struct work *work)
 {
     CUresult result = order_with_default(stream, work);
+
     if (result != CUDA_SUCCESS) {
         work_destroy(work);
         return result;
@@ -278,6 +295,7 @@ static CUresult enqueue(CUstream stream, struct work *work)
 CUresult stream_submit(CUstream stream, struct work *work, bool wait)
 {
     CUresult result = stream_check_capture(stream);
+
     if (result != CUDA_SUCCESS) {
         work_destroy(work);
         return result;
@@ -305,6 +323,7 @@ CUresult stream_submit(CUstream stream, struct work *work, bool wait)
 void stream_wait(CUstream stream)
 {
     struct point point = {&stream->completed, stream->submitted, NULL};
+
     point_wait(&point, false);
 }
 
@@ -313,6 +332,7 @@ CUresult context_points(CUcontext ctx, CUgreenCtx green, struct point **ret_poin
 {
     CUstream each;
     size_t count = 0;
+
     LIST_FOREACH(each, &ctx->streams, link)
         count++;
     struct point *points = calloc(count + 1, sizeof *points);
@@ -331,6 +351,7 @@ void context_wait(CUcontext ctx)
 {
     struct point *points;
     size_t count;
+
     if (context_points(ctx, NULL, &points, &count) != CUDA_SUCCESS)
         return;
     for (size_t i = 0; i < count; i++)
@@ -344,9 +365,11 @@ void device_wait(struct device *device)
 {
     CUcontext each, waited[64];
     size_t count = 0;
+
 again:
     LIST_FOREACH(each, &contexts, link) {
         bool seen = false;
+
         for (size_t i = 0; i < count; i++)
             seen |= waited[i] == each;
         if (each->device != device || seen || count == 64)
@@ -361,6 +384,7 @@ bool device_is_busy(struct device *device)
 {
     CUcontext ctx;
     CUstream each;
+
     LIST_FOREACH(ctx, &contexts, link)
         if (ctx->device == device)
             LIST_FOREACH(each, &ctx->streams, link)

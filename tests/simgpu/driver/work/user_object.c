@@ -36,6 +36,7 @@ void graph_drop_objects(CUgraph graph)
 {
     while (graph->objects) {
         struct user_reference *first = graph->objects;
+
         graph->objects = first->next;
         object_release(first->object, first->count);
         free(first);
@@ -46,6 +47,7 @@ bool graph_share_objects(CUgraph into, CUgraph from)
 {
     for (struct user_reference *each = from->objects; each; each = each->next) {
         struct user_reference *made = malloc(sizeof *made);
+
         if (!made)
             return false;
         *made = (struct user_reference){into->objects, each->object, each->count};
@@ -104,6 +106,7 @@ static CUresult graph_release(CUgraph graph, CUuserObject object, unsigned count
         return CUDA_ERROR_INVALID_VALUE;
     for (struct user_reference **at = &graph->objects; *at; at = &(*at)->next) {
         struct user_reference *found = *at;
+
         if (found->object != object || found->count < count)
             continue;
         found->count -= count;

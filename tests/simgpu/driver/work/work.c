@@ -19,6 +19,7 @@
 struct work *work_create(enum work_kind kind)
 {
     struct work *made = calloc(1, sizeof *made);
+
     if (made)
         made->kind = kind;
     return made;
@@ -27,6 +28,7 @@ struct work *work_create(enum work_kind kind)
 struct work *work_clone(const struct work *work)
 {
     struct work *made = malloc(sizeof *made);
+
     if (!made)
         return NULL;
     *made = *work;
@@ -80,6 +82,7 @@ void work_destroy(struct work *work)
 bool work_wait_for(struct work *work, struct point point)
 {
     struct point *grown = realloc(work->waits, (work->wait_count + 1) * sizeof *grown);
+
     if (!grown)
         return false;
     work->waits = grown;
@@ -98,6 +101,7 @@ bool work_is_instant(const struct work *work)
 static void copy_run(void *argument)
 {
     const struct copy *copy = argument;
+
     for (size_t z = 0; z < copy->depth; z++)
         for (size_t y = 0; y < copy->height; y++)
             memmove((char *)copy->target + z * copy->target_slice + y * copy->target_pitch,
@@ -108,8 +112,10 @@ static void copy_run(void *argument)
 static void fill_run(void *argument)
 {
     const struct fill *fill = argument;
+
     for (size_t y = 0; y < fill->height; y++) {
         char *row = (char *)fill->target + y * fill->pitch;
+
         if (fill->element_bytes == 1)
             memset(row, (int)fill->value, fill->width);
         else if (fill->element_bytes == 2)
@@ -124,6 +130,7 @@ static void fill_run(void *argument)
 static void value_write(void *argument)
 {
     const struct work *work = argument;
+
     if (work->value.bytes == 4)
         __atomic_store_n((uint32_t *)work->value.address, (uint32_t)work->value.value,
                          __ATOMIC_SEQ_CST);
@@ -136,6 +143,7 @@ static bool value_reached(const struct work *work)
     bool narrow = work->value.bytes == 4;
     uint64_t now = narrow ? __atomic_load_n((uint32_t *)work->value.address, __ATOMIC_SEQ_CST)
                           : __atomic_load_n((uint64_t *)work->value.address, __ATOMIC_SEQ_CST);
+
     switch (work->value.flags & 3) {
     case CU_STREAM_WAIT_VALUE_GEQ:
         return narrow ? (int32_t)((uint32_t)now - (uint32_t)work->value.value) >= 0
@@ -149,6 +157,7 @@ static bool value_reached(const struct work *work)
 static void value_wait(void *argument)
 {
     struct timespec pause = {0, 50000};
+
     while (!value_reached(argument))
         nanosleep(&pause, NULL);
 }
@@ -163,6 +172,7 @@ static void run_guarded(void (*function)(void *), const void *argument, CUcontex
 void work_execute(const struct work *work, CUcontext ctx)
 {
     CUresult broken = ctx->sticky;
+
     if (work->kind == WORK_CALLBACK)
         work->host.callback(work->host.stream, broken, work->host.data);
     if (broken != CUDA_SUCCESS)

@@ -18,6 +18,7 @@ static pthread_once_t install_once = PTHREAD_ONCE_INIT;
 static void on_fault(int signal, siginfo_t *info, void *machine)
 {
     const struct sigaction *before = signal == SIGSEGV ? &before_segv : &before_bus;
+
     if (guard)
         siglongjmp(*guard, 1);
     if (before->sa_flags & SA_SIGINFO && before->sa_sigaction) {
@@ -35,6 +36,7 @@ static void on_fault(int signal, siginfo_t *info, void *machine)
 static void install(void)
 {
     struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+
     sigemptyset(&action.sa_mask);
     sigaction(SIGSEGV, &action, &before_segv);
     sigaction(SIGBUS, &action, &before_bus);
@@ -43,6 +45,7 @@ static void install(void)
 bool guarded_run(void (*function)(void *), void *argument)
 {
     sigjmp_buf here;
+
     pthread_once(&install_once, install);
     if (sigsetjmp(here, 1)) {
         guard = NULL;

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include "tests/simgpu/array_format.h"
 
 cudaError_t copy_kind_types(enum cudaMemcpyKind kind, CUmemorytype *ret_dst, CUmemorytype *ret_src)
 {
@@ -31,21 +32,6 @@ cudaError_t copy_kind_types(enum cudaMemcpyKind kind, CUmemorytype *ret_dst, CUm
         return cudaSuccess;
     }
     return cudaErrorInvalidMemcpyDirection;
-}
-
-static size_t format_bytes(CUarray_format format)
-{
-    switch (format) {
-    case CU_AD_FORMAT_UNSIGNED_INT8:
-    case CU_AD_FORMAT_SIGNED_INT8: return 1;
-    case CU_AD_FORMAT_UNSIGNED_INT16:
-    case CU_AD_FORMAT_SIGNED_INT16:
-    case CU_AD_FORMAT_HALF: return 2;
-    case CU_AD_FORMAT_UNSIGNED_INT32:
-    case CU_AD_FORMAT_SIGNED_INT32:
-    case CU_AD_FORMAT_FLOAT: return 4;
-    default: return 0;
-    }
 }
 
 static cudaError_t array_measure(cudaArray_const_t array, size_t *ret_element, size_t *ret_width)

@@ -62,6 +62,7 @@ static cudaError_t copy_run(struct copy_side to, struct copy_side from, size_t c
 
     while (status == cudaSuccess && count > 0) {
         CUDA_MEMCPY2D piece;
+
         status = next_piece(&dst, &src, kind, &count, &piece)
                      ?: error_from(STREAM_DRIVER(cuMemcpy2DUnaligned)(&piece));
     }
@@ -76,6 +77,7 @@ static cudaError_t copy_run_async(struct copy_side to, struct copy_side from, si
 
     while (status == cudaSuccess && count > 0) {
         CUDA_MEMCPY2D piece;
+
         status = next_piece(&dst, &src, kind, &count, &piece)
                      ?: error_from(STREAM_DRIVER(cuMemcpy2DAsync)(&piece, stream));
     }

@@ -44,6 +44,7 @@ static CUDA_TEXTURE_DESC texture_to_driver(const struct cudaTextureDesc *desc)
         .minMipmapLevelClamp = desc->minMipmapLevelClamp,
         .maxMipmapLevelClamp = desc->maxMipmapLevelClamp,
     };
+
     for (int i = 0; i < 3; i++)
         made.addressMode[i] = (CUaddress_mode)desc->addressMode[i];
     memcpy(made.borderColor, desc->borderColor, sizeof(made.borderColor));
@@ -66,6 +67,7 @@ static struct cudaTextureDesc texture_from_driver(const CUDA_TEXTURE_DESC *desc)
         .disableTrilinearOptimization = (desc->flags & CU_TRSF_DISABLE_TRILINEAR_OPTIMIZATION) != 0,
         .seamlessCubemap = (desc->flags & CU_TRSF_SEAMLESS_CUBEMAP) != 0,
     };
+
     for (int i = 0; i < 3; i++)
         made.addressMode[i] = (enum cudaTextureAddressMode)desc->addressMode[i];
     memcpy(made.borderColor, desc->borderColor, sizeof(made.borderColor));
@@ -108,6 +110,7 @@ static cudaError_t resource_to_driver(const struct cudaResourceDesc *desc, CUDA_
 static struct cudaChannelFormatDesc channel_of(CUarray_format format, unsigned channels)
 {
     CUDA_ARRAY3D_DESCRIPTOR shape = {.Format = format, .NumChannels = channels};
+
     return channel_from_driver(&shape);
 }
 

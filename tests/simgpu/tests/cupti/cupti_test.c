@@ -44,6 +44,7 @@ static void complete(CUcontext context, uint32_t stream, uint8_t *buffer, size_t
 {
     CUpti_Activity *record = NULL;
     size_t records = 0;
+
     CHECK(!context && size == BUFFER_BYTES && valid <= size);
     while (cuptiActivityGetNextRecord(buffer, valid, &record) == CUPTI_SUCCESS) {
         records++;
@@ -63,6 +64,7 @@ static void called(void *userdata, CUpti_CallbackDomain domain, CUpti_CallbackId
 {
     const CUpti_ResourceData *resource = data;
     CUcontext current;
+
     CHECK(userdata == &memories && domain == CUPTI_CB_DOMAIN_RESOURCE);
     OK(cuCtxGetCurrent(&current)); /* the driver may be called */
     callback_context = resource->context;
@@ -79,6 +81,7 @@ static const CUpti_ActivityMemory3 *last(void)
 static void refusals(void)
 {
     CUpti_SubscriberHandle subscriber = NULL, second = NULL;
+
     CUPTI_EXPECT(CUPTI_ERROR_INVALID_PARAMETER, cuptiGetVersion(NULL));
     CUPTI_EXPECT(CUPTI_ERROR_INVALID_PARAMETER, cuptiSubscribe(NULL, called, NULL));
     CUPTI_EXPECT(CUPTI_ERROR_NOT_INITIALIZED, cuptiActivityFlushAll(0));
@@ -105,6 +108,7 @@ static void requests(void)
 {
     const char *name = NULL;
     uint64_t id = 0, now = 0;
+
     CUPTI_OK(cuptiGetCallbackName(CUPTI_CB_DOMAIN_DRIVER_API, CUPTI_DRIVER_TRACE_CBID_cuMemAlloc_v2,
                                   &name));
     CHECK(name && !strcmp(name, "cuMemAlloc_v2"));
@@ -134,6 +138,7 @@ static void attributes(void)
 {
     uint8_t value = 9;
     size_t bytes = sizeof value, none = 0;
+
     CUPTI_OK(
         cuptiActivityGetAttribute(CUPTI_ACTIVITY_ATTR_PER_THREAD_ACTIVITY_BUFFER, &bytes, &value));
     CHECK(value == 1);
@@ -147,6 +152,7 @@ static void attributes(void)
 static void resources(CUcontext *ret)
 {
     CUstream stream;
+
     OK(cuCtxCreate(ret, NULL, 0, 0));
     CHECK(callbacks[CUPTI_CBID_RESOURCE_CONTEXT_CREATED] == 1 && callback_context == *ret);
     OK(cuStreamCreate(&stream, 0));
@@ -163,6 +169,7 @@ static void plain(CUcontext context)
     void *pinned;
     uint32_t id;
     uint64_t before, after;
+
     CUPTI_OK(cuptiGetContextId(context, &id));
     CUPTI_OK(cuptiGetTimestamp(&before));
     OK(cuMemAlloc(&pointer, 12345));
@@ -200,6 +207,7 @@ static void stream_ordered(void)
     CUdeviceptr pointer;
     CUstream stream;
     uint32_t id;
+
     OK(cuStreamCreate(&stream, 0));
     CUPTI_OK(cuptiGetStreamIdEx(NULL, stream, 0, &id));
     OK(cuMemPoolCreate(&made, &props));
@@ -226,6 +234,7 @@ static void stream_ordered(void)
 static void allocate(unsigned pairs)
 {
     CUdeviceptr pointer;
+
     for (unsigned i = 0; i < pairs; i++) {
         OK(cuMemAlloc(&pointer, 512));
         OK(cuMemFree(pointer));
@@ -235,6 +244,7 @@ static void allocate(unsigned pairs)
 static void buffering(void)
 {
     size_t dropped, before = (last(), memories), most_before;
+
     allocate(500);
     CUPTI_OK(cuptiActivityFlushAll(0));
     CHECK(memories == before + 1000 && requested == completed);
@@ -267,6 +277,7 @@ static void threads(CUcontext context)
 {
     pthread_t thread[4];
     size_t before = (last(), memories);
+
     for (int i = 0; i < 4; i++)
         CHECK(pthread_create(&thread[i], NULL, hammer, context) == 0);
     for (int i = 0; i < 4; i++)
@@ -283,10 +294,12 @@ static void same_walk(void)
                                         {.kind = CUPTI_ACTIVITY_KIND_MEMORY2},
                                         {.kind = CUPTI_ACTIVITY_KIND_MEMORY2}};
     void *real = dlopen(REAL_LIBCUPTI, RTLD_NOW | RTLD_LOCAL);
+
     *(void **)&next = real ? dlsym(real, "cuptiActivityGetNextRecord") : NULL;
     for (int i = 0; next && i < 2; i++) {
         CUpti_Activity *record = NULL;
         __typeof__(next) walk = i ? cuptiActivityGetNextRecord : next;
+
         for (int k = 0; k < 3; k++) {
             CUPTI_OK(walk((uint8_t *)records, sizeof records, &record));
             CHECK(record == (CUpti_Activity *)&records[k]);
@@ -301,6 +314,7 @@ int main(void)
     CUpti_SubscriberHandle subscriber;
     CUcontext context;
     uint32_t version;
+
     CUPTI_OK(cuptiGetVersion(&version));
     refusals();
     attributes();

@@ -19,6 +19,7 @@ int main(void)
     CUpti_SubscriberHandle subscriber;
     const char *name;
     int status;
+
     if (cuptiSubscribe(&subscriber, called, NULL) != CUPTI_SUCCESS ||
         cuptiUnsubscribe(subscriber) != CUPTI_SUCCESS ||
         cuptiSubscribe(&subscriber, called, NULL) != CUPTI_ERROR_INSUFFICIENT_PRIVILEGES ||

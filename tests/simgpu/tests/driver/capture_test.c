@@ -17,6 +17,7 @@ static void begin(CUstreamCaptureMode mode)
 static CUgraph end(void)
 {
     CUgraph graph;
+
     OK(cuStreamEndCapture(a, &graph));
     CHECK(graph);
     return graph;
@@ -25,6 +26,7 @@ static CUgraph end(void)
 static void end_invalid(void)
 {
     CUgraph graph = (CUgraph)&graph;
+
     EXPECT(CUDA_ERROR_STREAM_CAPTURE_INVALIDATED, cuStreamEndCapture(a, &graph));
     CHECK(!graph);
 }
@@ -32,6 +34,7 @@ static void end_invalid(void)
 static size_t node_count(CUgraph graph)
 {
     size_t count;
+
     OK(cuGraphGetNodes(graph, NULL, &count));
     return count;
 }
@@ -39,6 +42,7 @@ static size_t node_count(CUgraph graph)
 static CUstreamCaptureStatus status(CUstream stream)
 {
     CUstreamCaptureStatus got;
+
     OK(cuStreamIsCapturing(stream, &got));
     return got;
 }
@@ -70,6 +74,7 @@ static void simple(void)
 static void unsafe(void)
 {
     CUdeviceptr more;
+
     begin(CU_STREAM_CAPTURE_MODE_GLOBAL);
     EXPECT(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, cuMemAlloc(&more, 64));
     CHECK(status(a) == CU_STREAM_CAPTURE_STATUS_INVALIDATED);
@@ -101,6 +106,7 @@ static void unsafe(void)
 static void conflicts(void)
 {
     CUevent event;
+
     OK(cuEventCreate(&event, CU_EVENT_DISABLE_TIMING));
     begin(CU_STREAM_CAPTURE_MODE_RELAXED);
     EXPECT(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, cuStreamSynchronize(a));
@@ -133,6 +139,7 @@ static void conflicts(void)
 static void legacy_stream(void)
 {
     CUgraph graph;
+
     OK(cuStreamBeginCapture(blocking, CU_STREAM_CAPTURE_MODE_RELAXED));
     CUstreamCaptureStatus got;
     EXPECT(CUDA_ERROR_STREAM_CAPTURE_IMPLICIT, cuStreamIsCapturing(CU_STREAM_LEGACY, &got));
@@ -151,6 +158,7 @@ static void fork_and_join(void)
     CUgraph graph;
     CUstreamCaptureStatus got;
     cuuint64_t id_a, id_b;
+
     OK(cuEventCreate(&fork, CU_EVENT_DISABLE_TIMING));
     OK(cuEventCreate(&join, CU_EVENT_DISABLE_TIMING));
     begin(CU_STREAM_CAPTURE_MODE_GLOBAL);
@@ -214,6 +222,7 @@ static void *other_main(void *argument)
     struct other *other = argument;
     CUdeviceptr more;
     CUgraph graph;
+
     OK(cuCtxSetCurrent(other->ctx));
     other->allocate = cuMemAlloc(&more, 64);
     if (other->allocate == CUDA_SUCCESS)
@@ -226,6 +235,7 @@ static struct other from_another_thread(void)
 {
     struct other other;
     pthread_t thread;
+
     OK(cuCtxGetCurrent(&other.ctx));
     CHECK(!pthread_create(&thread, NULL, other_main, &other));
     pthread_join(thread, NULL);

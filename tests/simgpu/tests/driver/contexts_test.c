@@ -11,6 +11,7 @@ static void before_init(void)
 {
     int count, version;
     CUcontext ctx;
+
     EXPECT(CUDA_ERROR_NOT_INITIALIZED, cuDeviceGetCount(&count));
     EXPECT(CUDA_ERROR_NOT_INITIALIZED, cuCtxGetCurrent(&ctx));
     OK(cuDriverGetVersion(&version));
@@ -21,6 +22,7 @@ static void before_init(void)
 static CUcontext create(void)
 {
     CUcontext ctx;
+
     OK(cuCtxCreate(&ctx, NULL, 0, 0));
     return ctx;
 }
@@ -29,6 +31,7 @@ static void stack(void)
 {
     CUcontext a, b, got;
     CUdeviceptr memory;
+
     OK(cuCtxGetCurrent(&got));
     CHECK(!got);
     EXPECT(CUDA_ERROR_INVALID_CONTEXT, cuMemAlloc(&memory, 16));
@@ -63,6 +66,7 @@ static void destruction(void)
     CUdeviceptr memory;
     void *host;
     CUstream stream;
+
     OK(cuCtxPopCurrent(NULL));
     size_t before = free_bytes();
     OK(cuCtxPushCurrent(victim));
@@ -86,6 +90,7 @@ static void primary(void)
     CUdeviceptr memory;
     unsigned flags;
     int active;
+
     OK(cuDevicePrimaryCtxGetState(0, &flags, &active));
     CHECK(!active);
     EXPECT(CUDA_ERROR_INVALID_CONTEXT, cuDevicePrimaryCtxRelease(0));
@@ -125,8 +130,10 @@ static void primary(void)
 static void after_fork(void)
 {
     pid_t child = fork();
+
     if (!child) {
         CUdeviceptr memory;
+
         _exit(cuMemAlloc(&memory, 16) == CUDA_SUCCESS || cuInit(0) == CUDA_SUCCESS);
     }
     int status;
@@ -138,6 +145,7 @@ int main(void)
 {
     int count;
     char name[256];
+
     before_init();
     if (cuInit(0) != CUDA_SUCCESS) {
         printf("skip: no CUDA device\n");

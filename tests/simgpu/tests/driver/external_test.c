@@ -13,6 +13,7 @@
 static int file_of(size_t bytes)
 {
     int fd = memfd_create("exported", MFD_CLOEXEC);
+
     CHECK(fd >= 0 && !ftruncate(fd, (off_t)bytes));
     return fd;
 }
@@ -20,6 +21,7 @@ static int file_of(size_t bytes)
 static unsigned char byte_at(CUdeviceptr at)
 {
     unsigned char value;
+
     OK(cuMemcpyDtoH(&value, at, 1));
     return value;
 }
@@ -35,6 +37,7 @@ static void test_memory(void)
     CUdeviceptr whole, inner;
     unsigned char *host = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, kept, 0);
     size_t before = free_bytes();
+
     CHECK(host != MAP_FAILED);
     desc.handle.fd = fd;
     EXPECT(CUDA_ERROR_INVALID_VALUE, cuImportExternalMemory(&memory, &desc));
@@ -67,6 +70,7 @@ static CUexternalSemaphore semaphore(CUexternalSemaphoreHandleType type)
 {
     CUDA_EXTERNAL_SEMAPHORE_HANDLE_DESC desc = {.type = type, .handle.fd = file_of(4096)};
     CUexternalSemaphore made;
+
     OK(cuImportExternalSemaphore(&made, &desc));
     return made;
 }
@@ -79,6 +83,7 @@ static void test_semaphore(CUexternalSemaphoreHandleType type)
     CUDA_EXTERNAL_SEMAPHORE_WAIT_PARAMS wait = {0};
     CUstream producer, consumer;
     CUdeviceptr at;
+
     OK(cuStreamCreate(&producer, CU_STREAM_NON_BLOCKING));
     OK(cuStreamCreate(&consumer, CU_STREAM_NON_BLOCKING));
     OK(cuMemAlloc(&at, MIB));
@@ -110,6 +115,7 @@ static void test_linear_texture(void)
     CUDA_RESOURCE_VIEW_DESC view = {.width = 16};
     CUtexObject texture;
     CUdeviceptr at;
+
     OK(cuMemAlloc(&at, MIB));
     resource.res.linear.format = CU_AD_FORMAT_FLOAT;
     resource.res.linear.numChannels = 1;
@@ -139,6 +145,7 @@ static void test_surface(void)
     CUarray plain, written;
     CUsurfObject surface;
     CUtexObject texture;
+
     OK(cuArray3DCreate(&plain, &shape));
     shape.Flags = CUDA_ARRAY3D_SURFACE_LDST;
     OK(cuArray3DCreate(&written, &shape));
@@ -163,6 +170,7 @@ static void test_multicast(void)
     CUmemGenericAllocationHandle object;
     size_t grain;
     int supported = 1;
+
     OK(cuDeviceGetAttribute(&supported, CU_DEVICE_ATTRIBUTE_MULTICAST_SUPPORTED, 0));
     if (supported)
         return;

@@ -13,6 +13,7 @@ static unsigned lines_with(const char *path, const char *a, const char *b)
     char line[1024];
     unsigned found = 0;
     FILE *file = fopen(path, "r");
+
     CHECK(file);
     while (fgets(line, sizeof line, file))
         found += strstr(line, a) && strstr(line, b);
@@ -27,6 +28,7 @@ int main(void)
     CUmemAllocationProp prop = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
                                 .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}};
     char path[64];
+
     start();
     if (!simulated()) {
         printf("skip: needs the simulated device\n");

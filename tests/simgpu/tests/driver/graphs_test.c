@@ -11,6 +11,7 @@ static CUcontext ctx;
 static unsigned char at(size_t offset)
 {
     unsigned char value;
+
     OK(cuStreamSynchronize(stream));
     OK(cuMemcpyDtoH(&value, memory + offset, 1));
     return value;
@@ -50,6 +51,7 @@ static void by_hand(void)
     CUDA_MEMSET_NODE_PARAMS set = fill(0, 5), got;
     CUDA_MEMCPY3D box = move(64, 0);
     CUDA_HOST_NODE_PARAMS host = {count, &called};
+
     OK(cuGraphCreate(&graph, 0));
     OK(cuGraphAddMemsetNode(&nodes[0], graph, NULL, 0, &set, ctx));
     OK(cuGraphAddMemcpyNode(&nodes[1], graph, &nodes[0], 1, &box, ctx));
@@ -115,6 +117,7 @@ static void cycles(void)
     CUgraph graph;
     CUgraphExec exec;
     CUgraphNode a, b;
+
     OK(cuGraphCreate(&graph, 0));
     OK(cuGraphAddEmptyNode(&a, graph, NULL, 0));
     OK(cuGraphAddEmptyNode(&b, graph, &a, 1));
@@ -128,6 +131,7 @@ static void captured(void)
     CUgraph graph;
     CUgraphExec exec;
     CUevent event;
+
     OK(cuEventCreate(&event, CU_EVENT_DISABLE_TIMING));
     OK(cuStreamBeginCapture(stream, CU_STREAM_CAPTURE_MODE_GLOBAL));
     OK(cuMemsetD8Async(memory, 9, 64, stream));
@@ -167,6 +171,7 @@ static void memory_nodes(void)
     CUgraph graph;
     CUgraphExec exec;
     CUdeviceptr inside;
+
     OK(cuStreamBeginCapture(stream, CU_STREAM_CAPTURE_MODE_GLOBAL));
     OK(cuMemAllocAsync(&inside, 4 * MIB, stream));
     OK(cuMemsetD8Async(inside, 3, 4 * MIB, stream));

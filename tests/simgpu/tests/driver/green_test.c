@@ -8,6 +8,7 @@
 static CUdevResource all(void)
 {
     CUdevResource resource;
+
     OK(cuDeviceGetDevResource(0, &resource, CU_DEV_RESOURCE_TYPE_SM));
     CHECK(resource.type == CU_DEV_RESOURCE_TYPE_SM && resource.sm.smCount >= 16);
     return resource;
@@ -17,6 +18,7 @@ static void splitting(void)
 {
     CUdevResource resource = all(), groups[64], rest;
     unsigned count = 0, wanted = 2;
+
     EXPECT(CUDA_ERROR_INVALID_RESOURCE_TYPE,
            cuDeviceGetDevResource(0, &rest, CU_DEV_RESOURCE_TYPE_INVALID));
     OK(cuDevSmResourceSplitByCount(NULL, &count, &resource, NULL, 0, 16));
@@ -36,6 +38,7 @@ static CUgreenCtx create(unsigned least)
     CUdevResourceDesc desc;
     CUgreenCtx green;
     unsigned count = 1;
+
     OK(cuDevSmResourceSplitByCount(&group, &count, &resource, NULL, 0, least));
     OK(cuDevResourceGenerateDesc(&desc, &group, 1));
     EXPECT(CUDA_ERROR_INVALID_VALUE, cuGreenCtxCreate(&green, desc, 0, 0));
@@ -51,6 +54,7 @@ static void as_context(CUcontext primary)
     CUstream in_green, plain;
     CUdevice device;
     unsigned long long id, primary_id;
+
     OK(cuCtxFromGreenCtx(&context, green));
     CHECK(context != primary);
     OK(cuCtxGetDevResource(context, &resource, CU_DEV_RESOURCE_TYPE_SM));
@@ -86,6 +90,7 @@ static void events(CUcontext primary)
     CUstream own, other;
     CUevent event, of_primary;
     CUdeviceptr memory;
+
     if (!simulated())
         return;
     OK(cuGreenCtxStreamCreate(&own, green, CU_STREAM_NON_BLOCKING, 0));
@@ -122,6 +127,7 @@ static void memory(CUcontext primary)
     CUdeviceptr block;
     int active;
     unsigned flags, value = 0;
+
     OK(cuCtxFromGreenCtx(&context, green));
     OK(cuCtxPushCurrent(context));
     OK(cuMemAlloc(&block, 4096));
@@ -144,6 +150,7 @@ static void memory(CUcontext primary)
 int main(void)
 {
     CUcontext primary = start();
+
     splitting();
     as_context(primary);
     events(primary);

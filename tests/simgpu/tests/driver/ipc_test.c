@@ -28,6 +28,7 @@ static CUdeviceptr map(CUmemGenericAllocationHandle physical)
 {
     CUmemAccessDesc access = {{CU_MEM_LOCATION_TYPE_DEVICE, 0}, CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
     CUdeviceptr base;
+
     OK(cuMemAddressReserve(&base, PHYSICAL_BYTES, 0, 0, 0));
     OK(cuMemMap(base, PHYSICAL_BYTES, 0, physical, 0));
     OK(cuMemSetAccess(base, PHYSICAL_BYTES, &access, 1));
@@ -56,6 +57,7 @@ static void fd_send(int to, int fd)
         .msg_control = rights.bytes,
         .msg_controllen = sizeof rights.bytes,
     };
+
     rights.header = (struct cmsghdr){CMSG_LEN(sizeof fd), SOL_SOCKET, SCM_RIGHTS};
     memcpy(CMSG_DATA(&rights.header), &fd, sizeof fd);
     CHECK(sendmsg(to, &message, 0) == 1);
@@ -73,6 +75,7 @@ static int fd_receive(int from)
         .msg_control = rights.bytes,
         .msg_controllen = sizeof rights.bytes,
     };
+
     CHECK(recvmsg(from, &message, 0) == 1 && CMSG_FIRSTHDR(&message));
     memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
     return fd;
@@ -85,6 +88,7 @@ static void child_physical(void)
     unsigned char data[2];
     size_t before = free_bytes();
     int fd = fd_receive(3);
+
     OK(cuMemImportFromShareableHandle(&physical, (void *)(intptr_t)fd,
                                       CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR));
     close(fd);
@@ -109,6 +113,7 @@ static void parent_physical(int send, int receive)
     unsigned char data;
     size_t before = free_bytes();
     int fd;
+
     OK(cuMemCreate(&physical, PHYSICAL_BYTES, &prop, 0));
     CUdeviceptr base = map(physical);
     OK(cuMemsetD8(base, 3, 1));
@@ -133,6 +138,7 @@ static int child_main(void)
     CUdeviceptr first, second, none;
     CUevent event;
     unsigned char data[1000];
+
     start();
     CHECK(read(3, &message, sizeof message) == sizeof message);
     OK(cuIpcOpenMemHandle(&first, message.base, CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS));
@@ -158,10 +164,12 @@ static int child_main(void)
 static pid_t child_start(const char *self, int *ret_send, int *ret_receive)
 {
     int to[2], from[2];
+
     CHECK(!socketpair(AF_UNIX, SOCK_STREAM, 0, to) && !pipe(from));
     pid_t child = fork();
     if (!child) {
         int in = fcntl(to[0], F_DUPFD, 10), out = fcntl(from[1], F_DUPFD, 10);
+
         dup2(in, 3);
         dup2(out, 4);
         execl(self, self, "child", (char *)NULL);
@@ -180,6 +188,7 @@ int main(int argc, char **argv)
     int send, receive, status;
     char byte;
     unsigned char data[1000];
+
     if (argc > 1)
         return child_main();
     pid_t child = child_start("/proc/self/exe", &send, &receive);

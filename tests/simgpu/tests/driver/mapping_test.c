@@ -18,6 +18,7 @@ static size_t grain;
 static CUmemGenericAllocationHandle create(size_t bytes)
 {
     CUmemGenericAllocationHandle handle;
+
     OK(cuMemCreate(&handle, bytes, &prop, 0));
     return handle;
 }
@@ -25,6 +26,7 @@ static CUmemGenericAllocationHandle create(size_t bytes)
 static CUdeviceptr reserve(size_t bytes)
 {
     CUdeviceptr range;
+
     OK(cuMemAddressReserve(&range, bytes, 0, 0, 0));
     return range;
 }
@@ -33,6 +35,7 @@ static CUdeviceptr reserve(size_t bytes)
 static void map(CUdeviceptr at, size_t bytes)
 {
     CUmemGenericAllocationHandle handle = create(bytes);
+
     OK(cuMemMap(at, bytes, 0, handle, 0));
     OK(cuMemRelease(handle));
 }
@@ -40,6 +43,7 @@ static void map(CUdeviceptr at, size_t bytes)
 static void access_of(CUdeviceptr at, size_t bytes, int device, CUmemAccess_flags flags)
 {
     CUmemAccessDesc access = {{CU_MEM_LOCATION_TYPE_DEVICE, device}, flags};
+
     OK(cuMemSetAccess(at, bytes, &access, 1));
 }
 
@@ -51,6 +55,7 @@ static void allow(CUdeviceptr at, size_t bytes)
 static uint64_t edits(void)
 {
     uint64_t (*function)(void) = (uint64_t(*)(void))control("simgpu_edits_under_work");
+
     return function();
 }
 
@@ -59,6 +64,7 @@ static void test_rules(void)
 {
     CUdeviceptr range = reserve(8 * grain), other;
     CUmemGenericAllocationHandle two = create(2 * grain);
+
     EXPECT(CUDA_ERROR_INVALID_VALUE, cuMemAddressReserve(&other, grain + 4096, 0, 0, 0));
     EXPECT(CUDA_ERROR_INVALID_VALUE, cuMemMap(range, grain, grain, two, 0));
     EXPECT(CUDA_ERROR_INVALID_VALUE, cuMemMap(range + grain / 2, 2 * grain, 0, two, 0));
@@ -90,6 +96,7 @@ static void test_remap(void)
     CUdeviceptr range = reserve(4 * grain);
     CUmemGenericAllocationHandle a = create(grain);
     unsigned value = 0;
+
     OK(cuMemMap(range, grain, 0, a, 0));
     allow(range, grain);
     OK(cuMemsetD32(range, 77, 1));
@@ -132,6 +139,7 @@ static int child_status(void (*body)(void), const char *set)
 static void no_access_yet(void)
 {
     CUdeviceptr range = reserve(grain);
+
     map(range, grain);
     unsigned value;
     FAILS(cuMemcpyDtoH(&value, range, sizeof value));
@@ -142,6 +150,7 @@ static void no_access_after_unmap(void)
 {
     CUdeviceptr range = reserve(grain);
     CUmemGenericAllocationHandle a = create(grain);
+
     OK(cuMemMap(range, grain, 0, a, 0));
     allow(range, grain);
     OK(cuMemUnmap(range, grain));
@@ -154,6 +163,7 @@ static void only_reading(void)
 {
     CUdeviceptr range = reserve(grain);
     unsigned value;
+
     map(range, grain);
     access_of(range, grain, 0, CU_MEM_ACCESS_FLAGS_PROT_READ);
     OK(cuMemcpyDtoH(&value, range, sizeof value));
@@ -164,6 +174,7 @@ static void only_reading(void)
 static void refused_reservation(void)
 {
     CUdeviceptr first, second;
+
     OK(cuMemAddressReserve(&first, 24 * MIB, 0, 0, 0));
     EXPECT(CUDA_ERROR_OUT_OF_MEMORY, cuMemAddressReserve(&second, 10 * MIB, 0, 0, 0));
     OK(cuMemAddressReserve(&second, 8 * MIB, 0, 0, 0));
@@ -176,6 +187,7 @@ static void unsupported(void)
     CUdeviceptr range;
     CUmemGenericAllocationHandle handle;
     int supported = 1;
+
     OK(cuDeviceGetAttribute(&supported, CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED,
                             0));
     CHECK(supported == 0);
@@ -196,6 +208,7 @@ static void waiting(void)
     CUdeviceptr range = reserve(2 * grain), elsewhere;
     CUstream stream;
     pthread_t thread;
+
     OK(cuMemAlloc(&elsewhere, grain));
     OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
     for (int step = 0; step < 3; step++) {
@@ -218,6 +231,7 @@ static void waiting(void)
 static CUdeviceptr pair(void)
 {
     CUdeviceptr range = reserve(2 * grain);
+
     map(range, grain);
     map(range + grain, grain);
     allow(range, 2 * grain);
@@ -229,6 +243,7 @@ static void edits_are_noticed(void)
     CUdeviceptr range = pair(), elsewhere;
     CUstream stream;
     unsigned value = 5;
+
     OK(cuMemAlloc(&elsewhere, grain));
     OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
     hold(stream);
@@ -271,6 +286,7 @@ static void edits_break(void)
 {
     CUdeviceptr range = pair();
     CUstream stream;
+
     OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
     hold(stream);
     OK(cuMemsetD8Async(range, 1, grain, stream));
@@ -286,6 +302,7 @@ static void peers(void)
 {
     CUdeviceptr range = reserve(grain), own;
     CUcontext first, second;
+
     OK(cuCtxGetCurrent(&first));
     map(range, grain);
     allow(range, grain);
@@ -304,6 +321,7 @@ static void peers_without_access(void)
 {
     CUdeviceptr range = reserve(grain), own;
     CUcontext first, second;
+
     OK(cuCtxGetCurrent(&first));
     map(range, grain);
     allow(range, grain);

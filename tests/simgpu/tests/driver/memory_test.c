@@ -8,6 +8,7 @@ static void allocate_and_free(void)
 {
     CUdeviceptr small, large, other;
     size_t before = free_bytes();
+
     EXPECT(CUDA_ERROR_INVALID_VALUE, cuMemAlloc(&small, 0));
     EXPECT(CUDA_ERROR_INVALID_VALUE, cuMemAlloc(NULL, 16));
     EXPECT(CUDA_ERROR_OUT_OF_MEMORY, cuMemAlloc(&small, SIZE_MAX));
@@ -32,6 +33,7 @@ static void ranges(void)
 {
     CUdeviceptr at, base, start;
     size_t bytes, attribute_bytes;
+
     OK(cuMemAlloc(&at, 3 * MIB));
     OK(cuMemGetAddressRange(&base, &bytes, at + 2 * MIB + 17));
     CHECK(base == at && bytes >= 3 * MIB);
@@ -49,6 +51,7 @@ static void attributes(CUcontext ctx)
     CUmemorytype type;
     unsigned long long first, second, again;
     int ordinal;
+
     OK(cuMemAlloc(&a, 4096));
     OK(cuMemAlloc(&b, 4096));
     OK(cuPointerGetAttribute(&owner, CU_POINTER_ATTRIBUTE_CONTEXT, a));
@@ -78,6 +81,7 @@ static void pinned(void)
     CUdeviceptr device;
     CUmemorytype type;
     unsigned flags;
+
     OK(cuMemAllocHost((void **)&host, 1000));
     OK(cuMemHostAlloc((void **)&flagged, 1000, CU_MEMHOSTALLOC_PORTABLE));
     memset(host, 1, 1000);
@@ -103,6 +107,7 @@ static void managed_and_pitch(void)
     CUdeviceptr managed, pitched;
     size_t pitch;
     int is_managed = 0;
+
     OK(cuMemAllocManaged(&managed, MIB, CU_MEM_ATTACH_GLOBAL));
     memset((void *)managed, 7, MIB);
     OK(cuPointerGetAttribute(&is_managed, CU_POINTER_ATTRIBUTE_IS_MANAGED, managed));
@@ -205,6 +210,7 @@ static void many(void)
     for (int i = 0; i < COUNT; i++) {
         unsigned char first, last;
         int at = (i * 773) % COUNT;
+
         OK(cuMemcpyDtoH(&first, blocks[at].base, 1));
         OK(cuMemcpyDtoH(&last, blocks[at].base + blocks[at].bytes - 1, 1));
         CHECK(first == (unsigned char)at && last == (unsigned char)at);
@@ -218,6 +224,7 @@ static void run_out(void)
     CUdeviceptr blocks[64];
     size_t total, available;
     int count = 0;
+
     OK(cuMemGetInfo(&available, &total));
     size_t bytes = available / 10;
     while (count < 64 && cuMemAlloc(&blocks[count], bytes) == CUDA_SUCCESS)
@@ -241,6 +248,7 @@ static void attributes_without_context(void)
     CUpointer_attribute which[] = {CU_POINTER_ATTRIBUTE_MEMORY_TYPE,
                                    CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL};
     void *into[] = {&type, &ordinal};
+
     OK(cuMemAlloc(&pointer, 4096));
     OK(cuCtxPopCurrent(&ctx));
     OK(cuPointerGetAttributes(2, which, into, pointer));
@@ -262,6 +270,7 @@ static void logs(void)
     CUlogIterator iterator;
     char text[16] = "text";
     size_t bytes = sizeof text;
+
     OK(cuLogsRegisterCallback(log_callback, NULL, &handle));
     CHECK(handle);
     OK(cuLogsCurrent(&iterator, 0));
@@ -276,6 +285,7 @@ int main(void)
 {
     CUcontext ctx = start();
     CUdeviceptr first;
+
     OK(cuMemAlloc(&first, 4096)); /* what a driver sets up once is set up */
     allocate_and_free();
     ranges();

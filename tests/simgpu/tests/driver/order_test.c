@@ -22,12 +22,14 @@ static void fill(CUstream stream, unsigned char value)
 static void append(void *data)
 {
     char **at = data;
+
     *(*at)++ = 'x';
 }
 
 static void host_functions(CUstream stream)
 {
     char text[8] = {0}, *at = text;
+
     OK(cuLaunchHostFunc(stream, append, &at));
     OK(cuLaunchHostFunc(stream, append, &at));
     OK(cuStreamSynchronize(stream));
@@ -38,6 +40,7 @@ static void host_functions(CUstream stream)
 static void pageable_source(CUstream stream)
 {
     static unsigned char source[MIB], back[MIB];
+
     memset(source, 3, sizeof source);
     if (simulated())
         hold(stream);
@@ -54,6 +57,7 @@ static void events(CUstream a, CUstream b)
 {
     CUevent event, timed[2];
     float ms;
+
     OK(cuEventCreate(&event, CU_EVENT_DISABLE_TIMING));
     OK(cuEventQuery(event)); /* never recorded: complete */
     OK(cuEventSynchronize(event));
@@ -79,6 +83,7 @@ static void events(CUstream a, CUstream b)
 static void in_flight(CUstream a, CUstream b)
 {
     CUevent event;
+
     OK(cuEventCreate(&event, CU_EVENT_DISABLE_TIMING));
     hold(a);
     OK(cuMemsetD8Async(memory, 1, 64, a));
@@ -162,6 +167,7 @@ static CUresult call_synchronize(struct waiter *self)
 static void *waiter_main(void *argument)
 {
     struct waiter *self = argument;
+
     OK(cuCtxSetCurrent(self->ctx));
     self->entered = 1;
     OK(self->call(self));
@@ -175,6 +181,7 @@ static void waits(CUcontext ctx, CUstream stream, CUresult (*call)(struct waiter
     char buffer[16];
     struct waiter waiter = {.ctx = ctx, .buffer = buffer, .call = call};
     pthread_t thread;
+
     OK(cuMemAlloc(&waiter.address, 4096));
     hold(stream);
     fill(stream, 1);
@@ -193,6 +200,7 @@ static void waits(CUcontext ctx, CUstream stream, CUresult (*call)(struct waiter
 static void does_not_wait(CUstream held)
 {
     CUdeviceptr other;
+
     OK(cuMemAlloc(&other, 4096));
     hold(held);
     fill(held, 1);
@@ -212,6 +220,7 @@ static void context_event(CUcontext ctx, CUstream a, CUstream b)
     CUresult (*record)(CUcontext,
                        CUevent) = (CUresult(*)(CUcontext, CUevent))control("cuCtxRecordEvent");
     CUevent event;
+
     if (!record)
         return;
     OK(cuEventCreate(&event, CU_EVENT_DISABLE_TIMING));
@@ -243,6 +252,7 @@ int main(void)
     CUstream blocking, a, b;
     unsigned flags;
     unsigned long long id_a, id_b;
+
     OK(cuMemAlloc(&memory, MIB));
     OK(cuMemAllocHost((void **)&pinned, MIB));
     OK(cuStreamCreate(&blocking, CU_STREAM_DEFAULT));

@@ -7,6 +7,7 @@
 static cuuint64_t attribute(CUmemoryPool pool, CUmemPool_attribute which)
 {
     cuuint64_t value;
+
     OK(cuMemPoolGetAttribute(pool, which, &value));
     return value;
 }

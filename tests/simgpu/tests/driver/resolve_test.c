@@ -11,6 +11,7 @@ static void *ask(const char *name, int version, cuuint64_t flags)
 {
     void *found = &status;
     CUresult result = cuGetProcAddress_v2(name, &found, version, flags, &status);
+
     CHECK((result == CUDA_SUCCESS) == (status == CU_GET_PROC_ADDRESS_SUCCESS));
     if (result != CUDA_SUCCESS) {
         CHECK(result == CUDA_ERROR_NOT_FOUND);
@@ -23,6 +24,7 @@ static void same(const char *name, int version, cuuint64_t flags, const char *ex
 {
     void *expected = dlsym(RTLD_DEFAULT, exported);
     void *found = ask(name, version, flags);
+
     if (!expected || found != expected) {
         fprintf(stderr, "%s at %d, flags %llu: not %s\n", name, version, (unsigned long long)flags,
                 exported);
@@ -34,6 +36,7 @@ int main(void)
 {
     const cuuint64_t per_thread = CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM;
     int version;
+
     OK(cuDriverGetVersion(&version));
     same("cuMemAlloc", 12000, 0, "cuMemAlloc_v2");
     same("cuMemAlloc", 3020, 0, "cuMemAlloc_v2");

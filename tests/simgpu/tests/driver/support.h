@@ -19,6 +19,7 @@
 static inline const char *name_of(CUresult result)
 {
     const char *name = NULL;
+
     cuGetErrorName(result, &name);
     return name ? name : "?";
 }
@@ -39,12 +40,14 @@ static inline bool simulated(void)
 static inline void hold(CUstream stream)
 {
     int (*function)(CUstream) = (int (*)(CUstream))control("simgpu_hold");
+
     CHECK(function(stream) == 0);
 }
 
 static inline void release(CUstream stream)
 {
     int (*function)(CUstream) = (int (*)(CUstream))control("simgpu_release");
+
     CHECK(function(stream) == 0);
 }
 
@@ -53,6 +56,7 @@ static inline CUcontext start(void)
 {
     CUdevice device;
     CUcontext ctx;
+
     if (cuInit(0) != CUDA_SUCCESS || cuDeviceGet(&device, 0) != CUDA_SUCCESS) {
         printf("skip: no CUDA device\n");
         exit(77);
@@ -65,6 +69,7 @@ static inline CUcontext start(void)
 static inline size_t free_bytes(void)
 {
     size_t available, total;
+
     OK(cuMemGetInfo_v2(&available, &total));
     return available;
 }

@@ -37,6 +37,7 @@ static struct request good(void)
 static CUresult encode(struct request request)
 {
     static CUtensorMap map;
+
     return cuTensorMapEncodeTiled(&map, request.type, request.rank, (void *)request.address,
                                   request.dimension, request.stride, request.box, request.step,
                                   request.interleave, request.swizzle, request.promotion,
@@ -89,6 +90,7 @@ static void test_place(void)
     CUtensorMap *map = (CUtensorMap *)memory, *askew = (CUtensorMap *)(memory + 8);
     struct request r = good();
     const int low[] = {0, 0}, high[] = {0, 0};
+
     OK(cuTensorMapEncodeTiled(map, r.type, r.rank, (void *)r.address, r.dimension, r.stride, r.box,
                               r.step, r.interleave, r.swizzle, r.promotion, r.fill));
     EXPECT(CUDA_ERROR_INVALID_VALUE,

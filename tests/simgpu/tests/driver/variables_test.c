@@ -7,6 +7,7 @@
 static int read_int(CUdeviceptr at)
 {
     int value;
+
     OK(cuMemcpyDtoH(&value, at, sizeof value));
     return value;
 }
@@ -16,6 +17,7 @@ static void test_module(const char *path)
     CUmodule module, other;
     CUdeviceptr at, again;
     size_t bytes;
+
     OK(cuModuleLoad(&module, path));
     OK(cuModuleLoad(&other, path));
     OK(cuModuleGetGlobal(&at, &bytes, module, "plain"));
@@ -41,6 +43,7 @@ static void test_library(const char *path)
     CUdeviceptr at;
     size_t bytes;
     int managed = 0;
+
     OK(cuLibraryLoadFromFile(&library, path, NULL, NULL, 0, NULL, NULL, 0));
     OK(cuLibraryGetManaged(&at, &bytes, library, "shared_begun"));
     CHECK(bytes == sizeof(int) && *(int *)at == 9);

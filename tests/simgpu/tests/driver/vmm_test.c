@@ -19,12 +19,14 @@ static CUmemAllocationProp prop(bool shared)
 static void allow(CUdeviceptr at, size_t bytes)
 {
     CUmemAccessDesc access = {{CU_MEM_LOCATION_TYPE_DEVICE, 0}, CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+
     OK(cuMemSetAccess(at, bytes, &access, 1));
 }
 
 static unsigned read_one(CUdeviceptr at)
 {
     unsigned value;
+
     OK(cuMemcpyDtoH(&value, at, sizeof value));
     return value;
 }
@@ -66,6 +68,7 @@ int main(void)
     CUmemGenericAllocationHandle a, b, again, imported;
     CUdeviceptr range, base;
     size_t grain, bytes;
+
     start();
     OK(cuMemGetAllocationGranularity(&grain, &plain, CU_MEM_ALLOC_GRANULARITY_MINIMUM));
     CHECK(grain && !(grain & (grain - 1)));
@@ -160,6 +163,7 @@ int main(void)
     OK(cuMemMap(range, grain, 0, a, 0));
     if (simulated()) {
         CUstream stream;
+
         OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
         allow(range, grain);
         hold(stream);

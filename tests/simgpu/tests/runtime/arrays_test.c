@@ -98,6 +98,7 @@ static void test_volume(void)
         for (int y = 0; y < ROWS; y++)
             for (int x = 0; x < WIDTH; x++) {
                 int copied = z >= 1 && y >= 1 && y < 3 && x >= 2 && x < 7;
+
                 EQUAL(out[z][y][x], copied ? in[z][y][x] : 0);
             }
     OK(cudaFreeArray(array));

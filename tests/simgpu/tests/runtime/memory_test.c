@@ -125,6 +125,7 @@ static void test_box(void)
         for (int y = 0; y < ROWS; y++)
             for (int x = 0; x < WIDTH; x++) {
                 int filled = x >= 4 && x < 10 && y >= 1 && y < 4 && z < 2;
+
                 EQUAL(out[z][y][x], filled ? 0x77 : in[z][y][x]);
             }
     copy.srcArray = (cudaArray_t)box.ptr;

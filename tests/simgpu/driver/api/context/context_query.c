@@ -10,6 +10,7 @@ static CUresult device_of(CUdevice *ret, CUcontext given)
 {
     CUcontext ctx;
     CUresult result = context_or_current(given, &ctx);
+
     if (result == CUDA_SUCCESS && !ret)
         result = CUDA_ERROR_INVALID_VALUE;
     if (result == CUDA_SUCCESS)
@@ -31,6 +32,7 @@ static CUresult flags_get(unsigned *ret)
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result == CUDA_SUCCESS)
         *ret = ctx->flags;
     return result;
@@ -45,6 +47,7 @@ static CUresult flags_set(unsigned flags)
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result == CUDA_SUCCESS)
         ctx->flags = flags;
     return result;
@@ -60,6 +63,7 @@ static CUresult id_get(CUcontext given, unsigned long long *ret)
 {
     CUcontext ctx = given ? given : thread_context();
     CUresult result = context_check(ctx);
+
     if (result == CUDA_SUCCESS && !ret)
         result = CUDA_ERROR_INVALID_VALUE;
     if (result == CUDA_SUCCESS)
@@ -76,6 +80,7 @@ static CUresult version_get(CUcontext given, unsigned *ret)
 {
     CUcontext ctx;
     CUresult result = context_or_current(given, &ctx);
+
     if (result == CUDA_SUCCESS && ret)
         *ret = ctx->api_version;
     return result;
@@ -90,6 +95,7 @@ static CUresult limit_get(size_t *ret, CUlimit limit)
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result != CUDA_SUCCESS)
         return result;
     if (!ret)
@@ -104,6 +110,7 @@ static CUresult limit_set(CUlimit limit, size_t value)
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result != CUDA_SUCCESS)
         return result;
     if ((unsigned)limit >= CU_LIMIT_SHMEM_SIZE)
@@ -126,6 +133,7 @@ static CUresult cache_get(CUfunc_cache *ret)
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result == CUDA_SUCCESS)
         *ret = ctx->cache_config;
     return result;
@@ -135,6 +143,7 @@ static CUresult cache_set(CUfunc_cache config)
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result == CUDA_SUCCESS)
         ctx->cache_config = config;
     return result;
@@ -154,6 +163,7 @@ static CUresult shared_get(CUsharedconfig *ret)
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result == CUDA_SUCCESS)
         *ret = ctx->shared_config;
     return result;
@@ -163,6 +173,7 @@ static CUresult shared_set(CUsharedconfig config)
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result == CUDA_SUCCESS)
         ctx->shared_config = config;
     return result;
@@ -182,6 +193,7 @@ static CUresult priorities_get(int *ret_least, int *ret_greatest)
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result != CUDA_SUCCESS)
         return result;
     if (ret_least)
@@ -200,6 +212,7 @@ static CUresult affinity_get(CUexecAffinityParam *ret, CUexecAffinityType type)
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result != CUDA_SUCCESS)
         return result;
     return ret ? CUDA_ERROR_UNSUPPORTED_EXEC_AFFINITY : CUDA_ERROR_INVALID_VALUE;
@@ -213,6 +226,7 @@ CUresult CUDAAPI cuCtxGetExecAffinity(CUexecAffinityParam *pExecAffinity, CUexec
 static CUresult nothing_to_reset(void)
 {
     CUcontext ctx;
+
     return context_current(&ctx);
 }
 
@@ -226,6 +240,7 @@ static CUresult peer_enable(CUcontext peer, unsigned flags)
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result == CUDA_SUCCESS)
         result = context_check(peer);
     if (result != CUDA_SUCCESS)
@@ -244,6 +259,7 @@ static CUresult peer_disable(CUcontext peer)
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result == CUDA_SUCCESS)
         result = context_check(peer);
     if (result != CUDA_SUCCESS)

@@ -15,6 +15,7 @@
 static CUresult nothing_with_context(void)
 {
     CUcontext ctx;
+
     return context_current(&ctx);
 }
 

@@ -58,6 +58,7 @@ CUresult CUDAAPI cuDeviceGetDevResource(CUdevice device, CUdevResource *resource
 static CUresult context_resource(CUcontext ctx, CUdevResource *ret, CUdevResourceType type)
 {
     CUresult result = context_check(ctx);
+
     if (result != CUDA_SUCCESS)
         return result;
     return resource_get(ret, type,
@@ -113,6 +114,7 @@ CUresult CUDAAPI cuDevSmResourceSplitByCount(CUdevResource *result, unsigned int
 static CUresult describe(CUdevResourceDesc *ret, const CUdevResource *resources, unsigned count)
 {
     unsigned total = 0;
+
     if (!ret || !resources || !count)
         return CUDA_ERROR_INVALID_VALUE;
     for (unsigned i = 0; i < count; i++) {
@@ -141,6 +143,7 @@ static CUresult create(CUgreenCtx *ret, CUdevResourceDesc desc, CUdevice ordinal
     static uint64_t last_id;
     struct device *device = device_get(ordinal);
     CUcontext primary;
+
     if (!ret || flags != CU_GREEN_CTX_DEFAULT_STREAM || !handle_is(desc, HANDLE_RESOURCE))
         return CUDA_ERROR_INVALID_VALUE;
     if (!device)
@@ -254,6 +257,7 @@ static CUresult green_of(CUstream given, CUgreenCtx *ret)
 {
     CUstream stream;
     CUresult result = stream_resolve(given, false, &stream);
+
     if (result == CUDA_SUCCESS && !ret)
         result = CUDA_ERROR_INVALID_VALUE;
     if (result == CUDA_SUCCESS)

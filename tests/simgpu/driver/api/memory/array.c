@@ -12,6 +12,7 @@
 #include "tests/simgpu/driver/memory/array.h"
 #include "tests/simgpu/driver/work/capture.h"
 #include "tests/simgpu/driver/work/stream.h"
+#include "tests/simgpu/array_format.h"
 
 #define ROW_ALIGN  512
 #define LEVELS_MAX 16
@@ -26,25 +27,11 @@ static struct handle_cache array_cache = {HANDLE_ARRAY, sizeof(struct CUarray_st
 static struct handle_cache mipmap_cache = {
     HANDLE_MIPMAP, sizeof(struct CUmipmappedArray_st), {NULL}, {NULL}};
 
-static size_t format_bytes(CUarray_format format)
-{
-    switch (format) {
-    case CU_AD_FORMAT_UNSIGNED_INT8:
-    case CU_AD_FORMAT_SIGNED_INT8: return 1;
-    case CU_AD_FORMAT_UNSIGNED_INT16:
-    case CU_AD_FORMAT_SIGNED_INT16:
-    case CU_AD_FORMAT_HALF: return 2;
-    case CU_AD_FORMAT_UNSIGNED_INT32:
-    case CU_AD_FORMAT_SIGNED_INT32:
-    case CU_AD_FORMAT_FLOAT: return 4;
-    default: return 0;
-    }
-}
-
 static CUresult measure(const CUDA_ARRAY3D_DESCRIPTOR *descriptor, CUarray into)
 {
     size_t element = format_bytes(descriptor->Format) * descriptor->NumChannels;
     unsigned channels = descriptor->NumChannels;
+
     if (!element || (channels != 1 && channels != 2 && channels != 4) || !descriptor->Width)
         return CUDA_ERROR_INVALID_VALUE;
     into->descriptor = *descriptor;
@@ -58,6 +45,7 @@ static CUresult measure(const CUDA_ARRAY3D_DESCRIPTOR *descriptor, CUarray into)
 static CUresult array_create(CUcontext ctx, const CUDA_ARRAY3D_DESCRIPTOR *descriptor, CUarray *ret)
 {
     CUarray made = handle_take(&array_cache);
+
     if (!made)
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = measure(descriptor, made);
@@ -85,6 +73,7 @@ static CUresult create(CUarray *ret, const CUDA_ARRAY3D_DESCRIPTOR *descriptor)
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result == CUDA_SUCCESS && (!ret || !descriptor))
         result = CUDA_ERROR_INVALID_VALUE;
     if (result == CUDA_SUCCESS)
@@ -107,6 +96,7 @@ static CUresult destroy(CUarray array)
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result == CUDA_SUCCESS && (!handle_is(array, HANDLE_ARRAY) || array->of_mipmap))
         result = CUDA_ERROR_INVALID_HANDLE;
     if (result == CUDA_SUCCESS)
@@ -132,6 +122,7 @@ static CUresult descriptor_get_flat(CUDA_ARRAY_DESCRIPTOR *ret, CUarray array)
 {
     CUDA_ARRAY3D_DESCRIPTOR descriptor;
     CUresult result = ret ? descriptor_get(&descriptor, array) : CUDA_ERROR_INVALID_VALUE;
+
     if (result == CUDA_SUCCESS)
         *ret = (CUDA_ARRAY_DESCRIPTOR){descriptor.Width, descriptor.Height, descriptor.Format,
                                        descriptor.NumChannels};
@@ -155,6 +146,7 @@ static CUresult mipmap_create(CUmipmappedArray *ret, const CUDA_ARRAY3D_DESCRIPT
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result == CUDA_SUCCESS && (!ret || !descriptor || !levels || levels > LEVELS_MAX))
         result = CUDA_ERROR_INVALID_VALUE;
     if (result == CUDA_SUCCESS)
@@ -194,6 +186,7 @@ static CUresult mipmap_destroy(CUmipmappedArray mipmap)
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result == CUDA_SUCCESS && !handle_is(mipmap, HANDLE_MIPMAP))
         result = CUDA_ERROR_INVALID_HANDLE;
     if (result == CUDA_SUCCESS)

@@ -47,6 +47,7 @@ static struct handle_cache semaphore_cache = {
 static bool is_file_of(int fd, uint64_t bytes)
 {
     struct stat status;
+
     return !fstat(fd, &status) && S_ISREG(status.st_mode) && (uint64_t)status.st_size >= bytes;
 }
 
@@ -55,6 +56,7 @@ static CUresult memory_import(CUexternalMemory *ret, const CUDA_EXTERNAL_MEMORY_
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result != CUDA_SUCCESS)
         return result;
     if (!ret || !desc || !desc->size || desc->flags & ~(unsigned)CUDA_EXTERNAL_MEMORY_DEDICATED)
@@ -79,6 +81,7 @@ static CUresult memory_map(CUdeviceptr *ret, CUexternalMemory memory,
     struct physical *physical;
     struct allocation *made;
     CUresult result = context_current(&ctx);
+
     if (result != CUDA_SUCCESS)
         return result;
     if (!handle_is(memory, HANDLE_EXTERNAL_MEMORY))
@@ -113,6 +116,7 @@ static CUresult semaphore_import(CUexternalSemaphore *ret,
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result != CUDA_SUCCESS)
         return result;
     if (!ret || !desc || desc->flags)
@@ -142,6 +146,7 @@ static CUresult semaphore_destroy(CUexternalSemaphore semaphore)
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result == CUDA_SUCCESS && !handle_is(semaphore, HANDLE_EXTERNAL_SEMAPHORE))
         result = CUDA_ERROR_INVALID_HANDLE;
     if (result != CUDA_SUCCESS)
@@ -155,6 +160,7 @@ static CUresult semaphore_destroy(CUexternalSemaphore semaphore)
 static CUresult submit(CUstream stream, CUexternalSemaphore semaphore, uint64_t value, bool wait)
 {
     struct work *work = work_create(wait ? WORK_WAIT_VALUE : WORK_WRITE_VALUE);
+
     if (!work)
         return CUDA_ERROR_OUT_OF_MEMORY;
     work->value.address = (uintptr_t)&semaphore->state->value;
@@ -169,6 +175,7 @@ static CUresult ready(const CUexternalSemaphore *semaphores, const void *params,
                       CUstream given, bool per_thread, CUstream *ret)
 {
     CUresult result = stream_resolve(given, per_thread, ret);
+
     if (result != CUDA_SUCCESS)
         return result;
     if (count && (!semaphores || !params))
@@ -195,10 +202,12 @@ static CUresult submit_all(const struct semaphores *all, CUstream given, bool pe
 {
     CUstream stream;
     CUresult result = ready(all->semaphores, all->params, all->count, given, per_thread, &stream);
+
     for (unsigned i = 0; i < all->count && result == CUDA_SUCCESS; i++) {
         CUexternalSemaphore semaphore = all->semaphores[i];
         struct semaphore_state *state = semaphore->state;
         uint64_t value;
+
         if (semaphore->timeline)
             memcpy(&value, (const char *)all->params + i * all->param_bytes, sizeof value);
         else

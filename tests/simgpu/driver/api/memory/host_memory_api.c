@@ -18,6 +18,7 @@ static CUresult host_allocate(enum call_id id, void **ret, size_t bytes, unsigne
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result == CUDA_SUCCESS && (!ret || !bytes || flags & ~(unsigned)HOST_FLAGS))
         result = CUDA_ERROR_INVALID_VALUE;
     if (result == CUDA_SUCCESS)
@@ -43,9 +44,8 @@ static CUresult host_free(void *pointer)
 {
     CUcontext ctx;
     struct allocation *range = host_memory_find((uintptr_t)pointer);
-    CUresult result = context_current(&ctx);
-    if (result == CUDA_SUCCESS)
-        result = capture_check_unsafe();
+    CUresult result = capture_enter_unsafe(&ctx);
+
     if (result != CUDA_SUCCESS)
         return result;
     if (!range || range->kind != MEMORY_HOST || range->base != (uintptr_t)pointer)
@@ -61,9 +61,8 @@ static CUresult host_register(void *pointer, size_t bytes, unsigned flags)
     const unsigned known = CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP |
                            CU_MEMHOSTREGISTER_IOMEMORY | CU_MEMHOSTREGISTER_READ_ONLY;
     CUcontext ctx;
-    CUresult result = context_current(&ctx);
-    if (result == CUDA_SUCCESS)
-        result = capture_check_unsafe();
+    CUresult result = capture_enter_unsafe(&ctx);
+
     if (result != CUDA_SUCCESS)
         return result;
     if (!pointer || !bytes || flags & ~known)
@@ -77,9 +76,8 @@ static CUresult host_unregister(void *pointer)
 {
     CUcontext ctx;
     struct allocation *range = host_memory_find((uintptr_t)pointer);
-    CUresult result = context_current(&ctx);
-    if (result == CUDA_SUCCESS)
-        result = capture_check_unsafe();
+    CUresult result = capture_enter_unsafe(&ctx);
+
     if (result != CUDA_SUCCESS)
         return result;
     if (!pointer)
@@ -95,6 +93,7 @@ static CUresult device_pointer(CUdeviceptr *ret, void *pointer, unsigned flags)
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result != CUDA_SUCCESS)
         return result;
     if (!ret || flags || !host_memory_find((uintptr_t)pointer))
@@ -106,6 +105,7 @@ static CUresult device_pointer(CUdeviceptr *ret, void *pointer, unsigned flags)
 static CUresult host_flags(unsigned *ret, void *pointer)
 {
     struct allocation *range = host_memory_find((uintptr_t)pointer);
+
     if (!ret || !range || range->kind != MEMORY_HOST)
         return CUDA_ERROR_INVALID_VALUE;
     *ret = range->flags | CU_MEMHOSTALLOC_DEVICEMAP; /* unified addressing maps all of it */

@@ -20,6 +20,7 @@ static CUresult allocate(enum call_id id, CUdeviceptr *ret, size_t bytes)
     CUcontext ctx;
     struct allocation *made;
     CUresult result = context_current(&ctx);
+
     if (result == CUDA_SUCCESS && (!ret || !bytes))
         result = CUDA_ERROR_INVALID_VALUE;
     if (result == CUDA_SUCCESS)
@@ -43,6 +44,7 @@ static CUresult allocate_pitch(CUdeviceptr *ret, size_t *ret_pitch, size_t width
 {
     size_t pitch = ROUND_UP(width, PITCH_ALIGN), bytes;
     bool known_element = element_bytes == 4 || element_bytes == 8 || element_bytes == 16;
+
     if (!ret || !ret_pitch || !width || !height || !known_element || pitch < width)
         return CUDA_ERROR_INVALID_VALUE;
     if (__builtin_mul_overflow(pitch, height, &bytes))
@@ -60,6 +62,7 @@ static CUresult allocate_managed(CUdeviceptr *ret, size_t bytes, unsigned flags)
     CUcontext ctx;
     struct allocation *made;
     CUresult result = context_current(&ctx);
+
     if (result == CUDA_SUCCESS &&
         (!ret || !bytes || (flags != CU_MEM_ATTACH_GLOBAL && flags != CU_MEM_ATTACH_HOST)))
         result = CUDA_ERROR_INVALID_VALUE;
@@ -88,9 +91,8 @@ static bool may_free(const struct allocation *found, CUdeviceptr address)
 static CUresult free_memory(enum call_id id, CUdeviceptr address)
 {
     CUcontext ctx;
-    CUresult result = context_current(&ctx);
-    if (result == CUDA_SUCCESS)
-        result = capture_check_unsafe();
+    CUresult result = capture_enter_unsafe(&ctx);
+
     if (result != CUDA_SUCCESS)
         return result;
     if (!may_free(memory_find(address), address))
@@ -124,6 +126,7 @@ static CUresult info_get(size_t *ret_free, size_t *ret_total)
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result != CUDA_SUCCESS)
         return result;
     if (ret_free)
@@ -138,6 +141,7 @@ static CUresult range_get(CUdeviceptr *ret_base, size_t *ret_bytes, CUdeviceptr 
     CUcontext ctx;
     CUresult result = context_current(&ctx);
     struct allocation *found = memory_find(address);
+
     if (result != CUDA_SUCCESS)
         return result;
     if (!found)

@@ -20,6 +20,7 @@ static CUresult allocate_captured(CUstream stream, CUdeviceptr *ret, size_t byte
                                    .id = stream->ctx->device->ordinal}},
         .bytesize = bytes};
     CUresult result = work_of_alloc(&params, &work);
+
     if (result == CUDA_SUCCESS)
         result = capture_add(stream, work);
     if (result == CUDA_SUCCESS)
@@ -33,6 +34,7 @@ CUresult pool_allocate(CUdeviceptr *ret, size_t bytes, CUmemoryPool pool, bool p
     CUstream stream;
     struct allocation *made;
     CUresult result = stream_resolve(given, per_thread, &stream);
+
     if (result == CUDA_SUCCESS && (!ret || !bytes))
         result = CUDA_ERROR_INVALID_VALUE;
     if (result == CUDA_SUCCESS && pool_given && !handle_is(pool, HANDLE_POOL))
@@ -57,6 +59,7 @@ CUresult pool_allocate(CUdeviceptr *ret, size_t bytes, CUmemoryPool pool, bool p
 static CUresult submit_free(CUstream stream, struct allocation *found, struct graph_memory *memory)
 {
     struct work *work = work_create(WORK_FREE);
+
     if (!work)
         return CUDA_ERROR_OUT_OF_MEMORY;
     work->memory.allocation = found;
@@ -85,6 +88,7 @@ CUresult pool_free_async(CUdeviceptr address, CUstream given, bool per_thread)
 {
     CUstream stream;
     CUresult result = stream_resolve(given, per_thread, &stream);
+
     if (result == CUDA_SUCCESS)
         result = stream_check_capture(stream);
     if (result != CUDA_SUCCESS)
@@ -92,6 +96,7 @@ CUresult pool_free_async(CUdeviceptr address, CUstream given, bool per_thread)
     struct graph_memory *memory = graph_memory_find(address);
     if (stream->capture) {
         struct work *work;
+
         result = work_of_free(address, &work);
         return result == CUDA_SUCCESS ? capture_add(stream, work) : result;
     }

@@ -140,6 +140,7 @@ static CUresult of_location(CUmemoryPool *ret, const CUmemLocation *location,
 static CUresult choose(CUdevice ordinal, CUmemoryPool pool)
 {
     struct device *device = device_get(ordinal);
+
     if (!device)
         return CUDA_ERROR_INVALID_DEVICE;
     if (!handle_is(pool, HANDLE_POOL) || pool->device != device)

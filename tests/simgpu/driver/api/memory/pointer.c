@@ -116,6 +116,7 @@ static CUresult look(const struct allocation *found, CUpointer_attribute attribu
 static struct allocation *find(CUdeviceptr address)
 {
     struct allocation *found = memory_find(address);
+
     return found ? found : host_memory_find(address);
 }
 
@@ -123,6 +124,7 @@ static struct allocation *find(CUdeviceptr address)
 static CUresult look_unmapped(CUpointer_attribute attribute, CUdeviceptr address, union value *ret)
 {
     struct page *page = va_page(address);
+
     if (!page || !page->reservation || attribute != CU_POINTER_ATTRIBUTE_MAPPED)
         return CUDA_ERROR_INVALID_VALUE;
     ret->flag = 0;
@@ -133,6 +135,7 @@ static CUresult attribute_get(void *data, CUpointer_attribute attribute, CUdevic
 {
     CUcontext ctx;
     union value value;
+
     memset(&value, 0, sizeof value);
     CUresult result = context_current(&ctx);
     if (result != CUDA_SUCCESS)
@@ -155,6 +158,7 @@ static CUresult attributes_get(unsigned count, const CUpointer_attribute *attrib
     const struct allocation *found = find(address);
     for (unsigned i = 0; i < count; i++) {
         union value value;
+
         if (attributes[i] < 1 || attributes[i] > CU_POINTER_ATTRIBUTE_LAST)
             return CUDA_ERROR_INVALID_VALUE;
         memset(&value, 0, sizeof value);
@@ -172,6 +176,7 @@ static CUresult attribute_set(const void *value, CUpointer_attribute attribute, 
     CUcontext ctx;
     CUresult result = context_current(&ctx);
     struct allocation *found = find(address);
+
     if (result != CUDA_SUCCESS)
         return result;
     if (!value || !found || attribute != CU_POINTER_ATTRIBUTE_SYNC_MEMOPS)

@@ -11,6 +11,7 @@
 static CUresult check_managed(CUdeviceptr address, size_t bytes)
 {
     struct allocation *found = memory_find(address);
+
     if (!bytes || !found || found->kind != MEMORY_MANAGED || !memory_covers(address, bytes))
         return CUDA_ERROR_INVALID_VALUE;
     return CUDA_SUCCESS;
@@ -20,6 +21,7 @@ CUresult managed_prefetch(CUdeviceptr address, size_t bytes, CUstream given, boo
 {
     CUstream stream;
     CUresult result = stream_resolve(given, per_thread, &stream);
+
     if (result == CUDA_SUCCESS)
         result = check_managed(address, bytes);
     if (result != CUDA_SUCCESS)
@@ -32,6 +34,7 @@ static CUresult advise(CUdeviceptr address, size_t bytes)
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     return result == CUDA_SUCCESS ? check_managed(address, bytes) : result;
 }
 

@@ -5,6 +5,7 @@
  */
 #include "tests/simgpu/driver/base/call.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "tests/simgpu/driver/context/context.h"
@@ -21,7 +22,7 @@ struct kept {
     uint32_t type, rank, interleave, swizzle, promotion, fill;
 };
 
-_Static_assert(sizeof(struct kept) <= sizeof(CUtensorMap), "it fits the descriptor");
+static_assert(sizeof(struct kept) <= sizeof(CUtensorMap), "it fits the descriptor");
 
 static bool is_wide(CUtensorMapDataType type)
 {
@@ -43,6 +44,7 @@ static unsigned bits_of(CUtensorMapDataType type)
 {
     static const unsigned char bits[] = {8,  16, 32, 32, 64, 64, 16, 32,
                                          64, 16, 32, 32, 32, 4,  4,  6};
+
     return (size_t)type < sizeof bits ? bits[type] : 0;
 }
 
@@ -58,6 +60,7 @@ static size_t address_unit(const struct kept *kept)
 static bool request_is_good(const CUtensorMap *map, const struct kept *kept)
 {
     CUtensorMapDataType type = (CUtensorMapDataType)kept->type;
+
     return map && (uintptr_t)map % 64 == 0 && bits_of(type) && kept->rank &&
            kept->rank <= RANK_MOST && kept->address && kept->address % address_unit(kept) == 0 &&
            kept->interleave <= CU_TENSOR_MAP_INTERLEAVE_32B &&
@@ -74,10 +77,12 @@ static bool tensor_is_good(const struct kept *kept, const cuuint64_t *dimensions
                            const cuuint64_t *strides, const cuuint32_t *steps)
 {
     CUtensorMapDataType type = (CUtensorMapDataType)kept->type;
+
     if (!dimensions || !steps || (kept->rank > 1 && !strides))
         return false;
     for (uint32_t i = 0; i < kept->rank; i++) {
         bool is_ignored = i == 0 && kept->interleave == CU_TENSOR_MAP_INTERLEAVE_NONE;
+
         if (!dimensions[i] || dimensions[i] > DIMENSION_MOST ||
             (!is_ignored && (!steps[i] || steps[i] > STEP_MOST)))
             return false;
@@ -98,6 +103,7 @@ static bool box_is_good(const struct kept *kept, const cuuint32_t *box)
 {
     CUtensorMapDataType type = (CUtensorMapDataType)kept->type;
     uint64_t inner;
+
     if (!box)
         return false;
     for (uint32_t i = 0; i < kept->rank; i++)
@@ -115,6 +121,7 @@ static CUresult keep(CUtensorMap *ret_map, const struct kept *kept, bool is_good
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result != CUDA_SUCCESS)
         return result;
     if (!is_good || profile.compute_major < 9)
@@ -127,6 +134,7 @@ static CUresult keep(CUtensorMap *ret_map, const struct kept *kept, bool is_good
 static CUresult address_replace(CUtensorMap *map, const void *address)
 {
     struct kept kept;
+
     if (!map)
         return CUDA_ERROR_INVALID_VALUE;
     memcpy(&kept, map, sizeof kept);
@@ -147,6 +155,7 @@ CUresult CUDAAPI cuTensorMapEncodeTiled(
                         swizzle,
                         l2Promotion,
                         oobFill};
+
     CALL(cuTensorMapEncodeTiled,
          keep(tensorMap, &kept,
               request_is_good(tensorMap, &kept) &&
@@ -168,6 +177,7 @@ CUresult CUDAAPI cuTensorMapEncodeIm2col(
                         swizzle,
                         l2Promotion,
                         oobFill};
+
     CALL(cuTensorMapEncodeIm2col,
          keep(tensorMap, &kept,
               request_is_good(tensorMap, &kept) && kept.rank >= 3 &&

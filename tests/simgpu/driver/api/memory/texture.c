@@ -31,6 +31,7 @@ static bool is_memory(CUdeviceptr at, size_t bytes)
 static bool is_pitched(const CUDA_RESOURCE_DESC *resource)
 {
     size_t pitch = resource->res.pitch2D.pitchInBytes, height = resource->res.pitch2D.height;
+
     return resource->res.pitch2D.width && height && pitch && pitch % PITCH_ALIGN == 0 &&
            height <= SIZE_MAX / pitch && is_memory(resource->res.pitch2D.devPtr, pitch * height);
 }
@@ -38,6 +39,7 @@ static bool is_pitched(const CUDA_RESOURCE_DESC *resource)
 static CUresult resource_check(const CUDA_RESOURCE_DESC *resource)
 {
     bool good = false;
+
     if (!resource || resource->flags)
         return CUDA_ERROR_INVALID_VALUE;
     switch (resource->resType) {
@@ -61,6 +63,7 @@ static CUresult sampled_create(struct handle_cache *cache, unsigned long long *r
                                struct sampled filled)
 {
     struct sampled *made = handle_take(cache);
+
     if (!made)
         return CUDA_ERROR_OUT_OF_MEMORY;
     made->resource = filled.resource;
@@ -77,6 +80,7 @@ static CUresult texture_create(CUtexObject *ret, const CUDA_RESOURCE_DESC *resou
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result == CUDA_SUCCESS && (!ret || !texture))
         result = CUDA_ERROR_INVALID_VALUE;
     if (result == CUDA_SUCCESS)
@@ -99,6 +103,7 @@ static CUresult surface_create(CUsurfObject *ret, const CUDA_RESOURCE_DESC *reso
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result == CUDA_SUCCESS &&
         (!ret || !resource || resource->resType != CU_RESOURCE_TYPE_ARRAY))
         result = CUDA_ERROR_INVALID_VALUE;
@@ -115,6 +120,7 @@ static CUresult surface_create(CUsurfObject *ret, const CUDA_RESOURCE_DESC *reso
 static struct sampled *sampled_of(struct handle_cache *cache, unsigned long long object)
 {
     struct sampled *sampled = (struct sampled *)(uintptr_t)object;
+
     return handle_is(sampled, cache->magic) ? sampled : NULL;
 }
 
@@ -123,6 +129,7 @@ static CUresult sampled_destroy(struct handle_cache *cache, unsigned long long o
     CUcontext ctx;
     CUresult result = context_current(&ctx);
     struct sampled *sampled = sampled_of(cache, object);
+
     if (result == CUDA_SUCCESS && !sampled)
         result = CUDA_ERROR_INVALID_VALUE;
     if (result == CUDA_SUCCESS)
@@ -134,6 +141,7 @@ static CUresult resource_tell(struct handle_cache *cache, CUDA_RESOURCE_DESC *re
                               unsigned long long object)
 {
     const struct sampled *sampled = sampled_of(cache, object);
+
     if (!ret || !sampled)
         return CUDA_ERROR_INVALID_VALUE;
     *ret = sampled->resource;
@@ -143,6 +151,7 @@ static CUresult resource_tell(struct handle_cache *cache, CUDA_RESOURCE_DESC *re
 static CUresult texture_tell(CUDA_TEXTURE_DESC *ret, CUtexObject object)
 {
     const struct sampled *sampled = sampled_of(&texture_cache, object);
+
     if (!ret || !sampled)
         return CUDA_ERROR_INVALID_VALUE;
     *ret = sampled->texture;
@@ -152,6 +161,7 @@ static CUresult texture_tell(CUDA_TEXTURE_DESC *ret, CUtexObject object)
 static CUresult view_tell(CUDA_RESOURCE_VIEW_DESC *ret, CUtexObject object)
 {
     const struct sampled *sampled = sampled_of(&texture_cache, object);
+
     if (!ret || !sampled || !sampled->has_view)
         return CUDA_ERROR_INVALID_VALUE;
     *ret = sampled->view;

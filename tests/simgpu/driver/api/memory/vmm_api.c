@@ -29,6 +29,7 @@ static void wait_for_work(enum call_id id, struct device *device)
 static void wait_for_mapping(enum call_id id, CUdeviceptr address)
 {
     struct allocation *found = memory_find(address);
+
     if (found && found->kind == MEMORY_MAPPED)
         wait_for_work(id, found->device);
 }
@@ -37,6 +38,7 @@ static CUresult reserve_addresses(CUdeviceptr *ret, size_t bytes, size_t align, 
                                   unsigned long long flags)
 {
     CUresult result = supported();
+
     return result == CUDA_SUCCESS ? vmm_reserve(ret, bytes, align, wanted, flags) : result;
 }
 
@@ -44,6 +46,7 @@ static CUresult map_handle(CUdeviceptr address, size_t bytes, size_t offset,
                            CUmemGenericAllocationHandle handle, unsigned long long flags)
 {
     struct physical *physical = (struct physical *)handle;
+
     if (handle_is(physical, HANDLE_PHYSICAL))
         wait_for_work(CALL_cuMemMap, physical->device);
     return vmm_map(address, bytes, offset, handle, flags);

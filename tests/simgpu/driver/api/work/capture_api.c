@@ -43,6 +43,7 @@ CUresult CUDAAPI cuStreamGetCaptureInfo(CUstream hStream, CUstreamCaptureStatus 
 {
     struct capture_info info = {captureStatus_out, id_out,       graph_out,
                                 dependencies_out,  edgeData_out, numDependencies_out};
+
     CALL(cuStreamGetCaptureInfo, capture_info(hStream, PER_THREAD, info), STREAM_LOG);
 }
 

@@ -14,6 +14,7 @@ static CUresult create(CUevent *ret, unsigned flags)
 {
     const unsigned known = CU_EVENT_BLOCKING_SYNC | CU_EVENT_DISABLE_TIMING | CU_EVENT_INTERPROCESS;
     CUcontext ctx;
+
     if (!ret || flags & ~known)
         return CUDA_ERROR_INVALID_VALUE;
     if (flags & CU_EVENT_INTERPROCESS && !(flags & CU_EVENT_DISABLE_TIMING))
@@ -48,6 +49,7 @@ static CUresult query(CUevent event)
         return CUDA_ERROR_INVALID_HANDLE;
     if (capture_any() || event->capture_id) {
         CUresult refused = CALL_LOCKED(capture_check_event_query(event));
+
         if (refused != CUDA_SUCCESS)
             return refused;
     }
@@ -94,6 +96,7 @@ CUresult stream_record(CUevent event, CUstream given, bool per_thread, unsigned 
 {
     CUstream stream;
     CUresult result = stream_resolve(given, per_thread, &stream);
+
     if (result != CUDA_SUCCESS)
         return result;
     if (flags & ~(unsigned)CU_EVENT_RECORD_EXTERNAL)
@@ -112,6 +115,7 @@ CUresult stream_wait_given(CUstream given, bool per_thread, CUevent event, unsig
 {
     CUstream stream;
     CUresult result = stream_resolve(given, per_thread, &stream);
+
     if (result != CUDA_SUCCESS)
         return result;
     if (flags & ~(unsigned)CU_EVENT_WAIT_EXTERNAL)

@@ -82,12 +82,14 @@ static CUresult library_get(CUlibrary *ret, CUfunction function)
 static CUresult param_get(CUfunction function, size_t index, size_t *ret_offset, size_t *ret_bytes)
 {
     size_t at = 0;
+
     if (!handle_is(function, HANDLE_FUNCTION) || !ret_offset)
         return CUDA_ERROR_INVALID_VALUE;
     if (!function->twin || index >= function->twin->argument_count)
         return CUDA_ERROR_INVALID_VALUE;
     for (size_t i = 0; i <= index; i++) {
         size_t size = function->twin->argument_bytes[i], align = size & -size;
+
         at = ROUND_UP(at, align > 16 ? 16 : align);
         *ret_offset = at;
         at += size;
@@ -110,6 +112,7 @@ static int blocks_that_fit(int threads, size_t shared_bytes)
     int by_threads = threads > 0 ? THREADS_PER_MULTIPROCESSOR / threads : 0;
     int by_shared = (int)(SHARED_PER_MULTIPROCESSOR / (shared_bytes + 1024));
     int blocks = by_threads < by_shared ? by_threads : by_shared;
+
     return blocks < BLOCKS_PER_MULTIPROCESSOR ? blocks : BLOCKS_PER_MULTIPROCESSOR;
 }
 
@@ -127,6 +130,7 @@ static CUresult best_block(int *ret_grid, int *ret_block, CUfunction function,
                            CUoccupancyB2DSize shared_of, size_t shared_bytes, int limit)
 {
     int best = 0, best_threads = 0;
+
     if (!ret_grid || !ret_block)
         return CUDA_ERROR_INVALID_VALUE;
     if (!handle_is(function, HANDLE_FUNCTION))
@@ -134,6 +138,7 @@ static CUresult best_block(int *ret_grid, int *ret_block, CUfunction function,
     for (int threads = limit > 0 && limit < 1024 ? limit : 1024; threads > 0; threads -= 32) {
         size_t shared = shared_of ? shared_of(threads) : shared_bytes;
         int blocks = blocks_that_fit(threads, shared);
+
         if (blocks * threads > best_threads) {
             best_threads = blocks * threads;
             best = threads;

@@ -72,6 +72,7 @@ static CUresult list_end(struct list *list, size_t *ret_count)
 static CUresult nodes_get(CUgraph graph, CUgraphNode *nodes, size_t *count, bool roots_only)
 {
     CUgraphNode each;
+
     if (!count || !handle_is(graph, HANDLE_GRAPH))
         return CUDA_ERROR_INVALID_VALUE;
     struct list list = {nodes, nodes ? *count : 0, 0};
@@ -94,6 +95,7 @@ static CUresult deps_get(CUgraphNode node, CUgraphNode *nodes, size_t *count)
 static CUresult dependents_get(CUgraphNode node, CUgraphNode *nodes, size_t *count)
 {
     CUgraphNode each;
+
     if (!count || !handle_is(node, HANDLE_NODE))
         return CUDA_ERROR_INVALID_VALUE;
     struct list list = {nodes, nodes ? *count : 0, 0};
@@ -107,6 +109,7 @@ static CUresult dependents_get(CUgraphNode node, CUgraphNode *nodes, size_t *cou
 static CUresult edges_get(CUgraph graph, CUgraphNode *from, CUgraphNode *to, size_t *count)
 {
     CUgraphNode each;
+
     if (!count || !handle_is(graph, HANDLE_GRAPH) || !from != !to)
         return CUDA_ERROR_INVALID_VALUE;
     struct list sources = {from, from ? *count : 0, 0};
@@ -157,6 +160,7 @@ static CUresult edges_change(CUgraph graph, const CUgraphNode *from, const CUgra
     for (size_t i = 0; i < count; i++) {
         if (add) {
             CUresult result = node_add_dep(to[i], from[i]);
+
             if (result != CUDA_SUCCESS)
                 return result;
         } else {
@@ -170,6 +174,7 @@ static CUresult edges_change(CUgraph graph, const CUgraphNode *from, const CUgra
 static CUresult destroy_node(CUgraphNode node)
 {
     CUgraphNode each;
+
     if (!handle_is(node, HANDLE_NODE))
         return CUDA_ERROR_INVALID_VALUE;
     TAILQ_FOREACH(each, &node->graph->nodes, link)
@@ -183,6 +188,7 @@ static CUresult enabled_get(CUgraphExec exec, CUgraphNode node, unsigned *ret)
 {
     CUgraphNode inside;
     CUresult result = ret ? exec_node(exec, node, &inside) : CUDA_ERROR_INVALID_VALUE;
+
     if (result == CUDA_SUCCESS)
         *ret = !inside->disabled;
     return result;
@@ -192,6 +198,7 @@ static CUresult enabled_set(CUgraphExec exec, CUgraphNode node, unsigned enabled
 {
     CUgraphNode inside;
     CUresult result = exec_node(exec, node, &inside);
+
     if (result == CUDA_SUCCESS)
         inside->disabled = !enabled;
     return result;

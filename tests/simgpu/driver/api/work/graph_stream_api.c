@@ -17,6 +17,7 @@ static CUresult upload(CUgraphExec exec, CUstream given)
 {
     CUstream stream;
     CUresult result = stream_resolve(given, PER_THREAD, &stream);
+
     return result == CUDA_SUCCESS && !handle_is(exec, HANDLE_EXEC) ? CUDA_ERROR_INVALID_VALUE
                                                                    : result;
 }

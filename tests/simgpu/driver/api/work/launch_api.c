@@ -16,6 +16,7 @@ CUresult CUDAAPI cuLaunchKernel(CUfunction f, unsigned int gridDimX, unsigned in
 {
     const unsigned grid[3] = {gridDimX, gridDimY, gridDimZ};
     const unsigned block[3] = {blockDimX, blockDimY, blockDimZ};
+
     CALL(cuLaunchKernel,
          launch_submit(f, grid, block, sharedMemBytes, hStream, PER_THREAD, kernelParams, extra),
          LAUNCH_LOG);
@@ -29,6 +30,7 @@ CUresult CUDAAPI cuLaunchCooperativeKernel(CUfunction f, unsigned int gridDimX,
 {
     const unsigned grid[3] = {gridDimX, gridDimY, gridDimZ};
     const unsigned block[3] = {blockDimX, blockDimY, blockDimZ};
+
     CALL(cuLaunchCooperativeKernel,
          launch_submit(f, grid, block, sharedMemBytes, hStream, PER_THREAD, kernelParams, NULL),
          LAUNCH_LOG);

@@ -19,6 +19,7 @@ static CUresult module_load(CUmodule *ret, const void *data)
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result != CUDA_SUCCESS)
         return result;
     return ret ? module_create(ctx, data, ret) : CUDA_ERROR_INVALID_VALUE;
@@ -40,10 +41,12 @@ static char *file_read(const char *path)
 {
     FILE *file = path ? fopen(path, "re") : NULL;
     char *data = NULL;
+
     if (!file)
         return NULL;
     if (!fseek(file, 0, SEEK_END)) {
         size_t bytes = (size_t)ftell(file);
+
         rewind(file);
         data = calloc(1, bytes + 16);
         if (data && fread(data, 1, bytes, file) != bytes) {
@@ -76,6 +79,7 @@ static CUresult library_load(CUlibrary *ret, const void *data)
 static CUresult from_file(const char *path, CUmodule *ret_module, CUlibrary *ret_library)
 {
     char *data = file_read(path);
+
     if (!data)
         return CUDA_ERROR_FILE_NOT_FOUND;
     CUresult result = ret_module ? module_load(ret_module, data) : library_load(ret_library, data);
@@ -114,6 +118,7 @@ static CUresult kernel_function(CUfunction *ret, CUkernel kernel)
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result != CUDA_SUCCESS)
         return result;
     if (!ret || !handle_is(kernel, HANDLE_FUNCTION))

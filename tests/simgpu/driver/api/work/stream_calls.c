@@ -18,6 +18,7 @@
 static CUresult create(CUstream *ret, unsigned flags, int priority)
 {
     CUcontext ctx;
+
     if (!ret || flags & ~(unsigned)CU_STREAM_NON_BLOCKING)
         return CUDA_ERROR_INVALID_VALUE;
     CUresult result = context_current(&ctx);
@@ -71,6 +72,7 @@ CUresult stream_synchronize(CUstream given, bool per_thread)
 {
     CUstream stream;
     CUresult result = stream_resolve(given, per_thread, &stream);
+
     if (result == CUDA_SUCCESS)
         result = capture_check_stream(stream);
     if (result != CUDA_SUCCESS)
@@ -79,6 +81,7 @@ CUresult stream_synchronize(CUstream given, bool per_thread)
     /* The legacy stream stands for what it would wait for, too. */
     if (stream->kind == STREAM_LEGACY) {
         struct work *barrier = work_create(WORK_EMPTY);
+
         return barrier ? stream_submit(stream, barrier, true) : CUDA_ERROR_OUT_OF_MEMORY;
     }
     stream_wait(stream);
@@ -89,6 +92,7 @@ CUresult stream_synchronize(CUstream given, bool per_thread)
 static bool legacy_is_idle(CUstream legacy)
 {
     CUstream each;
+
     LIST_FOREACH(each, &legacy->ctx->streams, link)
         if (stream_is_blocking(each) && !stream_is_idle(each))
             return false;
@@ -99,6 +103,7 @@ CUresult stream_query(CUstream given, bool per_thread)
 {
     CUstream stream;
     CUresult result = stream_resolve(given, per_thread, &stream);
+
     if (result == CUDA_SUCCESS)
         result = capture_check_stream(stream);
     if (result != CUDA_SUCCESS)
@@ -111,6 +116,7 @@ CUresult stream_property(CUstream given, bool per_thread, enum stream_property p
 {
     CUstream stream;
     CUresult result = stream_resolve(given, per_thread, &stream);
+
     if (result != CUDA_SUCCESS)
         return result;
     if (!ret)
@@ -128,6 +134,7 @@ CUresult stream_context(CUstream given, bool per_thread, CUcontext *ret, CUgreen
 {
     CUstream stream;
     CUresult result = stream_resolve(given, per_thread, &stream);
+
     if (result != CUDA_SUCCESS)
         return result;
     if (!ret)
@@ -143,6 +150,7 @@ CUresult stream_host_call(CUstream given, bool per_thread, CUhostFn function,
 {
     CUstream stream;
     CUresult result = stream_resolve(given, per_thread, &stream);
+
     if (result != CUDA_SUCCESS)
         return result;
     if (!function && !callback)
@@ -164,6 +172,7 @@ CUresult stream_value(CUstream given, bool per_thread, CUdeviceptr address, uint
 {
     CUstream stream;
     CUresult result = stream_resolve(given, per_thread, &stream);
+
     if (result != CUDA_SUCCESS)
         return result;
     if (address % bytes || (!memory_covers(address, bytes) && !host_memory_find(address)))
@@ -181,6 +190,7 @@ CUresult stream_value(CUstream given, bool per_thread, CUdeviceptr address, uint
 int simgpu_hold(struct CUstream_st *given)
 {
     CUstream stream;
+
     pthread_mutex_lock(&driver_lock);
     CUresult result = stream_resolve(given, false, &stream);
     if (result == CUDA_SUCCESS)
@@ -192,6 +202,7 @@ int simgpu_hold(struct CUstream_st *given)
 int simgpu_release(struct CUstream_st *given)
 {
     CUstream stream;
+
     pthread_mutex_lock(&driver_lock);
     CUresult result = stream_resolve(given, false, &stream);
     if (result == CUDA_SUCCESS && !stream->held)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Mutates budgets and baselines: for any input, the result is one line of error or a value, and no
- * crash. usage: gate_inputs_mutate INPUTS
+ * crash. usage: budget_mutate INPUTS
  *
  * Every input has a seed of its own; the first is printed, and CUPOOL_TEST_SEED repeats it.
  *
@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "tests/fuzz/gate_inputs_fuzz.h"
+#include "tests/fuzz/budget_fuzz.h"
 
 static const char budget[] =
     "[budget]\npeak_live = 14 GiB\nleaked_at_exit = 0 B\nalloc_failures = 0\n"
@@ -68,7 +68,7 @@ static bool input_run(bool is_budget, uint64_t changes, bool cut)
     memcpy(text, sample, bytes);
     while (changes--)
         mutate(text, bytes);
-    return gate_inputs_fuzz(text, cut ? draw(bytes) : bytes);
+    return budget_inputs_fuzz(text, cut ? draw(bytes) : bytes);
 }
 
 int main(int argc, char **argv)

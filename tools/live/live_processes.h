@@ -5,8 +5,8 @@
  *
  * Threading: no shared state.
  */
-#ifndef TOOLS_LIVE_LIVE_H
-#define TOOLS_LIVE_LIVE_H
+#ifndef TOOLS_LIVE_LIVE_PROCESSES_H
+#define TOOLS_LIVE_LIVE_PROCESSES_H
 
 #include <stddef.h>
 #include <stdint.h>

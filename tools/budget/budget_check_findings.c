@@ -7,7 +7,7 @@
  * because forges look for files from the root of the checkout. Fingerprints depend only on the
  * budget and the site's key, so a finding stays the same when lines move.
  */
-#include "tools/budget/gate.h"
+#include "tools/budget/budget_check.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -21,7 +21,7 @@
 
 #define SARIF_SCHEMA "https://json.schemastore.org/sarif-2.1.0.json"
 
-const char *gate_relative_path(const char *path)
+const char *budget_check_relative_path(const char *path)
 {
     static char here[PATH_MAX];
     size_t length;
@@ -48,6 +48,7 @@ static json_t *reference_json(const char *path)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
                                 "-._~/!$&'()*+,;=@";
+
     while (path[0] == '/' && path[1] == '/') /* "//" would begin the name of a host */
         path++;
 
@@ -72,7 +73,7 @@ static json_t *reference_json(const char *path)
 }
 
 /** What a finding is recognised by. */
-static void fingerprint(const struct gate_result *result, char ret_text[17])
+static void fingerprint(const struct budget_check_result *result, char ret_text[17])
 {
     const char *const parts[] = {result->item->name, result->site ? result->site->module : "",
                                  result->site ? result->site->function : ""};
@@ -87,38 +88,41 @@ static void fingerprint(const struct gate_result *result, char ret_text[17])
     snprintf(ret_text, 17, "%016" PRIx64, hash);
 }
 
-static const char *place_of(const struct gate *gate, const struct gate_result *result)
+static const char *place_of(const struct budget_check *check,
+                            const struct budget_check_result *result)
 {
     return result->site && result->site->path
-               ? disguise_path(gate_relative_path(result->site->path))
-               : gate->trace;
+               ? disguise_path(budget_check_relative_path(result->site->path))
+               : check->trace;
 }
 
-static json_int_t line_of(const struct gate_result *result)
+static json_int_t line_of(const struct budget_check_result *result)
 {
     return result->site && result->site->path && result->site->line ? (json_int_t)result->site->line
                                                                     : 1;
 }
 
-static json_t *sarif_location(const struct gate *gate, const struct gate_result *result)
+static json_t *sarif_location(const struct budget_check *check,
+                              const struct budget_check_result *result)
 {
     return json_pack("{s:{s:{s:o}, s:{s:I}}}", "physicalLocation", "artifactLocation", "uri",
-                     reference_json(place_of(gate, result)), "region", "startLine",
+                     reference_json(place_of(check, result)), "region", "startLine",
                      line_of(result));
 }
 
-static json_t *sarif_result(const struct gate *gate, const struct gate_result *result)
+static json_t *sarif_result(const struct budget_check *check,
+                            const struct budget_check_result *result)
 {
     char text[1200], print[17];
 
-    gate_result_text(result, text, sizeof text);
+    budget_check_result_text(result, text, sizeof text);
     fingerprint(result, print);
     return json_pack("{s:o, s:s, s:{s:o}, s:[o], s:{s:s}}", "ruleId", text_json(result->item->name),
                      "level", "error", "message", "text", text_json(text), "locations",
-                     sarif_location(gate, result), "partialFingerprints", "cupool/v1", print);
+                     sarif_location(check, result), "partialFingerprints", "cupool/v1", print);
 }
 
-static json_t *sarif_rule(const struct gate_result *result)
+static json_t *sarif_rule(const struct budget_check_result *result)
 {
     char text[512];
 
@@ -136,23 +140,23 @@ static void json_print(json_t *root, FILE *out)
 }
 
 /** Whether an earlier budget has the name of one. */
-static bool is_said_before(const struct gate *gate, size_t number)
+static bool is_said_before(const struct budget_check *check, size_t number)
 {
     for (size_t i = 0; i < number; i++)
-        if (!strcmp(gate->result[i].item->name, gate->result[number].item->name))
+        if (!strcmp(check->result[i].item->name, check->result[number].item->name))
             return true;
     return false;
 }
 
-void gate_sarif(const struct gate *gate, FILE *out)
+void budget_check_sarif(const struct budget_check *check, FILE *out)
 {
     json_t *rules = json_array(), *results = json_array();
 
-    for (size_t i = 0; i < gate->results; i++) {
-        if (!is_said_before(gate, i))
-            json_array_append_new(rules, sarif_rule(&gate->result[i]));
-        if (gate->result[i].outcome == GATE_OVER)
-            json_array_append_new(results, sarif_result(gate, &gate->result[i]));
+    for (size_t i = 0; i < check->results; i++) {
+        if (!is_said_before(check, i))
+            json_array_append_new(rules, sarif_rule(&check->result[i]));
+        if (check->result[i].outcome == BUDGET_CHECK_OVER)
+            json_array_append_new(results, sarif_result(check, &check->result[i]));
     }
     json_print(json_pack("{s:s, s:s, s:[{s:{s:{s:s, s:o}}, s:o}]}", "$schema", SARIF_SCHEMA,
                          "version", "2.1.0", "runs", "tool", "driver", "name", "cupool", "rules",
@@ -160,24 +164,25 @@ void gate_sarif(const struct gate *gate, FILE *out)
                out);
 }
 
-void gate_code_quality(const struct gate *gate, FILE *out)
+void budget_check_code_quality(const struct budget_check *check, FILE *out)
 {
     json_t *array = json_array();
 
-    for (size_t i = 0; i < gate->results; i++) {
-        const struct gate_result *result = &gate->result[i];
+    for (size_t i = 0; i < check->results; i++) {
+        const struct budget_check_result *result = &check->result[i];
         char text[1200], whole[1500], print[17];
 
-        if (result->outcome != GATE_OVER)
+        if (result->outcome != BUDGET_CHECK_OVER)
             continue;
-        gate_result_text(result, text, sizeof text);
+        budget_check_result_text(result, text, sizeof text);
         snprintf(whole, sizeof whole, "%s: %s", result->item->name, text);
         fingerprint(result, print);
-        json_array_append_new(
-            array, json_pack("{s:o, s:o, s:s, s:s, s:{s:o, s:{s:I}}}", "description",
-                             text_json(whole), "check_name", text_json(result->item->name),
-                             "fingerprint", print, "severity", "major", "location", "path",
-                             text_json(place_of(gate, result)), "lines", "begin", line_of(result)));
+        json_array_append_new(array, json_pack("{s:o, s:o, s:s, s:s, s:{s:o, s:{s:I}}}",
+                                               "description", text_json(whole), "check_name",
+                                               text_json(result->item->name), "fingerprint", print,
+                                               "severity", "major", "location", "path",
+                                               text_json(place_of(check, result)), "lines", "begin",
+                                               line_of(result)));
     }
     json_print(array, out);
 }

@@ -11,8 +11,8 @@
  *
  * Threading: not thread-safe.
  */
-#ifndef CUPTI_REPLAY_LEDGER_H
-#define CUPTI_REPLAY_LEDGER_H
+#ifndef CUPTI_REPLAY_BLOCK_TABLE_H
+#define CUPTI_REPLAY_BLOCK_TABLE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,15 +20,15 @@
 
 #include "cupti/base/key_index.h"
 
-enum ledger_space {
-    LEDGER_ADDRESS = 1,
-    LEDGER_HANDLE,
-    LEDGER_RANGE,
-    LEDGER_MAPPING,
-    LEDGER_SEGMENT
+enum block_space {
+    BLOCK_SPACE_ADDRESS = 1,
+    BLOCK_SPACE_HANDLE,
+    BLOCK_SPACE_RANGE,
+    BLOCK_SPACE_MAPPING,
+    BLOCK_SPACE_SEGMENT
 };
 
-struct ledger_block {
+struct replay_block {
     uint64_t address;
     uint64_t requested_bytes;
     uint64_t allocated_bytes;
@@ -39,7 +39,7 @@ struct ledger_block {
     uint32_t context;
     uint16_t api;
     uint8_t memory; /* enum trace_memory */
-    uint8_t space;  /* enum ledger_space; 0: a free place of the table */
+    uint8_t space;  /* enum block_space; 0: a free place of the table */
     bool passed;    /* by the driver itself */
     bool counted;   /* allocated where figures are taken */
     uint16_t device;
@@ -47,14 +47,14 @@ struct ledger_block {
 };
 
 /** Rows are named by their number + 1; 0: none. */
-struct ledger_row {
-    struct ledger_block block;
+struct block_row {
+    struct replay_block block;
     uint32_t next, previous; /* of the chain; `next` alone of a free row */
     bool chained;
 };
 
-struct ledger {
-    struct ledger_row *row;
+struct block_table {
+    struct block_row *row;
     size_t room, rows, used; /* rows: once used; used: now */
     uint32_t free;           /* first free row among those once used */
     uint32_t *address;       /* open-addressed, twice the room */
@@ -63,24 +63,24 @@ struct ledger {
 };
 
 /** The block that begins at an address, or NULL. */
-struct ledger_block *ledger_find(const struct ledger *ledger, enum ledger_space space,
-                                 uint64_t address);
+struct replay_block *block_table_find(const struct block_table *block_table, enum block_space space,
+                                      uint64_t address);
 
 /** Adds a block with a new key. Errors: -ENOMEM. */
-int ledger_add(struct ledger *ledger, const struct ledger_block *block);
+int block_table_add(struct block_table *block_table, const struct replay_block *block);
 
-/** Removes a block of the ledger. */
-void ledger_remove(struct ledger *ledger, struct ledger_block *block);
+/** Removes a block from the table. */
+void block_table_remove(struct block_table *block_table, struct replay_block *block);
 
 /**
- * Returns another block of a context, which stays in the ledger: the caller removes it, or it
+ * Returns another block of a context, which stays in the table: the caller removes it, or it
  * outlives its context. Its address may change with the next addition. NULL: no more.
  */
-struct ledger_block *ledger_context_take(struct ledger *ledger, uint32_t context);
+struct replay_block *block_table_context_take(struct block_table *block_table, uint32_t context);
 
 /** Returns the first block at or after a position in row order; NULL after the last. */
-struct ledger_block *ledger_next(const struct ledger *ledger, size_t *position);
+struct replay_block *block_table_next(const struct block_table *block_table, size_t *position);
 
-void ledger_done(struct ledger *ledger);
+void block_table_done(struct block_table *block_table);
 
 #endif

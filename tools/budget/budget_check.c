@@ -2,7 +2,7 @@
 /*
  * Here: the judgement.
  */
-#include "tools/budget/gate.h"
+#include "tools/budget/budget_check.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -11,21 +11,21 @@
 
 #include "cupti/base/safe_text.h"
 
-int gate_warn(struct gate *gate, const char *format, ...)
+int budget_check_warn(struct budget_check *check, const char *format, ...)
 {
-    char **array = realloc(gate->warning, (gate->warnings + 1) * sizeof *array);
+    char **array = realloc(check->warning, (check->warnings + 1) * sizeof *array);
     va_list arguments;
-    int r;
+    int length;
 
     if (!array)
         return -ENOMEM;
-    gate->warning = array;
+    check->warning = array;
     va_start(arguments, format);
-    r = vasprintf(&array[gate->warnings], format, arguments);
+    length = vasprintf(&array[check->warnings], format, arguments);
     va_end(arguments);
-    if (r < 0)
+    if (length < 0)
         return -ENOMEM;
-    gate->warnings++;
+    check->warnings++;
     return 0;
 }
 
@@ -46,7 +46,7 @@ static void figures_text(enum metric_unit unit, uint64_t one, uint64_t other,
     }
 }
 
-static void limit_judge(struct gate_result *result, uint64_t value)
+static void limit_judge(struct budget_check_result *result, uint64_t value)
 {
     const struct metric_row *row = &metric_rows[result->item->metric];
     uint64_t limit = result->item->limit;
@@ -59,12 +59,12 @@ static void limit_judge(struct gate_result *result, uint64_t value)
              allowed.text);
     if (at_least ? value >= limit : value <= limit)
         return;
-    result->outcome = GATE_OVER;
+    result->outcome = BUDGET_CHECK_OVER;
     snprintf(result->by, sizeof result->by, "%s by %s", at_least ? "under" : "over",
              metric_text(row->unit, at_least ? limit - value : value - limit).text);
 }
 
-static void growth_judge(struct gate_result *result, uint64_t before, uint64_t after)
+static void growth_judge(struct budget_check_result *result, uint64_t before, uint64_t after)
 {
     const struct budget_item *item = result->item;
     enum metric_unit unit = metric_rows[item->metric].unit;
@@ -83,12 +83,12 @@ static void growth_judge(struct gate_result *result, uint64_t before, uint64_t a
              item->text);
     if (grown <= allowed)
         return;
-    result->outcome = GATE_OVER;
+    result->outcome = BUDGET_CHECK_OVER;
     snprintf(result->by, sizeof result->by, "over by %s", metric_text(unit, grown - allowed).text);
 }
 
 /** What of a site a budget is about, and its unit. */
-static uint64_t value_of(const struct snapshot_site *site, const struct gate_result *result)
+static uint64_t value_of(const struct snapshot_site *site, const struct budget_check_result *result)
 {
     const struct budget_item *item = result->item;
 
@@ -106,7 +106,7 @@ static uint64_t value_of(const struct snapshot_site *site, const struct gate_res
 
 /** Returns the site with the most of a budget's figure, or NULL. */
 static const struct snapshot_site *site_with_most(const struct snapshot *snapshot,
-                                                  const struct gate_result *result)
+                                                  const struct budget_check_result *result)
 {
     const char *glob = result->item->is_phase ? NULL : result->item->glob;
     const struct snapshot_site *most = NULL;
@@ -123,7 +123,7 @@ static const struct snapshot_site *site_with_most(const struct snapshot *snapsho
 }
 
 /** Returns the site that keeps the most segment space free beside its blocks. */
-static void hint_pinned(const struct gate_input *input, struct gate_result *result)
+static void hint_pinned(const struct budget_check_input *input, struct budget_check_result *result)
 {
     const struct snapshot_site *most = snapshot_pins_most(input->measured);
     char name[512];
@@ -138,7 +138,7 @@ static void hint_pinned(const struct gate_input *input, struct gate_result *resu
 }
 
 /** Returns the site that grew most, for a budget of used memory. */
-static bool hint_grown(const struct gate_input *input, struct gate_result *result)
+static bool hint_grown(const struct budget_check_input *input, struct budget_check_result *result)
 {
     const struct site_change *first = input->difference ? difference_first(input->difference)
                                                         : NULL;
@@ -159,7 +159,7 @@ static bool hint_grown(const struct gate_input *input, struct gate_result *resul
 }
 
 /** Chooses the site to look at first: the one that grew most, or the largest one. */
-static void hint_set(const struct gate_input *input, struct gate_result *result)
+static void hint_set(const struct budget_check_input *input, struct budget_check_result *result)
 {
     const struct snapshot_site *most;
     enum metric_unit unit = metric_rows[result->item->metric].unit;
@@ -181,8 +181,8 @@ static void hint_set(const struct gate_input *input, struct gate_result *result)
     result->site = most;
 }
 
-static int growth_result(const struct gate_input *input, struct gate_result *result, char *ret_why,
-                         size_t why_bytes)
+static int growth_result(const struct budget_check_input *input, struct budget_check_result *result,
+                         char *ret_why, size_t why_bytes)
 {
     enum metric metric = result->item->metric;
 
@@ -190,7 +190,7 @@ static int growth_result(const struct gate_input *input, struct gate_result *res
         snprintf(result->measured, sizeof result->measured, "%s",
                  metric_text(metric_rows[metric].unit, input->measured->metric[metric]).text);
         snprintf(result->allowed, sizeof result->allowed, "the new baseline");
-        result->outcome = GATE_ACCEPTED;
+        result->outcome = BUDGET_CHECK_ACCEPTED;
         return 0;
     }
     if (!input->difference->base->has[metric]) {
@@ -202,88 +202,89 @@ static int growth_result(const struct gate_input *input, struct gate_result *res
     return 0;
 }
 
-static int phase_result(const struct gate_input *input, struct gate *gate,
-                        struct gate_result *result, char *ret_why, size_t why_bytes)
+static int phase_result(const struct budget_check_input *input, struct budget_check *check,
+                        struct budget_check_result *result, char *ret_why, size_t why_bytes)
 {
     const struct budget_item *item = result->item;
     uint64_t values[PHASE_METRIC_COUNT];
     bool fitted;
-    int r = snapshot_measure_phases(input->trace, item->glob, values, &fitted, ret_why, why_bytes);
+    int error = snapshot_measure_phases(input->trace, item->glob, values, &fitted, ret_why,
+                                        why_bytes);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     limit_judge(result, values[item->phase_metric]);
-    return fitted ? 0 : gate_warn(gate, "[%s]: no phase fits this glob", item->name);
+    return fitted ? 0 : budget_check_warn(check, "[%s]: no phase fits this glob", item->name);
 }
 
-static int limit_result(const struct gate_input *input, struct gate *gate,
-                        struct gate_result *result, char *ret_why, size_t why_bytes)
+static int limit_result(const struct budget_check_input *input, struct budget_check *check,
+                        struct budget_check_result *result, char *ret_why, size_t why_bytes)
 {
     const struct budget_item *item = result->item;
     uint64_t values[METRIC_COUNT];
     bool fitted = true;
-    int r = 0;
+    int error = 0;
 
     if (item->is_phase)
-        return phase_result(input, gate, result, ret_why, why_bytes);
+        return phase_result(input, check, result, ret_why, why_bytes);
     if (!item->glob) {
         limit_judge(result, input->measured->metric[item->metric]);
         return 0;
     }
-    r = snapshot_measure_sites(input->trace, item->glob, values, &fitted, ret_why, why_bytes);
-    if (r < 0)
-        return r;
+    error = snapshot_measure_sites(input->trace, item->glob, values, &fitted, ret_why, why_bytes);
+    if (error < 0)
+        return error;
     limit_judge(result, values[item->metric]);
     if (!fitted)
-        r = gate_warn(gate, "[%s]: no site fits this glob", item->name);
-    return r;
+        error = budget_check_warn(check, "[%s]: no site fits this glob", item->name);
+    return error;
 }
 
-int gate_create(const struct gate_input *input, struct gate **ret_gate, char *ret_why,
-                size_t why_bytes)
+int budget_check_create(const struct budget_check_input *input, struct budget_check **ret_check,
+                        char *ret_why, size_t why_bytes)
 {
     size_t items = input->budget ? input->budget->items : 0;
-    struct gate *gate = calloc(1, sizeof *gate);
-    int r = -ENOMEM;
+    struct budget_check *check = calloc(1, sizeof *check);
+    int error = -ENOMEM;
 
     snprintf(ret_why, why_bytes, "out of memory");
-    if (gate)
-        gate->result = calloc(items + 1, sizeof *gate->result);
-    if (!gate || !gate->result)
+    if (check)
+        check->result = calloc(items + 1, sizeof *check->result);
+    if (!check || !check->result)
         goto destroy;
-    gate->trace = input->path;
-    gate->difference = input->difference;
+    check->trace = input->path;
+    check->difference = input->difference;
     for (size_t i = 0; i < items; i++) {
-        struct gate_result *result = &gate->result[gate->results];
+        struct budget_check_result *result = &check->result[check->results];
 
         result->item = &input->budget->item[i];
-        r = result->item->is_growth ? growth_result(input, result, ret_why, why_bytes)
-                                    : limit_result(input, gate, result, ret_why, why_bytes);
-        if (r < 0)
+        error = result->item->is_growth ? growth_result(input, result, ret_why, why_bytes)
+                                        : limit_result(input, check, result, ret_why, why_bytes);
+        if (error < 0)
             goto destroy;
-        if (result->outcome == GATE_OVER) {
+        if (result->outcome == BUDGET_CHECK_OVER) {
             hint_set(input, result);
-            gate->over++;
+            check->over++;
         }
-        if (result->item->is_default && result->outcome != GATE_OVER)
-            *result = (struct gate_result){0};
+        if (result->item->is_default && result->outcome != BUDGET_CHECK_OVER)
+            *result = (struct budget_check_result){0};
         else
-            gate->results++;
+            check->results++;
     }
-    *ret_gate = gate;
+    *ret_check = check;
     return 0;
 destroy:
-    gate_destroy(gate);
-    return r;
+    budget_check_destroy(check);
+    return error;
 }
 
-void gate_destroy(struct gate *gate)
+void budget_check_destroy(struct budget_check *check)
 {
-    if (!gate)
+    if (!check)
         return;
-    for (size_t i = 0; i < gate->warnings; i++)
-        free(gate->warning[i]);
-    free(gate->warning);
-    free(gate->result);
-    free(gate);
+    for (size_t i = 0; i < check->warnings; i++)
+        free(check->warning[i]);
+    free(check->warning);
+    free(check->result);
+    free(check);
 }

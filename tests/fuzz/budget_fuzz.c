@@ -6,7 +6,7 @@
  *
  * Threading: single-threaded.
  */
-#include "tests/fuzz/gate_inputs_fuzz.h"
+#include "tests/fuzz/budget_fuzz.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,7 +95,7 @@ static bool file_read(const char *path, bool is_baseline)
     return false;
 }
 
-bool gate_inputs_fuzz(const void *data, size_t bytes)
+bool budget_inputs_fuzz(const void *data, size_t bytes)
 {
     bool is_baseline = bytes && *(const char *)data == '{', sound;
     int fd = memfd_create("input", MFD_CLOEXEC);
@@ -111,6 +111,6 @@ bool gate_inputs_fuzz(const void *data, size_t bytes)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
-    gate_inputs_fuzz(data, bytes);
+    budget_inputs_fuzz(data, bytes);
     return 0;
 }

@@ -5,13 +5,13 @@
  *
  * Threading: not thread-safe.
  */
-#ifndef SHIM_MEMORY_SLAB_H
-#define SHIM_MEMORY_SLAB_H
+#ifndef SHIM_MEMORY_NODE_CACHE_H
+#define SHIM_MEMORY_NODE_CACHE_H
 
 #include <stddef.h>
 
 /** Zeroed except for item_bytes, a multiple of 8 and at least 8. */
-struct slab {
+struct node_cache {
     size_t item_bytes;
     void *spare; /* items that were given back; each begins with the next one's address */
     char *chunk; /* where items are cut from */
@@ -19,8 +19,8 @@ struct slab {
 };
 
 /** A zeroed item. NULL: out of memory. */
-void *slab_take(struct slab *slab);
+void *node_cache_take(struct node_cache *node_cache);
 
-void slab_give(struct slab *slab, void *item);
+void node_cache_give(struct node_cache *node_cache, void *item);
 
 #endif

@@ -4,8 +4,8 @@
  *
  * Threading: immutable after creation.
  */
-#ifndef TOOLS_BUDGET_GATE_H
-#define TOOLS_BUDGET_GATE_H
+#ifndef TOOLS_BUDGET_BUDGET_CHECK_H
+#define TOOLS_BUDGET_BUDGET_CHECK_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,32 +15,32 @@
 #include "tools/budget/difference.h"
 #include "tools/budget/snapshot.h"
 
-enum gate_outcome {
-    GATE_WITHIN,
-    GATE_OVER,
-    GATE_ACCEPTED /* a growth, while the baseline is being replaced */
+enum budget_check_outcome {
+    BUDGET_CHECK_WITHIN,
+    BUDGET_CHECK_OVER,
+    BUDGET_CHECK_ACCEPTED /* a growth, while the baseline is being replaced */
 };
 
-struct gate_result {
+struct budget_check_result {
     const struct budget_item *item;
-    enum gate_outcome outcome;
+    enum budget_check_outcome outcome;
     char measured[160], allowed[160];
     char by[64];                      /* how far over; empty otherwise */
     char hint[640];                   /* the site to look at first; may be empty */
     const struct snapshot_site *site; /* the same; NULL: none */
 };
 
-struct gate {
+struct budget_check {
     const char *trace;
-    struct gate_result *result; /* one for each item of the budget, in its order */
+    struct budget_check_result *result; /* one for each item of the budget, in its order */
     size_t results, over;
     const struct difference *difference; /* against the baseline; NULL: there is none */
     char **warning;                      /* what makes the outcome less sure */
     size_t warnings;
 };
 
-/** Input of a gate. Must outlive it. */
-struct gate_input {
+/** Input of a check. Must outlive it. */
+struct budget_check_input {
     const char *path;
     const struct snapshot_trace *trace;
     const struct snapshot *measured;
@@ -49,41 +49,43 @@ struct gate_input {
 };
 
 /** Errors: -ENOENT the baseline lacks a figure, -ENOMEM, of reading; with one line in ret_why. */
-int gate_create(const struct gate_input *input, struct gate **ret_gate, char *ret_why,
-                size_t why_bytes);
+int budget_check_create(const struct budget_check_input *input, struct budget_check **ret_check,
+                        char *ret_why, size_t why_bytes);
 
 /** NULL is accepted. */
-void gate_destroy(struct gate *gate);
+void budget_check_destroy(struct budget_check *check);
 
 /** Adds a warning. Errors: -ENOMEM. */
-__attribute__((format(printf, 2, 3))) int gate_warn(struct gate *gate, const char *format, ...);
+__attribute__((format(printf, 2, 3))) int budget_check_warn(struct budget_check *check,
+                                                            const char *format, ...);
 
-/* gate_report.c; a stream's own error flag shows failed writes. */
+/* budget_check_report.c; a stream's own error flag shows failed writes. */
 
-/** A line for each failing budget, then the verdict. */
-void gate_text(const struct gate *gate, FILE *out);
+/** A line for each failing budget, then the outcome. */
+void budget_check_text(const struct budget_check *check, FILE *out);
 
 /** "measured 3.9 MiB, allowed 3.8 MiB, over by 96 B". */
-void gate_result_text(const struct gate_result *result, char *ret_text, size_t text_bytes);
+void budget_check_result_text(const struct budget_check_result *result, char *ret_text,
+                              size_t text_bytes);
 
 /** JUnit XML, a test case for each budget. */
-void gate_junit(const struct gate *gate, FILE *out);
+void budget_check_junit(const struct budget_check *check, FILE *out);
 
 /** For a job's summary page. */
-void gate_markdown(const struct gate *gate, FILE *out);
+void budget_check_markdown(const struct budget_check *check, FILE *out);
 
 /** Writes workflow commands of GitHub: at most five annotations. */
-void gate_github(const struct gate *gate, FILE *out);
+void budget_check_github(const struct budget_check *check, FILE *out);
 
-/* gate_findings.c */
+/* budget_check_findings.c */
 
 /** SARIF 2.1.0, a result for each budget that is exceeded. */
-void gate_sarif(const struct gate *gate, FILE *out);
+void budget_check_sarif(const struct budget_check *check, FILE *out);
 
 /** GitLab's code quality report. */
-void gate_code_quality(const struct gate *gate, FILE *out);
+void budget_check_code_quality(const struct budget_check *check, FILE *out);
 
 /** Returns a path relative to the current directory if it lies below; valid until the next call. */
-const char *gate_relative_path(const char *path);
+const char *budget_check_relative_path(const char *path);
 
 #endif

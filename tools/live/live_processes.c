@@ -3,7 +3,7 @@
  * Finds and reads live pages. See live.h. A page that cannot be read is skipped: its process may
  * be ending, or be of another version.
  */
-#include "tools/live/live.h"
+#include "tools/live/live_processes.h"
 
 #include <errno.h>
 #include <limits.h>

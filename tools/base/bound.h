@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Binary search in rows that are in ascending order of a uint64_t field.
+ *
+ * Threading: plain data.
+ */
+#ifndef TOOLS_BASE_BOUND_H
+#define TOOLS_BASE_BOUND_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/** Number of the first row with at least a key; `count` if there is none. */
+#define LOWER_BOUND(rows, count, field, key)                                                       \
+    bound_find((const char *)(rows) + offsetof(__typeof__(*(rows)), field), sizeof *(rows),        \
+               (count), (key), 0)
+
+/** Number of the first row above a key; `count` if there is none. */
+#define UPPER_BOUND(rows, count, field, key)                                                       \
+    bound_find((const char *)(rows) + offsetof(__typeof__(*(rows)), field), sizeof *(rows),        \
+               (count), (key), 1)
+
+static inline size_t bound_find(const char *first, size_t row_bytes, size_t count, uint64_t key,
+                                int above)
+{
+    size_t low = 0, high = count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        uint64_t value;
+
+        memcpy(&value, first + middle * row_bytes, sizeof value);
+        if (value < key || (above && value == key))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+#endif
