@@ -372,8 +372,8 @@ class Formats(unittest.TestCase):
         self.assertLess(len(text.encode()), 2 * 1024 * 1024)
         self.assertEqual(page.texts["h1"], "./sample --model m.gguf")
         self.assertIn("Simulated device.", page.texts["strong"])
-        for caption in ("Sites, most at the peak first", "Memory never freed, by site",
-                        "Invalid frees, at most the first 100", "Device memory over time"):
+        for caption in ("Sites, largest at the peak first", "Memory never freed, by site",
+                        "Invalid frees (at most the first 100)", "Device memory over time"):
             self.assertIn(caption, page.captions)
         for value in (PEAK, 3145728, 9000 * 1048576):
             self.assertIn(f'data-v="{value}"', text)
@@ -390,7 +390,7 @@ class Formats(unittest.TestCase):
     def test_html_of_many_sites_stays_small(self):
         text, page = self.page(self.many)
         self.assertLess(len(text.encode()), 2 * 1024 * 1024)
-        self.assertRegex(page.texts["p"], r"Joined as others: [0-9,]+ frames with less than")
+        self.assertRegex(page.texts["p"], r"Frames below [0-9.]+ [KMG]iB are joined as others: [0-9,]+")
         self.assertRegex(page.texts["code"], r"--top \d{4,}")
         text, page = self.page("--top", "30000", self.many)
         self.assertLess(len(text.encode()), 10 * 1024 * 1024)

@@ -154,18 +154,18 @@ class Browser(unittest.TestCase):
 
     # The chart
 
-    def range_told(self):
+    def range_text(self):
         return PAGE.evaluate("""(({textContent, dataset}) => ({text: textContent,
             peak: Number(dataset.peak), most: Number(dataset.most)}))(
                 document.querySelector(".range"))""")
 
     def test_range_has_its_own_peak(self):
         self.load("sample", "?range=0.0025,0.0035")
-        told = self.range_told()
-        self.assertIn("From 2.5 ms to 3.5 ms: peak 1.6 MiB after 3 ms, 2.0 MiB held", told["text"])
-        self.assertIn("(exact)", told["text"])
+        shown = self.range_text()
+        self.assertIn("From 2.5 ms to 3.5 ms: peak 1.6 MiB after 3 ms, 2.0 MiB held", shown["text"])
+        self.assertIn("(exact)", shown["text"])
         PAGE.evaluate("document.querySelector('.range button').click()")
-        self.assertEqual(self.range_told()["peak"],
+        self.assertEqual(self.range_text()["peak"],
                          report_of("sample")["summary"]["peak_requested_bytes"])
 
     def test_peak_of_ranges_as_in_json(self):
@@ -181,12 +181,12 @@ class Browser(unittest.TestCase):
                     held = point["requested_bytes"]
                 elif point["t_ns"] <= end_ns:
                     highest = max(highest, point["requested_bytes"])
-            told = self.range_told()
-            self.assertEqual(told["peak"], max(held, highest), told)
-            self.assertGreaterEqual(told["most"], told["peak"])
-            self.assertEqual("(exact)" in told["text"], told["most"] == told["peak"])
+            shown = self.range_text()
+            self.assertEqual(shown["peak"], max(held, highest), shown)
+            self.assertGreaterEqual(shown["most"], shown["peak"])
+            self.assertEqual("(exact)" in shown["text"], shown["most"] == shown["peak"])
         self.load("million")
-        self.assertEqual(self.range_told()["most"], report["summary"]["peak_requested_bytes"])
+        self.assertEqual(self.range_text()["most"], report["summary"]["peak_requested_bytes"])
 
     # A range drives the rest
 
@@ -244,8 +244,8 @@ class Browser(unittest.TestCase):
                 .tBodies[0].rows, (row) => [row.cells[0].className, Number(row.cells[1].dataset.v)])""")
             self.assertEqual(rows[0], ["d0", peak])
             self.assertLessEqual(sum(value for level, value in rows if level == "d1"), peak)
-            told = PAGE.evaluate("document.querySelector('#flame-1 .icicle title').textContent")
-            self.assertIn(PAGE.evaluate(f"bytesText({peak})"), told)
+            shown = PAGE.evaluate("document.querySelector('#flame-1 .icicle title').textContent")
+            self.assertIn(PAGE.evaluate(f"bytesText({peak})"), shown)
         used = PAGE.evaluate("""runsRead(document.querySelector(".slice-maps").children,
             Array.from(document.querySelector("table.slices").tBodies[0].rows, sliceRead)
                 .reduce((best, slice, i, all) => i < 20 || i > 30 ? best :
@@ -322,6 +322,45 @@ class Browser(unittest.TestCase):
         for number in numbers:
             self.assertIn(f"{number}  ", legend)
 
+    def test_labels_lie_in_their_bands(self):
+        for name in ("sample", "synthetic", "million"):
+            self.load(name, scripts=False)
+            outside = PAGE.evaluate("""Array.from(document.querySelectorAll("svg.stack g text"))
+                .filter((one) => !one.parentElement.querySelector(".band.c" + one.textContent)
+                    .isPointInFill(new DOMPoint(one.getAttribute("x"), one.getAttribute("y") - 4)))
+                .map((one) => one.textContent)""")
+            self.assertEqual(outside, [], name)
+
+    def test_axes_have_round_steps(self):
+        self.load("synthetic", scripts=False)
+        units = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+        times = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}
+        for picture in ("svg.stack", ".chart svg"):
+            labels = PAGE.evaluate(f"""Array.from(document.querySelectorAll("{picture} > text"),
+                (one) => one.textContent.split(" "))""")
+            for kind, wanted in ((units, "^10*$"), (times, "^[125]0*$")):
+                values = [0] + [float(value) * kind[unit[0]]
+                                for value, *unit in labels if unit and unit[0] in kind]
+                steps = {after - before for before, after in zip(values, values[1:])}
+                self.assertEqual(len(steps), 1, labels)
+                step = int(steps.pop())
+                self.assertRegex(f"{step:b}" if kind is units else f"{step}", wanted)
+
+    def test_narrow(self):
+        """Names of sites are not broken into letters, nor values of cards into lines."""
+        for width in (420, 800):
+            PAGE.size(width)
+            self.load("sample")
+            self.assertGreater(PAGE.evaluate("""Math.min(...Array.from(
+                document.querySelectorAll("#sites-1 td:first-child"), (one) => one.clientWidth))"""),
+                               200)
+            broken = PAGE.evaluate("""Array.from(document.querySelectorAll(".card dd"), (one) => {
+                const range = document.createRange();
+                range.selectNodeContents(one.firstChild);
+                return [one.firstChild.data, range.getClientRects().length];
+            }).filter(([, lines]) => lines !== 1)""")
+            self.assertEqual(broken, [], width)
+
     # What went wrong, and what did not
 
     def test_out_of_memory_on_top(self):
@@ -358,7 +397,7 @@ class Browser(unittest.TestCase):
 
     def test_legend_of_map_has_borders(self):
         self.load("synthetic", scripts=False)
-        self.assertIn("begins", PAGE.evaluate(
+        self.assertIn("start of", PAGE.evaluate(
             "document.querySelector('#map-1 .legend .key.border').textContent"))
         self.assertGreater(PAGE.evaluate(
             "document.querySelector('#map-1 path.border').getAttribute('d').length"), 10)
@@ -382,15 +421,16 @@ class Browser(unittest.TestCase):
 
     def test_chart_by_keyboard(self):
         self.load("synthetic")
-        whole = self.range_told()
+        whole = self.range_text()
         PAGE.evaluate("document.querySelector('.dygraph').focus()")
         PAGE.key("+", "+")
         for _ in range(3):
             PAGE.key("ArrowLeft")
-        self.assertTrue(self.range_told()["text"].startswith("From 0 "))
-        self.assertNotEqual(self.range_told()["text"], whole["text"])
+        self.assertTrue(self.range_text()["text"].startswith("From 0 "))
+        self.assertNotEqual(self.range_text()["text"], whole["text"])
         PAGE.key("0", "0")
-        self.assertEqual(self.range_told()["text"].replace("Show all", "").strip(), whole["text"])
+        self.assertEqual(self.range_text()["text"].replace("Show the whole run", "").strip(),
+                         whole["text"])
 
     def test_phases_and_failures(self):
         self.load("synthetic", scripts=False)
@@ -402,8 +442,8 @@ class Browser(unittest.TestCase):
 
     # Pictures
 
-    def box_told(self, picture):
-        return PAGE.evaluate(f"document.querySelector('{picture} .view:not([hidden]) .told')"
+    def box_text(self, picture):
+        return PAGE.evaluate(f"document.querySelector('{picture} .view:not([hidden]) .status')"
                              ".textContent")
 
     def test_icicle(self):
@@ -435,7 +475,7 @@ class Browser(unittest.TestCase):
         narrow = PAGE.evaluate(width)
         self.assertLess(narrow, 600)
         name = PAGE.evaluate("document.activeElement.querySelector('title').textContent")
-        self.assertEqual(self.box_told("#flame-1"), name.replace("\n", ": "))
+        self.assertEqual(self.box_text("#flame-1"), name.replace("\n", ": "))
         PAGE.key("Enter", "\r")
         self.assertEqual(PAGE.evaluate(width), 1200)
         self.assertEqual(PAGE.evaluate("document.activeElement.querySelector('text').textContent"),
@@ -452,10 +492,10 @@ class Browser(unittest.TestCase):
     def test_map_by_keyboard(self):
         self.load("synthetic")
         PAGE.evaluate("document.querySelector('#map-1 .map [tabindex=\"0\"]').focus()")
-        first = self.box_told("#map-1")
+        first = self.box_text("#map-1")
         PAGE.key("ArrowRight")
-        self.assertNotEqual(self.box_told("#map-1"), first)
-        self.assertRegex(self.box_told("#map-1"), r": \S+ \S+ at 0x7f2")
+        self.assertNotEqual(self.box_text("#map-1"), first)
+        self.assertRegex(self.box_text("#map-1"), r": \S+ \S+ at 0x7f2")
 
     def test_map_agrees_with_levels(self):
         """The blocks of the map are what the summary says was in use at that moment."""
@@ -491,9 +531,9 @@ class Browser(unittest.TestCase):
                 .reduce((sum, row) => sum + Number(row.cells[7].dataset.v), 0)""")
             self.assertEqual(shared, holes, "free space of segments that have a block")
             PAGE.evaluate("""Array.from(document.querySelectorAll("#fragmentation-1 th button"))
-                .find((one) => one.textContent === "Its blocks").click()""")
+                .find((one) => one.textContent === "Block bytes").click()""")
             self.assertEqual(PAGE.evaluate("""document.querySelector("#fragmentation-1 th[aria-sort]")
-                .textContent"""), "Its blocks")
+                .textContent"""), "Block bytes")
 
     def test_navigation_leads_somewhere(self):
         for name in ("sample", "synthetic"):
