@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """kill -9 at random moments: every trace can be read, and at most one record of each thread, the
-one it was writing, is missing. The program counts what it has written in memory that outlives it.
+one it was writing, is missing. The program counts its records in memory that outlives it.
 
 --runs 100 for more moments than the ordinary test takes; --seed repeats a run.
 """
@@ -32,7 +32,7 @@ def run(machine, number, choose):
     command = [str(machine.build / "tests" / "scale" / "make_trace"), str(trace), "1000000000",
                str(threads), str(limit), str(told)]
     process = subprocess.Popen(command, env=machine.environment(), stderr=subprocess.PIPE)
-    # Progress, not time, decides about the moment; what follows it is left to chance.
+    # The moment depends on progress, not on time; the exact instant is left to chance.
     while process.poll() is None and not (told.exists() and sum(told_read(told)) >= moment):
         pass
     time.sleep(choose.random() * 0.002)
