@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The HTML report in a browser: it opens from a file, its scripts run without a complaint, it asks
-for nothing, and what it shows by mouse and keyboard agrees with the JSON report of the same trace.
-Skipped where there is no Chromium.
+"""The HTML report in a browser: it opens from a file, its scripts run without errors, it requests
+nothing, and its figures, by mouse and keyboard, equal those of the JSON report of the same trace.
+Skipped without Chromium.
 
 usage: html_browser_test.py CUPOOL PRELOAD_SAMPLE PRELOAD_SYNTHETIC
 """
@@ -169,7 +169,7 @@ class Browser(unittest.TestCase):
                          report_of("sample")["summary"]["peak_requested_bytes"])
 
     def test_peak_of_ranges_as_in_json(self):
-        """The highest that the timeline of the JSON report has in the range."""
+        """The highest level in the range, by the timeline of the JSON report."""
         report = report_of("million")
         end = report["process"]["duration_ns"]
         for first, last in ((0, 1), (0.1, 0.2), (0.33, 0.34), (0.5, 0.9), (0.123, 0.987)):
@@ -188,15 +188,15 @@ class Browser(unittest.TestCase):
         self.load("million")
         self.assertEqual(self.range_text()["most"], report["summary"]["peak_requested_bytes"])
 
-    # A range drives the rest
+    # A range applies to the rest
 
     def slices(self):
-        """[begin, end, peak after, requested] of each slice, in nanoseconds and bytes."""
+        """[begin, end, time of peak, requested] of each slice, in nanoseconds and bytes."""
         return PAGE.evaluate("""Array.from(document.querySelector("table.slices").tBodies[0].rows,
             (row) => Array.from(row.cells, (cell) => Number(cell.dataset.v)).slice(0, 4))""")
 
     def load_range(self, name, first, last, query=""):
-        """A range inside of these slices; what it is widened to."""
+        """Loads a range inside these slices; returns the widened range."""
         if name not in SLICES:
             self.load(name)
             SLICES[name] = self.slices()
@@ -211,7 +211,7 @@ class Browser(unittest.TestCase):
         return PAGE.evaluate(f"document.querySelector('[data-card={name}] dd').firstChild.data")
 
     def test_range_drives_cards_and_tables(self):
-        """They are what the report of that part of the run says, by its own reading."""
+        """Figures equal those of a separate report of that part of the run."""
         for first, last in ((3, 9), (20, 20), (40, 60)):
             begin_ns, end_ns = self.load_range("synthetic", first, last)
             window = window_of("synthetic", begin_ns, end_ns)
@@ -284,7 +284,7 @@ class Browser(unittest.TestCase):
         PAGE.wait("document.querySelector('article').dataset.range === ''")
 
     def test_orders_of_icicle(self):
-        """From the sites outwards, and by thread: the same bytes."""
+        """From the sites outwards, and by thread, the bytes are the same."""
         self.load("synthetic")
         peak = report_of("synthetic")["summary"]["peak_requested_bytes"]
         rows = """Array.from(document.querySelector("#flame-1 table.frames").tBodies[0].rows,
@@ -305,7 +305,7 @@ class Browser(unittest.TestCase):
         self.assertEqual(PAGE.evaluate(rows), callers)
 
     def test_sites_over_time(self):
-        """The bands together are as high as what was in use in each slice."""
+        """The sum of the bands equals the memory in use in each slice."""
         self.load("synthetic", scripts=False)
         slices = self.slices()
         highest = max(one[3] for one in slices)
@@ -361,7 +361,7 @@ class Browser(unittest.TestCase):
             }).filter(([, lines]) => lines !== 1)""")
             self.assertEqual(broken, [], width)
 
-    # What went wrong, and what did not
+    # Problems, and their absence
 
     def test_out_of_memory_on_top(self):
         self.load("synthetic", scripts=False)
@@ -404,7 +404,7 @@ class Browser(unittest.TestCase):
 
     @unittest.skipUnless(shutil.which("pdftotext"), "no pdftotext: install poppler-utils")
     def test_headings_stay_in_print(self):
-        """No page ends with a heading, or with what introduces a picture."""
+        """No page ends with a heading, or with the text before a picture."""
         for name in ("sample", "synthetic"):
             self.load(name)
             lines = PAGE.evaluate("""Array.from(document.querySelectorAll("h2, h3"),
@@ -498,7 +498,7 @@ class Browser(unittest.TestCase):
         self.assertRegex(self.box_text("#map-1"), r": \S+ \S+ at 0x7f2")
 
     def test_map_agrees_with_levels(self):
-        """The blocks of the map are what the summary says was in use at that moment."""
+        """The blocks of the map add up to the memory in use at that moment, by the summary."""
         for name in ("synthetic", "million"):
             self.load(name)
             report = report_of(name)["summary"]
@@ -513,7 +513,7 @@ class Browser(unittest.TestCase):
             self.assertEqual(sums[1][1], report["leaked_bytes"])
 
     def test_fragmentation_as_in_json(self):
-        """The sites that keep segments free, and the free space that they share."""
+        """Sites that keep segments partly free, and the free space divided among them."""
         for name in ("synthetic", "million"):
             self.load(name)
             sites = report_of(name)["fragmentation_sites"]
@@ -570,7 +570,7 @@ class Browser(unittest.TestCase):
             .filter((view) => view.getBoundingClientRect().height < 10).length"""), 0)
 
     def test_narrow(self):
-        """On a telephone the page does not scroll sideways; wide parts do by themselves."""
+        """On a narrow screen the page does not scroll sideways, only its wide parts."""
         for width in (360, 800, 1320):
             PAGE.size(width)
             self.load("synthetic")
