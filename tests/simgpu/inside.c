@@ -5,7 +5,7 @@
  * loaded into the program's namespace, as the auditor has one of its own.
  *
  * A module that exports functions of the same names, as wrappers and preload libraries do, has no
- * runtime inside: NVIDIA's comes with hundreds of helpers, whose names begin alike.
+ * runtime inside: NVIDIA's comes with hundreds of helpers with a common prefix.
  */
 #include "tests/simgpu/inside.h"
 

@@ -423,7 +423,7 @@ static void engine_done(struct engine *engine)
     CUDA_CHECK(cudaStreamDestroy(engine->copy));
 }
 
-/** Rows whose targets are in `settings`; the presets are applied before them. */
+/** Rows with targets in `settings`; presets are applied first. */
 static void settings_parse(struct settings *settings, int argc, char **argv)
 {
     *settings = {3, 128, 8, 1024, 4, 32, 0, 1, 40, 0, 0, 0, 0.8, "small", NULL, NULL, NULL};

@@ -51,7 +51,7 @@ int call_work(call_arguments a, int stream_at, const char *function);
 
 /** Properties of an object by number; what was kept last, of at most `bytes`. False: no object. */
 bool object_keep(void *object, uint64_t key, const void *value, size_t bytes);
-/** The bytes kept, of which at most `room` are copied; 0 without any. */
+/** Number of kept bytes; at most `room` are copied. 0 without any. */
 size_t object_kept(void *object, uint64_t key, void *ret, size_t room);
 
 #endif

@@ -156,7 +156,7 @@ static double allowed(const struct sample *sample, int values, size_t head, size
     switch (values ? sample->info.value_reference : sample->info.key_reference) {
     case CUPOOL_CODEC_OF_NOTHING: return 0.0;
     case CUPOOL_CODEC_OF_VALUE:
-        if (config->codec == CUPOOL_CODEC_FP8) /* below the normal range: half a step of it */
+        if (config->codec == CUPOOL_CODEC_FP8) /* below the normal range: half of its step */
             return x * bound + head_figure(sample, values, head, 0) / 448 / 1024 + 1e-30;
         return x * bound + 0x1p-25;
     case CUPOOL_CODEC_OF_ROW_MAX:

@@ -458,7 +458,7 @@ Test(reader, latencies_of_older_traces)
     support_remove(path);
 }
 
-/** `api` has 16 bits: an id beyond them names nothing, not the text whose lower bits it shares. */
+/** `api` has 16 bits: an id beyond them names nothing, not the text with the same lower bits. */
 Test(reader, no_api_by_another_name)
 {
     cr_expect(trace_api_id(UINT16_MAX) == UINT16_MAX);

@@ -385,8 +385,8 @@ Test(trace, a_child_after_fork_is_inert)
     support_remove(path);
 }
 
-/** A child emits until it is killed; `told` counts what it knows it has written. */
-static void killed_child(const char *path, atomic_ullong *told)
+/** A child emits until it is killed; `written` counts what it knows it has written. */
+static void killed_child(const char *path, atomic_ullong *written)
 {
     struct trace_writer *writer;
 
@@ -396,15 +396,15 @@ static void killed_child(const char *path, atomic_ullong *told)
         emit_many(writer, i, 1);
         if (i % 97 == 0)
             trace_writer_string(writer, (char[]){'s', (char)('a' + i % 26), '\0'});
-        atomic_store(told, i);
+        atomic_store(written, i);
     }
 }
 
-Test(trace, kill_at_any_moment_loses_nothing_told, .timeout = 120)
+Test(trace, kill_at_any_moment_loses_nothing_written, .timeout = 120)
 {
     uint64_t seed = support_seed();
-    atomic_ullong *told = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-                               0);
+    atomic_ullong *written = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                                  -1, 0);
 
     for (int round = 0; round < 40; round++) {
         uint64_t until = support_random(&seed) % 20000 + 1, spin = support_random(&seed) % 5000;
@@ -414,11 +414,11 @@ Test(trace, kill_at_any_moment_loses_nothing_told, .timeout = 120)
         pid_t child;
 
         support_path(path);
-        atomic_store(told, 0);
+        atomic_store(written, 0);
         child = fork();
         if (child == 0)
-            killed_child(path, told);
-        while (atomic_load(told) < until)
+            killed_child(path, written);
+        while (atomic_load(written) < until)
             sched_yield();
         for (volatile uint64_t i = 0; i < spin; i++)
             ;
@@ -426,9 +426,9 @@ Test(trace, kill_at_any_moment_loses_nothing_told, .timeout = 120)
         waitpid(child, NULL, 0);
         reader = support_read(path);
         count = support_count(reader);
-        cr_expect(count >= atomic_load(told), "%llu of %llu", (unsigned long long)count,
-                  (unsigned long long)atomic_load(told));
-        cr_expect(count <= atomic_load(told) + 1);
+        cr_expect(count >= atomic_load(written), "%llu of %llu", (unsigned long long)count,
+                  (unsigned long long)atomic_load(written));
+        cr_expect(count <= atomic_load(written) + 1);
         cr_expect(!trace_reader_summary(reader)->closed);
         cr_expect(!trace_reader_summary(reader)->complete);
         cr_expect(trace_reader_summary(reader)->lost_records <= 1);

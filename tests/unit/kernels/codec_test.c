@@ -18,7 +18,7 @@
 
 static uint32_t warps = 4;
 
-/* A driver whose functions are the kernels on the host. */
+/* A driver with the kernels on the host as its functions. */
 static CUresult launch(CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
                        unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
                        CUstream stream, void **parameters, void **extra)

@@ -11,7 +11,7 @@
 
 #define FIRST_ADDRESS (UINT64_C(1) << 40)
 
-/* Counts a call; 0, or the error it has been told to fail with. Leaves the mutex locked. */
+/* Counts a call; returns 0, or the error set for it. Leaves the mutex locked. */
 static int call_begin(struct fake_backend *fake, enum fake_call call)
 {
     pthread_mutex_lock(&fake->mutex);

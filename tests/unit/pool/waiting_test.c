@@ -236,7 +236,7 @@ Test(waiting, cached_memory_of_another_size_serves_on_a_busy_device)
     teardown();
 }
 
-/* Most of a full pool is freed while the device is idle: half of it goes back, for other sizes. */
+/* Most of a full pool is freed while the device is idle: half returns, for other sizes. */
 Test(waiting, a_full_device_gets_half_of_what_is_free)
 {
     uint64_t blocks[16];

@@ -591,7 +591,7 @@ static void slices_check(uint64_t blocks, uint64_t sites, size_t least, size_t m
     subject_end(&subject);
 }
 
-/** The figures of all slices together are those of the run, also once slices were joined. */
+/** The figures of all slices add up to those of the run, also after slices were joined. */
 Test(slices, are_the_run_together)
 {
     slices_check(3000, 10, SLICES_MOST, SLICES_MOST);

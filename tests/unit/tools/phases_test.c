@@ -96,7 +96,7 @@ static void release(struct subject *subject, uint64_t address)
                                         .address = address});
 }
 
-/** Load of 8 MiB, then 20 steps of two blocks each, of which 1 KiB stays. */
+/** Load of 8 MiB, then 20 steps of two blocks each; 1 KiB of each step stays. */
 static void decode(struct subject *subject)
 {
     uint64_t first = trace_writer_site(subject->writer, (const void *)decode),

@@ -109,7 +109,7 @@ static bool backing_take(struct physical *physical, bool own_fd)
     struct device *device = physical->device;
     char name[32];
     if (own_fd) {
-        /* The name tells an importer whose memory it is. */
+        /* The name identifies the owner of the memory to an importer. */
         snprintf(name, sizeof name, "simgpu-shared-%d", device ? (int)device->physical : -1);
         physical->fd = file_create(name, physical->bytes);
         if (physical->fd < 0)

@@ -32,7 +32,7 @@ struct image {
     LIST_HEAD(, global) globals;
     void *data; /* a copy, where names can be looked up in it; else NULL */
     size_t bytes;
-    CUmodule module; /* whose it is: one of the two */
+    CUmodule module; /* owner: one of the two */
     CUlibrary library;
 };
 

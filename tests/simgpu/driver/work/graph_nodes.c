@@ -346,7 +346,7 @@ static CUresult work_of_any(CUgraphNodeParams *any, struct work **ret)
 }
 
 /* clang-format off */
-/* One kind of node: its typed calls differ in the parameter's type and in how work is made of it. */
+/* One kind of node: its typed calls differ in the parameter's type and in the conversion to work. */
 #define NODE_ADD(name, type, work_of)                                                              \
     CUresult CUDAAPI name(CUgraphNode *node, CUgraph graph, const CUgraphNode *deps, size_t count, \
                           type params)                                                             \

@@ -27,7 +27,7 @@ struct CUstream_st {
     unsigned flags;
     int priority;
     uint64_t id;
-    uint64_t thread_id; /* whose default stream it is */
+    uint64_t thread_id; /* thread of this default stream */
     TAILQ_HEAD(, work) works;
     uint64_t submitted;
     _Atomic uint64_t completed;

@@ -32,7 +32,7 @@
 /** A public function that the header does not declare. */
 #define RUNTIME_PUBLIC __attribute__((visibility("default")))
 
-/** What cudaRuntimeGetVersion says: the release whose ABI this build has. */
+/** Result of cudaRuntimeGetVersion: the release with the ABI of this build. */
 #if RUNTIME_MAJOR == 11
 #define RUNTIME_VERSION 11080
 #elif RUNTIME_MAJOR == 12

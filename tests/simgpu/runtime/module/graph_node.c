@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Graph nodes that need translation: kernels, memsets, conditionals, and the generic form. Nodes
- * whose parameters the two APIs lay out alike are plain forwards in calls.def.
+ * with parameters of the same layout in both APIs are plain forwards in calls.def.
  *
  * A kernel node is handed to the driver by kernel, not by function, and without a context: the
  * driver then takes the current one. Memcpy and memset nodes name the current context.

@@ -4,7 +4,7 @@
  */
 #include "tests/simgpu/tests/driver/support.h"
 
-/** A request that is good; a test spoils one thing of it. */
+/** A valid request; a test makes one field invalid. */
 struct request {
     CUtensorMapDataType type;
     cuuint32_t rank;
