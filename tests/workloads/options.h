@@ -2,7 +2,8 @@
 /*
  * Command-line options of the workloads, as one table per program.
  *
- * A row says where its value goes, what it accepts and what --help prints; defaults are whatever
+ * A row has the target of its value, the accepted values and the text of --help; defaults are
+ * whatever
  * the targets hold before parsing. Both "--name value" and "--name=value" are read. A bad option
  * is one line on stderr and exit status 2. C and C++; one thread, before any other exists.
  */

@@ -81,7 +81,7 @@ static unsigned blocks_of(size_t threads)
     return (unsigned)((threads + TINYLLM_THREADS - 1) / TINYLLM_THREADS);
 }
 
-/** Makes `later` wait for what has been submitted to `earlier`. */
+/** Makes `later` wait for the work submitted to `earlier`. */
 static void stream_order(cudaStream_t earlier, cudaStream_t later, cudaEvent_t event)
 {
     CUDA_CHECK(cudaEventRecord(event, earlier));

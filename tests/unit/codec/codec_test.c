@@ -183,7 +183,7 @@ static void norm_check(const struct sample *sample, enum sample_kind kind, int v
 {
     double error = sqrt(row_figure(sample, values, head, token, 1, 1));
     double norm = sqrt(row_figure(sample, values, head, token, 1, 0));
-    /* Typical of rows that have values everywhere; 2 is what is promised. */
+    /* Typical of rows without zeros; 2 is the documented bound. */
     double share = kind == SAMPLE_TINY || kind == SAMPLE_SIGNED ? 2.0 : 0.25;
     cr_assert_leq(error, share * norm + 1e-4 * (kind == SAMPLE_TINY), SAYS(sample, kind));
 }
@@ -277,7 +277,7 @@ Test(codec, damaged_blocks_are_refused)
     each_sample(damage_check);
 }
 
-/* A block's bytes with the checksums made right: what is malformed is still refused. */
+/* Malformed bytes of a block with corrected checksums are still refused. */
 static void seal(uint8_t *encoded)
 {
     struct cupool_codec_header header;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writer and reader together: what goes in comes out, from one thread and from many, after a kill,
+ * Writer and reader: written records are read back, from one thread and from many, after a kill,
  * a fork, a full disk.
  */
 #include <criterion/criterion.h>
@@ -385,7 +385,7 @@ Test(trace, a_child_after_fork_is_inert)
     support_remove(path);
 }
 
-/** A child emits until it is killed; `written` counts what it knows it has written. */
+/** A child emits until it is killed; `written` counts its completed writes. */
 static void killed_child(const char *path, atomic_ullong *written)
 {
     struct trace_writer *writer;
@@ -544,7 +544,7 @@ Test(trace, a_file_size_limit_stops_the_recording_only)
     support_remove(path);
 }
 
-/** The same for what is shared with other processes: a page or a board that is not to be had. */
+/** The same for files shared with other processes: a page or a board that is not available. */
 Test(living_file, a_file_size_limit_is_an_error)
 {
     const struct rlimit limit = {4096, 4096};
@@ -582,7 +582,7 @@ Test(trace, a_full_disk_stops_the_recording_only)
     support_remove(path);
 }
 
-/** A limit is one of blocks in use, one less than asked for; what is given back is no new one. */
+/** A limit applies to blocks in use, one less than requested; returned blocks are not new ones. */
 Test(trace_store, a_limit_is_kept_to_the_block)
 {
     enum { BLOCKS = 40 };
@@ -614,7 +614,7 @@ Test(trace_store, a_limit_is_kept_to_the_block)
     support_remove(path);
 }
 
-/** A file with a limit lives on in what it has; when that is too little, the disk is the reason. */
+/** A limited file continues in its own space; if that is too small, the disk is the reason. */
 Test(trace, a_full_disk_is_the_reason_below_a_limit_too)
 {
     struct trace_record record = {.kind = TRACE_EVENT_ALLOCATE,

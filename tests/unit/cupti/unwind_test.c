@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The walk over a stack, against what the C library's own finds, in functions of every kind: with
+ * The walk over a stack, compared with the C library's own, in functions of every kind: with
  * and without a frame pointer, with alloca, with an aligned frame, behind a signal handler; and
  * where it has to end: code in no module, and words that cannot be read, on stacks of every kind.
  */

@@ -2,7 +2,7 @@
 /*
  * The codecs' kernels as functions of the host, through their launchers, against the codecs of the
  * host: the same bytes and the same figures, of every shape, type, layout, kind of numbers and
- * alignment, whatever the number of warps; and what the host refuses, the kernels refuse.
+ * alignment, whatever the number of warps; and the kernels refuse everything that the host refuses.
  */
 #include <criterion/criterion.h>
 #include <errno.h>

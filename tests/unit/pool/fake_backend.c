@@ -305,7 +305,7 @@ static struct fake_handle *handle_of(struct fake_backend *fake, pool_page_handle
     return &fake->handles[handle - 1];
 }
 
-/* The pool releases what it has unmapped; the driver would allow more. */
+/* The pool releases only unmapped memory; the driver would allow more. */
 static int fake_page_release(void *state, pool_page_handle number)
 {
     struct fake_backend *fake = state;

@@ -21,7 +21,8 @@ static void tight(struct pool_config *config)
     config->scrub = POOL_FILL_ZERO;
 }
 
-/* What the pool may hold beside what is live: slabs, segments half used, and quarantined memory
+/* Memory that the pool may hold beyond live memory: slabs, half-used segments, and quarantined
+ * memory
  * that no fence could be recorded for. */
 #define SLACK_BYTES (8 * MIB)
 

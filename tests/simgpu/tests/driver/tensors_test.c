@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Descriptors of tensors: what cuda.h demands of each argument, and what is accepted.
+ * Descriptors of tensors: requirements of cuda.h on each argument, and accepted values.
  */
 #include "tests/simgpu/tests/driver/support.h"
 
