@@ -4,7 +4,7 @@
 nothing, and its figures, by mouse and keyboard, equal those of the JSON report of the same trace.
 Skipped without Chromium.
 
-usage: html_browser_test.py CUPOOL PRELOAD_SAMPLE PRELOAD_SYNTHETIC
+usage: html_browser_test.py CUPOOL PRELOAD_SAMPLE PRELOAD_SYNTHETIC PRELOAD_SCRIPT
 """
 import base64
 import json
@@ -18,9 +18,11 @@ import unittest
 
 import browser
 
-CUPOOL, SAMPLE, SYNTHETIC = (os.path.abspath(path) for path in sys.argv[1:4])
+CUPOOL, SAMPLE, SYNTHETIC, SCRIPT = (os.path.abspath(path) for path in sys.argv[1:5])
 HOSTILE = ("</title></script><script>document.title='taken'</script>"
            "<img src=x onerror=document.title='taken'>")
+# Beta stays while alpha below it goes, so beta's band moves down.
+MOVED = "alpha+8388608 beta+1048576 alpha-8388608" + " delta+4096 delta-4096" * 30
 MILLION = "510000"  # allocations; with their frees more than a million events
 HTML_BYTES_MOST = 3 << 20
 SLICES = {}  # of pages, once they were read
@@ -46,6 +48,7 @@ def setUpModule():
     for name, preload, extra in (
             ("sample", SAMPLE, {}),
             ("synthetic", hostile, {"CUPOOL_TEST_BLOCKS": "30000"}),
+            ("moved", SCRIPT, {"CUPOOL_TEST_EVENTS": MOVED}),
             ("million", SYNTHETIC, {"CUPOOL_TEST_BLOCKS": MILLION, "CUPOOL_TEST_SITES": "3000"})):
         environment = {"PATH": os.environ["PATH"], "CUPOOL_LIBRARY": preload,
                        "ASAN_OPTIONS": "verify_asan_link_order=0",
@@ -323,13 +326,15 @@ class Browser(unittest.TestCase):
             self.assertIn(f"{number}  ", legend)
 
     def test_labels_lie_in_their_bands(self):
-        for name in ("sample", "synthetic", "million"):
+        for name in ("sample", "synthetic", "moved"):
             self.load(name, scripts=False)
             outside = PAGE.evaluate("""Array.from(document.querySelectorAll("svg.stack g text"))
                 .filter((one) => !one.parentElement.querySelector(".band.c" + one.textContent)
                     .isPointInFill(new DOMPoint(one.getAttribute("x"), one.getAttribute("y") - 4)))
                 .map((one) => one.textContent)""")
             self.assertEqual(outside, [], name)
+        self.assertEqual(PAGE.evaluate("""Array.from(document.querySelectorAll("svg.stack g text"),
+            (one) => one.textContent)"""), ["1", "2"])
 
     def test_axes_have_round_steps(self):
         self.load("synthetic", scripts=False)
@@ -581,4 +586,4 @@ if __name__ == "__main__":
     if not browser.BROWSER:
         print("no Chromium: install the package chromium")
         sys.exit(77)
-    unittest.main(argv=sys.argv[:1] + sys.argv[4:])
+    unittest.main(argv=sys.argv[:1] + sys.argv[5:])
