@@ -22,7 +22,7 @@ static struct {
     uint64_t next;
 } shared_file = {.fd = -1};
 
-/* Memory with a file of its own: what an import may turn out to be. */
+/* Memory with a separate file, as an import may be. */
 static LIST_HEAD(, physical) with_file = LIST_HEAD_INITIALIZER(with_file);
 
 static struct handle_cache physical_cache = {

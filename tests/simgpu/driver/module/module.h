@@ -49,7 +49,7 @@ struct CUlib_st {
     struct image image;
 };
 
-/** Keeps what is needed of an image; INVALID_IMAGE if it is none. */
+/** Keeps the needed parts of an image; INVALID_IMAGE if it is not one. */
 CUresult image_open(struct image *image, const void *data);
 void image_close(struct image *image);
 /** The kernel of that name; the same handle each time. */

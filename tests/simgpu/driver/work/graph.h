@@ -35,7 +35,8 @@ struct CUgraph_st {
     struct user_reference *objects; /* cuGraphRetainUserObject */
 };
 
-/** What a launch executes; immutable while anybody but one executable graph refers to it. */
+/** The body that a launch executes; immutable while anything but one executable graph refers to it.
+ */
 struct graph_body {
     unsigned refs;
     CUgraph graph;

@@ -133,7 +133,7 @@ CUresult work_of_child(CUgraph child, struct work **ret)
     return result;
 }
 
-/* What the entry points do with a new unit: `made` says whether there is one. They own it. */
+/* Handling of a new unit by the entry points, which own it; `made`: whether there is one. */
 
 static CUresult add(CUresult made, struct work **work, CUgraph graph, const CUgraphNode *deps,
                     size_t count, CUgraphNode *ret)

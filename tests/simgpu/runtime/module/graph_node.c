@@ -192,7 +192,7 @@ static cudaError_t generic_to_driver(const struct cudaGraphNodeParams *from,
     }
 }
 
-/* What the driver writes back into the parameters of a node it made. */
+/* Fields that the driver sets in the parameters of a node that it made. */
 static void generic_outputs(const CUgraphNodeParams *from, struct cudaGraphNodeParams *to)
 {
     if (to->type == cudaGraphNodeTypeMemAlloc)
