@@ -3,9 +3,9 @@
  * Command-line options of the workloads, as one table per program.
  *
  * A row has the target of its value, the accepted values and the text of --help; defaults are
- * whatever
- * the targets hold before parsing. Both "--name value" and "--name=value" are read. A bad option
- * is one line on stderr and exit status 2. C and C++; one thread, before any other exists.
+ * the values that the targets hold before parsing. Both "--name value" and "--name=value" are read.
+ * A bad option is one line on stderr and exit status 2. C and C++; one thread, before any other
+ * exists.
  */
 #ifndef WORKLOADS_OPTIONS_H
 #define WORKLOADS_OPTIONS_H

@@ -22,8 +22,7 @@ static void tight(struct pool_config *config)
 }
 
 /* Memory that the pool may hold beyond live memory: slabs, half-used segments, and quarantined
- * memory
- * that no fence could be recorded for. */
+ * memory without a fence. */
 #define SLACK_BYTES (8 * MIB)
 
 /* A fixed program that tolerates failures; returns how many allocations failed that had room. */

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Tokens and boards as other processes may make them: complete ones are understood, and no change
- * of a byte
- * goes unnoticed or leads outside the allocation.
+ * of a byte goes unnoticed or leads outside the allocation.
  */
 #include <criterion/criterion.h>
 

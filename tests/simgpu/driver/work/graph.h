@@ -35,8 +35,7 @@ struct CUgraph_st {
     struct user_reference *objects; /* cuGraphRetainUserObject */
 };
 
-/** The body that a launch executes; immutable while anything but one executable graph refers to it.
- */
+/** The body of a launch; immutable while anything but one executable graph refers to it. */
 struct graph_body {
     unsigned refs;
     CUgraph graph;

@@ -2,8 +2,7 @@
 /*
  * The simulated CUDA runtime, inside view.
  *
- * The runtime is a translation: it checks arguments as documented by the runtime API, turns
- * arguments
+ * The runtime is a translation: it checks arguments as documented by the runtime API, turns them
  * into the driver's, calls the driver through driver.h and turns the answer back. It owns no memory
  * of the device and no stream; what it does own is the thread's current device and last error
  * (context.c, error.c) and the programs' registered images (image.c).
