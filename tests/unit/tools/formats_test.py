@@ -379,6 +379,8 @@ class Formats(unittest.TestCase):
         for value in (PEAK, 3145728, 9000 * 1048576):
             self.assertIn(f'data-v="{value}"', text)
         self.assertEqual(page.scripts, 2)
+        self.assertIn('<td>driver_calls<td data-v="1">1<td data-v="5">5'
+                      '<td data-v="0">\u2013<td data-v="0">\u2013', text, "a total without peaks")
         self.assertRegex(text, r"default-src 'none'; [^\"]*script-src '(sha256-\S{44})' '(?!\1)sha256")
 
     def test_html_hostile(self):

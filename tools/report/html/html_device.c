@@ -206,16 +206,26 @@ static void gauge_cell(FILE *out, const char *name, uint64_t value)
         html_cell_count(out, value);
 }
 
+/** A level has a peak; a total has none, nor has a level that was always 0. */
+static void peak_cell(FILE *out, const struct analysis_counter *counter, uint64_t value)
+{
+    if (counter->peak)
+        gauge_cell(out, counter->name, value);
+    else
+        fputs("<td data-v=\"0\">\u2013", out);
+}
+
 static void pool_print(const struct html_article *article)
 {
-    static const char *const columns[] = {
-        "Statistic", "#Context", "#At the end", "#Highest", "#At the pool's peak", NULL};
+    static const char *const columns[] = {"Statistic",           "#Context", "#At the end", "#Peak",
+                                          "#At the pool's peak", NULL};
     const struct analysis *analysis = article->analysis;
 
     if (!analysis->counters)
         return;
     fputs("<details><summary>Statistics of the pool</summary>\n", article->out);
-    html_table_begin(article->out, "sortable", "Statistics of the pool, as last recorded", columns);
+    html_table_begin(article->out, "sortable", "Levels and totals of the pool, as last recorded",
+                     columns);
     for (size_t i = 0; i < analysis->counters && i < article->top; i++) {
         const struct analysis_counter *counter = &analysis->counter[i];
 
@@ -223,8 +233,8 @@ static void pool_print(const struct html_article *article)
         html_cell_text(article->out, counter->name);
         html_cell_count(article->out, counter->context);
         gauge_cell(article->out, counter->name, counter->current);
-        gauge_cell(article->out, counter->name, counter->peak);
-        gauge_cell(article->out, counter->name, counter->at_peak);
+        peak_cell(article->out, counter, counter->peak);
+        peak_cell(article->out, counter, counter->at_peak);
     }
     html_table_end(article->out);
     fputs("</details>\n", article->out);

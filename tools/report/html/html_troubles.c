@@ -241,7 +241,7 @@ void html_oom_banner_print(const struct html_article *article)
             first->is_refused ? "was refused" : "found no room in the pool",
             unit_bytes(first->levels.requested_bytes).text);
     if (analysis->postmortems > 1)
-        fprintf(article->out, "; the first of %s", unit_count(analysis->postmortems).text);
+        fprintf(article->out, "; the first of %s requests", unit_count(analysis->postmortems).text);
     fputc('.', article->out);
     if (first->is_refused)
         oom_state_print(article, first);
