@@ -22,7 +22,7 @@ CUPOOL, SAMPLE, SYNTHETIC, SCRIPT = (os.path.abspath(path) for path in sys.argv[
 HOSTILE = ("</title></script><script>document.title='taken'</script>"
            "<img src=x onerror=document.title='taken'>")
 # Beta stays while alpha below it goes, so beta's band moves down.
-MOVED = "alpha+8388608 beta+1048576 alpha-8388608" + " delta+4096 delta-4096" * 30
+MOVED = "alpha+201326592 beta+25165824 alpha-201326592" + " delta+4096 delta-4096" * 30
 MILLION = "510000"  # allocations; with their frees more than a million events
 HTML_BYTES_MOST = 3 << 20
 SLICES = {}  # of pages, once they were read
@@ -355,7 +355,8 @@ class Browser(unittest.TestCase):
         """Names of sites are not broken into letters, nor values of cards into lines."""
         for width in (420, 800):
             PAGE.size(width)
-            self.load("sample")
+            self.load("moved")
+            self.assertIn("216.0 MiB", PAGE.evaluate("document.querySelector('.card').textContent"))
             self.assertGreater(PAGE.evaluate("""Math.min(...Array.from(
                 document.querySelectorAll("#sites-1 td:first-child"), (one) => one.clientWidth))"""),
                                200)
