@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Holds reports against the schema that is installed with the tool (python3-jsonschema; without it
-nothing is held)."""
+"""Validates reports against the installed schema (with python3-jsonschema; without it there is no
+validation)."""
 
 import json
 import pathlib
@@ -11,7 +11,7 @@ SCHEMA = pathlib.Path(__file__).resolve().parents[1] / "tools" / "report" / "rep
 try:
     import jsonschema
 except ImportError:
-    # The package of the system, where the tests run under another Python.
+    # The system's package, if the tests run under another Python.
     sys.path.append("/usr/lib/python3/dist-packages")
     try:
         import jsonschema
@@ -26,13 +26,13 @@ def available():
 
 
 def errors(report):
-    """What is wrong with a report, in words; empty: nothing."""
+    """Errors of a report, as text; empty: none."""
     global _validator
     if jsonschema is None:
         return []
     if _validator is None:
         schema = json.loads(SCHEMA.read_text())
-        # The branch of a list says little when one report of it is wrong.
+        # For a list of reports, the errors of the wrong one say more.
         _validator = jsonschema.Draft7Validator(
             {"definitions": schema["definitions"], "$ref": "#/definitions/report"})
     reports = report["reports"] if "reports" in report else [report]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""What a program needs in its environment when the tests run in a build with sanitizers.
+"""Environment of programs when the tests run in a build with sanitizers.
 
 CUPOOL_TEST_SANITIZER names the sanitizer's runtime. It must come before every other preload, also
-in programs that are not instrumented. Leaks of the host programs are not ours, and the simulated
-device answers bad addresses through its own SIGSEGV handler.
+in programs that are not instrumented. Leaks of the host programs are not reported, and the
+simulated device handles bad addresses with its own SIGSEGV handler.
 """
 
 import os

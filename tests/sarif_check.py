@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""Holds SARIF files against the object model of SARIF 2.1.0 that was generated from its schema (Debian's
-python3-sarif-python-om): every property exists, every one that must be there is. What that model does
-not know, the kinds of values, is held by rules of our own after the standard's text; the schema itself
-is in no package."""
+"""Validates SARIF files with the object model of SARIF 2.1.0 generated from its schema (Debian's
+python3-sarif-python-om): every property exists, and required ones are present. Types of values, which the
+model lacks, are checked by rules from the standard's text; no package has the schema itself."""
 
 import re
 import sys
 
 LEVELS = ("none", "note", "warning", "error")
 URI_REFERENCE = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=@/:?-]|%[0-9A-Fa-f]{2})+")
-# The class of each object, by the class it is in and its property.
+# The class of each object, by the enclosing class and the property.
 CLASSES = {
     ("SarifLog", "runs"): "Run", ("Run", "tool"): "Tool", ("Run", "results"): "Result",
     ("Tool", "driver"): "ToolComponent", ("ToolComponent", "rules"): "ReportingDescriptor",
@@ -38,7 +37,7 @@ def available():
 
 
 def properties(name):
-    """Of a class: the names of all, and of those that must be there."""
+    """Properties of a class: all names, and the required ones."""
     attributes = getattr(sarif_om, name).__attrs_attrs__
     names = {attribute.metadata["schema_property_name"]: attribute for attribute in attributes}
     return set(names), {key for key, attribute in names.items()
@@ -93,5 +92,5 @@ def own_errors(log):
 
 
 def errors(log):
-    """What is wrong with a SARIF file, in words; empty: nothing."""
+    """Errors of a SARIF file, as text; empty: none."""
     return [*(model_errors(log, "SarifLog", "") if sarif_om else ()), *own_errors(log)]

@@ -7,16 +7,16 @@
  * Keys are Gaussian with a fixed scale for each channel, rotary embedding applied; values and
  * queries are Gaussian. Distributions: gaussian, no scale; outlier, 5 % of the channels 10 to 30
  * times as large; layer0, 20 % of them 100 times, encoded as a block of layer 0; tiny, like
- * outlier, with 1 % of the tokens' keys at a hundredth. Compared is softmax(QK'/sqrt(d))V in double
- * precision on what was encoded and on what was decoded: relative L2 over all outputs, mean cosine,
- * and the largest difference of a logit. Elements are fp16 (--type); for fp16 and bf16 fp32; for
+ * outlier, with 1 % of the tokens' keys at a hundredth. Compares softmax(QK'/sqrt(d))V in double
+ * precision, before encoding and after decoding: relative L2 over all outputs, mean cosine, and the
+ * largest difference of a logit. Elements are fp16 (--type); for fp16 and bf16 fp32; for
  * lossless bf16, for lossless-fp16 fp16. Pruning keeps --share of 1,000 (default 400); the scores
  * of tokens are the attention that they get.
  *
- * Speed is that of one core in bytes of raw blocks, by its processor time, checksums included: the
- * median of 5 passes over one mebibyte. The text form has memcpy in the same pass beside it. Of the
- * kernels there is what the compiler said of them when they were built: registers on each
- * architecture, shared memory, spills (codec_device_bench runs them).
+ * Speed is bytes of raw blocks per processor time of one core, checksums included: the median of 5
+ * passes over one mebibyte. The text output also shows memcpy in the same pass. For the kernels it
+ * shows the compiler's statistics from the build: registers on each architecture, shared memory,
+ * spills (codec_device_bench runs them).
  */
 #include <math.h>
 #include <stdbool.h>
@@ -150,7 +150,7 @@ static void attend(float cache[BLOCKS][2][TOKENS][HEADS][DIM],
             attend_one(cache, query, head, logits[query][head], output[query][head]);
 }
 
-/* The attention that each token gets. */
+/* Attention to each token. */
 static void scores_fill(void)
 {
     memset(scores, 0, sizeof(scores));
@@ -231,7 +231,7 @@ static void act(enum action action, const struct cupool_codec_config *config,
     }
 }
 
-/* Bytes of raw blocks a nanosecond. */
+/* Bytes of raw blocks per nanosecond. */
 static double speed(enum action action, const struct cupool_codec_config *config,
                     struct cupool_codec_block *blocks, size_t raw, size_t room)
 {

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The codecs' kernels on GPU 0: bytes a second of memory traffic, against a copy inside the
- * device's memory, and whether every byte is the host's.
+ * The codecs' kernels on GPU 0: bytes per second of memory traffic, compared with a copy inside the
+ * device's memory, and whether every byte equals the host's.
  *
  *     codec_device_bench [--json] [--quick]
  *
  * Blocks have 16 tokens, 8 heads of 128 channels, fp16 (fp32 for fp16 and bf16, bf16 for lossless).
- * Traffic is what a kernel must read and write: raw values and payloads. The median of five rounds;
- * --quick: few blocks, one round. On the simulated device the times say nothing. Exit 1 when a byte
- * differs, 77 without a GPU or kernels.
+ * Traffic is the bytes that a kernel must read and write: raw values and payloads. The median of
+ * five rounds;
+ * --quick: few blocks, one round. On the simulated device the times are meaningless. Exit 1 when a
+ * byte differs, 77 without a GPU or kernels.
  */
 #include <math.h>
 #include <stdbool.h>
@@ -24,7 +25,7 @@
 
 #define ROUNDS  5
 #define BLOCKS  1024u
-#define CHECKED 16u /* blocks that are compared */
+#define CHECKED 16u /* compared blocks */
 
 static struct cupool_device *device;
 static const struct driver_table *driver;
@@ -68,7 +69,7 @@ struct run {
     struct codec_part part;
     size_t raw_bytes, room, scratch_bytes;
     uint64_t raw, encoded, scratch, results, tasks;
-    uint8_t *content; /* of one block after the other, on the host */
+    uint8_t *content; /* of the blocks in sequence, on the host */
     struct codec_result result[BLOCKS];
     struct codec_task task[BLOCKS];
 };
@@ -167,7 +168,7 @@ static double run_time(struct run *run, launcher launch)
     return times[rounds / 2];
 }
 
-/* Bytes a second of a copy inside the device's memory, read and written. */
+/* Bytes per second of a copy inside the device's memory, read and written. */
 static double copy_speed(void)
 {
     size_t bytes = (size_t)blocks * 64 * 1024;
@@ -186,7 +187,7 @@ static double copy_speed(void)
     return 2.0 * (double)bytes / times[rounds / 2];
 }
 
-/* Whether the first blocks' payloads are the host's; of all blocks the payload bytes. */
+/* Whether the payloads of the first blocks equal the host's; payload bytes of all blocks. */
 static bool payloads_equal(struct run *run, const struct cupool_codec_config *config,
                            uint64_t *ret_bytes)
 {
@@ -226,7 +227,7 @@ static bool payloads_equal(struct run *run, const struct cupool_codec_config *co
     return equal;
 }
 
-/* Whether what the kernels decoded is what the host decodes. */
+/* Whether the kernels' decoded values equal the host's. */
 static bool blocks_equal(struct run *run, const struct cupool_codec_config *config)
 {
     struct cupool_codec_info info;
@@ -290,7 +291,7 @@ static bool codec_run(enum cupool_codec codec, bool values, double peak, bool js
     bool equal = payloads_equal(&run, &config, &bytes), all = equal;
     double traffic = (double)bytes + (double)blocks * (double)run.raw_bytes;
     print(json, first, &config, "encode", traffic / taken, peak, equal);
-    /* What is not smaller stands as it is and is not decoded. */
+    /* Blocks that do not shrink are stored raw and not decoded. */
     for (unsigned at = 0; at < blocks; at++)
         if (!codec_way_is_fixed(run.way))
             run.task[at].bytes = run.result[at].bytes < run.raw_bytes ? run.result[at].bytes : 0;
@@ -336,7 +337,7 @@ int main(int argc, char **argv)
                "of a copy", peak * 1e-9);
     for (size_t at = 0; at < sizeof(codecs) / sizeof(*codecs); at++)
         for (int values = 0; values < 2; values++) {
-            /* Both parts only where they are done in different ways. */
+            /* Both parts only if their methods differ. */
             if (values && codecs[at] != CUPOOL_CODEC_K8V4 && codecs[at] != CUPOOL_CODEC_INT4)
                 continue;
             all &= codec_run(codecs[at], values, peak, json, first);

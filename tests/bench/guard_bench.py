@@ -45,7 +45,7 @@ def started(machine, words, **environment):
 
 
 def taken(machine, words, options):
-    """The most that the pool held from the driver."""
+    """Peak of the pool's memory from the driver."""
     trace = machine.scratch / "taken.cupool"
     trace.unlink(missing_ok=True)
     started(machine, words, CUPOOL=f"{options},trace:{trace}")

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Defines the allocator's names in the program, so every library of the process calls them,
- * whether linked or loaded later. Each counts the call and forwards it to glibc's own.
+ * Defines malloc and its family in the program, so every library of the process calls them, whether
+ * linked or loaded later. Each counts the call and forwards it to glibc's.
  */
 #include "tests/bench/heap_count.h"
 

@@ -7,8 +7,7 @@
  * steady state every allocation can be a hit. Sizes are drawn from 512 B to --max-size,
  * log-uniform. The time of each call is taken with the time-stamp counter, less the counter's own
  * cost; the percentiles are over single calls. The order of replacement is "random" or "oldest"
- * first. --depth adds calling frames, half of them without a frame pointer, for what is recorded of
- * the stack.
+ * first. --depth adds calling frames, half of them without a frame pointer, for the recorded stack.
  */
 #include <cuda_runtime_api.h>
 #include <getopt.h>
@@ -176,7 +175,7 @@ static void work_here(struct worker *worker)
 
 static inline __attribute__((always_inline)) void work_below(struct worker *worker, unsigned depth);
 
-/* Room on the stack that the compiler cannot drop, nor turn the call into a jump. */
+/* Room on the stack that the compiler cannot remove, so the call does not become a jump. */
 __attribute__((noinline, optimize("no-omit-frame-pointer"))) static void work_with_pointer(
     struct worker *worker, unsigned depth)
 {

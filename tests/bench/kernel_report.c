@@ -39,7 +39,7 @@ static struct kernel *kernel_of(const char *name)
     return &kernels[kernel_count++];
 }
 
-/* The number that ends before a word. */
+/* The number in front of a word. */
 static unsigned number_before(const char *line, const char *word)
 {
     const char *at = strstr(line, word);

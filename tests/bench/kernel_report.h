@@ -5,8 +5,8 @@
 
 #include <stdbool.h>
 
-/** Prints a line, or an object of JSON, for each kernel: registers by architecture, the largest of
- * shared memory and of what is spilled. Nothing where there is no report. */
+/** Prints a line, or an object of JSON, for each kernel: registers by architecture, the maximum of
+ * shared memory and of spills. Prints nothing without a report. */
 void kernel_report_print(const char *path, bool json);
 
 #endif

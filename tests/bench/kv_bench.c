@@ -5,10 +5,10 @@
  *     kv_bench [--json]
  *
  *   allocate_release_ns      a block, in batches of 16, of a pool of 1,024; …_1m: of 1,048,576
- *   match_8192_us            8,192 hashes of which all are cached, among 1,048,576
- *   match_8192_apart_us      the same where no two blocks of a sequence are neighbours
+ *   match_8192_us            8,192 hashes, all cached, among 1,048,576
+ *   match_8192_apart_us      the same with no two blocks of a sequence adjacent
  *   sha256_ns_token          identity of blocks of 16 tokens; xxh3_ns_token likewise
- *   threads_8_ratio          what eight threads do together, by what one does alone
+ *   threads_8_ratio          throughput of eight threads over that of one
  *   threads_8_cpu            processor time a block of eight threads, by that of one: what they
  *                            lose to each other, also on a machine that has other work
  *   heap_calls               of all of the above after creation
@@ -129,7 +129,7 @@ static void *thread_run(void *state)
     return NULL;
 }
 
-/* Blocks a second of `threads` threads together; processor time a block. */
+/* Blocks per second of `threads` threads; processor time per block. */
 static double throughput(struct cupool_kv *pool, unsigned threads, double *ret_cpu_ns)
 {
     struct thread_work work[THREADS];
@@ -243,7 +243,7 @@ static double measure_match(void *state)
             need(-1, "a cached block was not found");
         need(cupool_kv_release(matching->pool, matching->handles, MATCHED, CUPOOL_STREAM_NONE),
              "release");
-        /* Another sequence each time: its records are in no cache. */
+        /* Another sequence each time, so its records are not in a cache. */
         matching->next = (first + 37 * MATCHED) % MILLION;
     }
     return middle(spent, 16) / 1000;
@@ -276,11 +276,11 @@ int main(int argc, char **argv)
 
     need(cupool_device_host(&device), "device");
     struct cupool_kv *small = pool_make(1024), *large = pool_make(MILLION);
-    measure_sweep(large); /* the array and the pages are there from now on */
+    measure_sweep(large); /* the array and the pages stay allocated */
     double allocate = median(measure_allocate, small);
     double allocate_large = median(measure_allocate, large);
     double sweep = median(measure_sweep, large);
-    uint64_t heap_so_far = heap_used; /* threads have stacks and barriers of their own */
+    uint64_t heap_so_far = heap_used; /* threads allocate stacks and barriers */
     double threads = median(measure_threads, small);
     double threads_cpu = median(measure_threads_cpu, small);
     heap_used = heap_so_far;

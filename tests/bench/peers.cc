@@ -4,15 +4,15 @@
  *
  *   peers ALLOCATOR SMALLEST LARGEST LIVE PAIRS
  *
- * prints nanoseconds a pair and calls of the driver a 1000 pairs. SMALLEST 0: one of twelve fixed
- * sizes; else log-uniform between both. LIVE blocks are taken first; a pair frees one at random and
- * takes another. What is counted and timed are the pairs after as many that warm up: the lowest of
- * five rounds, of the thread's processor time. ALLOCATOR: malloc (cudaMalloc; with libcupool.so
- * preloaded, the pool), async (cudaMallocAsync); where built with it, torch (PyTorch's cache),
- * rmm_pool (its first half of the device's memory, as its documentation has it), rmm_arena,
- * rmm_binning (powers of two up to 4 MiB, over such a pool). `print` prints the sequence itself,
- * for peers_cupy.py: the sizes of the live blocks, then slot and size of each pair. Nothing is
- * touched or computed.
+ * prints nanoseconds per pair and driver calls per 1000 pairs. SMALLEST 0: one of twelve fixed
+ * sizes; otherwise log-uniform between both. LIVE blocks are allocated first; a pair frees a random
+ * one and allocates another. After the same number of pairs as a warm-up, the pairs are counted and
+ * timed: the lowest of five rounds, in processor time of the thread. ALLOCATOR: malloc (cudaMalloc;
+ * with libcupool.so preloaded, the pool), async (cudaMallocAsync); where built with it, torch
+ * (PyTorch's cache), rmm_pool (initially half of the device's memory, as in its documentation),
+ * rmm_arena, rmm_binning (powers of two up to 4 MiB, over such a pool). `print` prints the sequence
+ * itself, for peers_cupy.py: the sizes of the live blocks, then slot and size of each pair. No
+ * memory is touched, nothing computed.
  */
 #include <cmath>
 #include <cstdint>
@@ -151,7 +151,7 @@ bool allocator_find(const char *name, Allocator *ret)
     return true;
 }
 
-/* All calls that take, give or map memory, in the simulated device's own count. */
+/* All calls that allocate, free or map memory, counted by the simulated device. */
 uint64_t driver_calls()
 {
     static const char *const names[] = {"cuMemAlloc_v2",  "cuMemFree_v2",         "cuMemAllocAsync",

@@ -3,9 +3,9 @@
 
 usage: peers_cupy.py LIVE
 
-Prints what peers.cc prints. CuPy's pool is called from Python alone: from what a pair takes, what an
-equal loop takes that makes an object by a function of the interpreter in its place is taken away.
-What remains has CuPy's two objects for each block in it.
+The output has the format of peers.cc. CuPy's pool can be called from Python only, so the time of an
+equal loop that creates an object with a built-in function instead is subtracted. The rest includes
+CuPy's two objects per block.
 """
 
 import ctypes
@@ -32,7 +32,7 @@ def processor_ns():
 
 
 def lowest(take, first, pairs):
-    """(nanoseconds a pair, calls of the driver a 1000 pairs)."""
+    """(nanoseconds per pair, driver calls per 1000 pairs)."""
     live = [take(size) for size in first]
     spent, calls = [], 0
     for turn in range(1 + ROUNDS):

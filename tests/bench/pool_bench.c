@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How long one allocation and one free take, beside mimalloc and jemalloc on the same sequence.
+ * Time of one allocation and one free, compared with mimalloc and jemalloc on the same sequence.
  *
  *   pool_bench [--quick] [--json FILE] [--only ALLOCATOR] [--threads N] [--live N] [--mix MIX]
  *   pool_bench --sequence ALLOCATOR --live N --operations N [--mix small|wide]
  *
- * Allocators: pool, as it is used while nothing is recorded; recorded, the pool as it is used while
- * something is: with sites, and every free says how much was allocated; mapped, the first with
- * memory that it maps; mimalloc; jemalloc.
+ * Allocators: pool, as used without recording; recorded, the pool as used with recording, with
+ * sites and with sizes at every free; mapped, the first with mapped memory; mimalloc; jemalloc.
  *
  * A run fills N slots with blocks, then again and again frees the block of a slot, a random one or
  * the oldest, and allocates another. Single operations are timed with the time-stamp counter, its
@@ -257,7 +256,7 @@ static void work_step_timed(struct work *work, uint64_t *slots, uint64_t *state)
     uint64_t r = random_next(state);
     uint64_t *slot = slot_next(work, slots, r);
     size_t bytes = size_next(work->mix, r);
-    uint64_t handle = *slot; /* the miss on the benchmark's own array is not the allocator's */
+    uint64_t handle = *slot; /* keeps the benchmark's own cache miss out of the measurement */
     uint64_t start = ticks();
 
     work->allocator->release(handle);
@@ -288,7 +287,7 @@ static void *work_main(void *argument)
     work->spent_ns = thread_ns() - start_ns;
     if (work->barrier)
         pthread_barrier_wait(work->barrier);
-    if (work->barrier) /* nobody frees before the metadata has been looked at */
+    if (work->barrier) /* no free before the metadata was read */
         pthread_barrier_wait(work->barrier);
     for (size_t slot = 0; slot < work->live; slot++)
         work->allocator->release(slots[slot]);
@@ -325,8 +324,8 @@ static double metadata_per_block(const struct allocator *allocator)
     return (double)statistics.metadata_bytes / (double)statistics.live_blocks.current;
 }
 
-/* Nanoseconds of processor time per operation, all threads together; an operation is one
- * allocation or one free. */
+/* Nanoseconds of processor time per operation, over all threads; an operation is one allocation or
+ * one free. */
 static double mean_measure(struct work *works, unsigned threads, double *ret_metadata)
 {
     pthread_barrier_t barrier;
@@ -350,7 +349,7 @@ static double mean_measure(struct work *works, unsigned threads, double *ret_met
     return ns / (double)(threads * works[0].operations * 2);
 }
 
-/** What is run with each allocator. */
+/** The runs with each allocator. */
 struct bench_case {
     enum mix mix;
     unsigned threads;
@@ -436,7 +435,7 @@ static const struct bench_case cases[] = {
     {MIX_WIDE, 8, 10000, false},
 };
 
-/** What to leave out of the table; 0 and NULL: nothing. */
+/** Filters of the table; 0 and NULL: none. */
 struct filter {
     const char *allocator, *mix;
     unsigned threads;
@@ -509,7 +508,7 @@ static int sequence_run(const char *name, size_t live, size_t operations, enum m
     return 2;
 }
 
-/* A library opened late needs room in the static thread-local block, which is set aside at start.
+/* A library opened late needs room in the static thread-local block, which is reserved at start.
  */
 static void static_tls_reserve(char **argv)
 {

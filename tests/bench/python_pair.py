@@ -3,8 +3,8 @@
 
 usage: python_pair.py --build BUILD [--frames N] [--rounds N]
 
-Runs in turn without and with a record, pooled, on the simulated device; prints nanoseconds of
-processor time a pair: the lowest of the rounds of each, and the difference.
+Runs alternately without and with a trace, pooled, on the simulated device; prints nanoseconds of
+processor time per pair: the lowest of the rounds of each, and the difference.
 """
 
 import argparse

@@ -5,8 +5,8 @@ traces.
 
   replay_bars.py TRACE_REPLAY DIRECTORY
 
-Everything is counted on a device of the program's own, so the figures are the same everywhere. The
-traces are not part of the source: without DIRECTORY the synthetic ones are left.
+All figures are counts on a device inside the program, so they are the same everywhere. The traces
+are not part of the source; without DIRECTORY only the synthetic ones run.
 """
 import json
 import os
@@ -15,7 +15,7 @@ import sys
 import tempfile
 
 NEVER = float("inf")
-# Trace: R, minCap, calls of the driver per 1,000 operations, first and second replay.
+# Trace: R, minCap, driver calls per 1,000 operations, first and second replay.
 BARS = {
     2: {
         "S_1": (1.065, 1.010, NEVER, NEVER),

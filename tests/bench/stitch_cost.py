@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Cost of a stitch compared with a growth of the same size: calls of the driver by kind and simulated
-time, which adds up what the profile (h200) says of each and does not depend on the machine.
+"""Cost of a stitch compared with a growth of the same size: driver calls by kind, and simulated
+time, the sum of their costs in the profile (h200), which does not depend on the machine.
 
 Pieces fill four times the block; every second one is freed, and the block is stitched from them. The
-ratios are for each MiB that was mapped: what is free beside the gap is part of the block as it is."""
+ratios are per MiB mapped: free memory next to the gap becomes part of the block as it is."""
 
 import argparse
 import collections
@@ -44,7 +44,8 @@ def measure(machine, what, page, piece, block):
     preload.expect_equal(f"{title}: exit ({done.stderr.decode()})", done.returncode, 0)
     stitched = int(done.stdout) >> 20
     calls, spent, mapped = between_marks(log)
-    # What is free beside the gap is part of the block as it is; what no whole handle fills is new.
+    # Free memory next to the gap becomes part of the block as it is; a part smaller than a handle
+    # is new.
     preload.expect(mapped >= block // 2 and (0 < stitched <= mapped if what == "stitch" else not stitched),
                    f"{title}, {what}: stitched {stitched} MiB, mapped {mapped} MiB")
     return {**{kind: calls[kind] for kind in KINDS}, "calls": sum(calls[kind] for kind in KINDS),

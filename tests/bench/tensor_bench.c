@@ -9,7 +9,7 @@
  *   fit_ns                a tensor of another shape, among 1,000 of different sizes
  *   evict_ns              a miss that evicts for it, 4 KiB each
  *   plain_ns              4 KiB from the memory manager and back, without the cache
- *   threads_8_ratio       hits of eight threads together, by those of one
+ *   threads_8_ratio       hits of eight threads over those of one
  *   hits, misses          of all of the above
  *   heap_calls            of the hits and fits, after the first round
  */
@@ -41,7 +41,7 @@ static int ascending(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-/* The middle of ROUNDS runs, one before them not counted. */
+/* The median of ROUNDS runs, after a warm-up run. */
 static double median(double (*measure)(void), bool counted)
 {
     double rounds[ROUNDS];
@@ -95,7 +95,7 @@ static double measure_fit(void)
     return (now_ns() - begin) / times;
 }
 
-/* Two sizes by turns, with room for one. */
+/* Two alternating sizes, with room for one. */
 static double measure_evict(void)
 {
     unsigned turns = times / 20;
@@ -133,7 +133,7 @@ static void *thread_run(void *state)
     return NULL;
 }
 
-/* Hits a second of so many threads together. */
+/* Hits per second of all threads. */
 static double throughput(unsigned threads)
 {
     pthread_t ids[THREADS];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Blocks of all sizes from 256 B to 4 MiB, log-uniform, so many MiB of them live: how many
- * allocations fail. Before each allocation blocks at random are freed until it fits.
+ * Counts failed allocations with LIVE_MIB of live blocks of all sizes from 256 B to 4 MiB,
+ * log-uniform. Before each allocation blocks at random are freed until it fits.
  *
  *   tight_device LIVE_MIB ALLOCATIONS SEED
  */

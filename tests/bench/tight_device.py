@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""On a device of 1 GiB the pool serves what the driver alone serves, up to the share that docs/allocator.md
-says: blocks of all sizes from 256 B to 4 MiB, 5,000 allocations.
+"""On a device of 1 GiB the pool serves the requests that the driver alone serves, up to the share
+in docs/allocator.md: blocks of all sizes from 256 B to 4 MiB, 5,000 allocations.
 
 usage: tight_device.py --build BUILD [--table]
 """

@@ -18,8 +18,8 @@
  *            the same pool, which is what a program that repeats itself sees
  *   fences   fence calls per 1,000 operations, second replay
  *
- * With --held, what is held on a device a little smaller than that where the trace ends: the part
- * of each kind in what is requested.
+ * With --held, the memory held on a device slightly smaller than minCap: each kind as a share of
+ * the requested memory.
  *
  * With --mapped the pool maps its memory, with handles of up to MIB MiB or as the pool chooses, and
  * `seg` counts every call that creates, maps, enables, unmaps or releases memory. --move allows
@@ -50,7 +50,7 @@ struct outcome {
 
 static uint32_t waste_percent = UINT32_MAX;
 static bool mapped;
-static uint64_t mapped_page_bytes; /* 0: as the pool chooses */
+static uint64_t mapped_page_bytes; /* 0: chosen by the pool */
 static bool move;
 
 static double part(uint64_t bytes, uint64_t of)
@@ -58,7 +58,7 @@ static double part(uint64_t bytes, uint64_t of)
     return 100.0 * (double)bytes / (double)of;
 }
 
-/* What is held and not requested, where an allocation has failed. */
+/* Memory held and not requested, at a failed allocation. */
 static void held_report(struct pool *pool, const struct trace *trace, size_t event)
 {
     struct pool_statistics now;
@@ -100,7 +100,7 @@ static bool replay_once(struct pool *pool, const struct trace *trace, uint64_t *
     return true;
 }
 
-/* What the driver holds at most, by the model above. */
+/* Peak of the driver's memory, by the model above. */
 static uint64_t bare_peak(const struct trace *trace)
 {
     uint64_t small = 0, large = 0, peak = 0;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Transfers by size of the fragments and by way, on GPU 0: bytes a second, and what it took.
+ * Transfers by size of the fragments and by method, on GPU 0: bytes per second, and resources used.
  *
  *     transfer_bench [--json] [--quick] [--host]
  *
  * A row is 8 MiB in fragments of one size, at most 4,096 of them, with gaps between them; the
- * median of five rounds. The ways:
+ * median of five rounds. The methods:
  *
  *   copy      a copy of the driver for each, page-locked memory
  *   batch     its batched call
@@ -13,8 +13,8 @@
  *   ring      pageable memory; the thresholds are the defaults
  *   joined    neighbours, in no order; page-locked memory
  *
- * On the simulated device the counts are exact and the times say nothing. With --host the ways are
- * one, and heap_calls counts those of all rounds.
+ * On the simulated device the counts are exact and the times meaningless. With --host there is one
+ * method, and heap_calls counts the heap calls of all rounds.
  */
 #include <stdbool.h>
 #include <stdio.h>

@@ -40,7 +40,7 @@ def transfers(program):
         count, size, way = row["fragments"], row["fragment_bytes"], row["way"]
         calls = {"copy": count, "batch": math.ceil(count / BATCH), "kernel": math.ceil(count / BATCH),
                  "joined": 1}.get(way)
-        # One fragment alone needs no batched call.
+        # A single fragment needs no batched call.
         expect(f"calls of {row}", row["driver_calls"], row["driver_calls"] if calls is None else calls)
         expect(f"staged bytes of {row}", row["staged_bytes"], count * size if way == "ring" else 0)
         expect(f"joined of {row}", row["joined"], count - 1 if way == "joined" else 0)

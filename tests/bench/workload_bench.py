@@ -5,11 +5,11 @@ Four tables and one JSON object (--json FILE):
   hook      ns per cudaMalloc and cudaFree hit under cupool, recording off and on
   tinyllm   driver calls per 1,000 operations and simulated time, bare and pooled
   stacks    what recording a stack of calling frames costs
-  record    what recording adds to an operation, and to the time of all of tinyllm
-  cupti     what CUPTI adds to an operation that reaches the driver; the simulated one, which says
-            what the recorder costs and nothing about NVIDIA's library
-Times are of this machine and say something only beside each other; the simulated time adds up the
-profile's cost of every driver call and does not depend on the machine.
+  record    what recording adds to an operation, and to the whole run of tinyllm
+  cupti     what CUPTI adds to an operation that reaches the driver; with the simulated CUPTI, so the
+            figure is the recorder's cost, without NVIDIA's library
+Times depend on the machine: compare them only with each other. The simulated time is the sum of the
+profile's costs of all driver calls and does not depend on the machine.
 """
 
 import argparse
@@ -26,13 +26,13 @@ import preload  # noqa: E402
 
 MEMORY_CALLS = ("cuMemAlloc_v2", "cuMemFree_v2")
 FENCE_CALLS = ("cuCtxRecordEvent", "cuEventQuery")  # the workload itself makes neither
-# Threads, live blocks, which block is replaced. With a million blocks, a random one is in no cache.
+# Threads, live blocks, order of replacement. With a million blocks, a random one is not in a cache.
 HOOK_CASES = [(1, 100, "random"), (1, 10000, "random"), (1, 1000000, "random"),
               (1, 1000000, "oldest"), (8, 100, "random"), (8, 10000, "random"),
               (8, 1000000, "random"), (8, 1000000, "oldest")]
 
 
-# Runs of tinyllm timed with and without a record, and how often.
+# Runs of tinyllm timed with and without a trace, and their number.
 RECORDED_RUNS = (("64 tokens", ("--tokens", "64", "--seed", "7")),)
 PAIRS = 15
 
@@ -117,7 +117,7 @@ def tinyllm_table(machine):
 
 
 def spent(machine, words, recording):
-    """(wall, processor) seconds of a run of tinyllm in the pool."""
+    """(wall, processor) seconds of a pooled run of tinyllm."""
     trace = machine.scratch / "tinyllm.cupool"
     trace.unlink(missing_ok=True)
     before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
@@ -130,8 +130,8 @@ def spent(machine, words, recording):
 
 
 def recording_table(machine):
-    """Pairs of runs, each first in turn; what else the machine does falls on both alike."""
-    print(f"\nrecording: time of all of tinyllm, recorded over not, median of {PAIRS} pairs")
+    """Pairs of runs in alternating order, so that other load affects both."""
+    print(f"\nrecording: time of tinyllm with a trace over without, median of {PAIRS} pairs")
     rows = []
     for name, words in RECORDED_RUNS:
         ratios = []

@@ -35,7 +35,7 @@ cli = (tree.ROOT / "docs" / "cli.md").read_text()
 problems += [f"docs/cli.md: the verb {verb} is not described" for verb in verbs
              if f"cupool {verb}" not in cli]
 
-# Exit codes: the table is what the help texts say.
+# Exit codes: the table equals the help texts.
 codes = [f"| `{verb}` | {code} | {meaning} |" for verb in verbs for code, meaning in
          (line.split(None, 1) for line in
           output(verb, "--help").split("Exit codes:\n")[1].split("\n\n")[0].splitlines())]
@@ -43,7 +43,7 @@ told = re.findall(r"^\| `.*", cli.split("## Exit codes\n")[1].split("\n## ")[0],
 problems += [f"docs/cli.md: exit codes: {row}: not in both the table and the help"
              for row in sorted(set(codes) ^ set(told))]
 
-# Links to files of the tree must lead somewhere.
+# Links to files of the tree must exist.
 checked = 0
 for name in tree.files("*.md"):
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (tree.ROOT / name).read_text()):
@@ -51,7 +51,7 @@ for name in tree.files("*.md"):
         if not ((tree.ROOT / name).parent / target).exists():
             problems.append(f"{name}: the link to {target} leads nowhere")
 
-# Files that the architecture names are there, and a newcomer's question opens two at most.
+# Files named in the architecture exist, and each of a newcomer's questions names at most two.
 architecture = (tree.ROOT / "docs" / "architecture.md").read_text()
 paths = ["/" + path for path in tree.files("*")]
 named = re.findall(r"`([\w./-]+\.(?:c|h|def|py|md|in))`", architecture)

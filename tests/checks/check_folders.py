@@ -13,7 +13,7 @@ import tree
 
 MOST = 35
 SOURCES = ("c", "h", "cc", "cpp", "cu", "cuh", "py", "def", "js", "css")
-# Folders that hold one file by design, and why.
+# Folders with one file by design, and the reason.
 SINGLE = {
     "include": "the public header, as it is installed",
     "python": "a Python package: its folders are its own",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Sources are formatted as .clang-format says and keep the rules of .editorconfig."""
+"""Checks that sources are formatted by .clang-format and keep the rules of .editorconfig."""
 
 import shutil
 import subprocess

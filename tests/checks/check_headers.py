@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Every header compiles alone, as C and (where it is public) as C++.
+"""Checks that every header compiles alone, as C and, if public, as C++.
 
 usage: check_headers.py CC CXX CUDA_INCLUDE (CC and CXX may be several words: "ccache cc")
 """

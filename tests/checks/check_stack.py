@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Checks that no function of the preload library uses more than a part of a small stack.
 
-usage: check_stack.py BUILD: by what the compiler says of each function (-fstack-usage).
+usage: check_stack.py BUILD (compiled with -fstack-usage)
 """
 
 import os
@@ -16,7 +16,7 @@ FOLDERS = ("shim/libcupool.so.p", "shim/libcupool_resolver.a.p", "shim/libcupool
 
 build = pathlib.Path(sys.argv[1])
 if os.environ.get("CUPOOL_TEST_SANITIZER"):
-    tree.skip("a sanitizer's frames are many times as large")
+    tree.skip("a sanitizer's frames are many times larger")
 problems, functions = [], 0
 for folder in FOLDERS:
     files = sorted((build / folder).glob("*.su"))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Checks the rows of the tables: every kind of record is written, read, described and among the fuzzer's
-seeds; every option is set by some test."""
+"""Checks the rows of the tables: every kind of record is written, read, described, and present in the
+fuzzer's seeds; every option is set by some test."""
 
 import re
 import sys

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""clang-tidy, with the narrow list of .clang-tidy, on what ships.
+"""Runs clang-tidy, with the narrow list of .clang-tidy, on the installed parts.
 
 usage: check_tidy.py BUILD_DIRECTORY [--whole]
 
-The analyzer follows a function for a quarter of its usual length, which takes a third of the time;
-with --whole for all of it.
+The analyzer explores a quarter of its usual number of nodes per function, in a third of the time;
+--whole lifts that limit.
 """
 
 import concurrent.futures

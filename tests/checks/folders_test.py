@@ -15,5 +15,6 @@ expect("one too many", folder_of(36), 1, "pool/base/: 36 source files")
 expect("a single one", folder_of(1), 1, "pool/base/: a single source file")
 expect("a single script", folder_of(1, suffix="py"), 1, "pool/base/: a single source file")
 expect("an exception", folder_of(1, name="include", suffix="h"), 0)
-expect("an exception that is none", folder_of(2, name="include", suffix="h"), 1, "no exception any more")
+expect("an exception no longer needed", folder_of(2, name="include", suffix="h"), 1,
+       "no exception any more")
 finish()

@@ -41,7 +41,7 @@ def call_of(low, high):
 
 
 expect("a tree in order", include_of(), 0)
-expect("an include upward and the circle it closes", include_of(f"{HIGH}/high.h"), 1,
+expect("an include upward and the cycle it closes", include_of(f"{HIGH}/high.h"), 1,
        f"{LOW}/low.h:1: {LOW}/ lies below {HIGH}/", "circle: ", f"{LOW}/low.h uses {HIGH}/high.h",
        f"{HIGH}/high.h uses {LOW}/low.h")
 with planted({f"{MODULE}/nowhere/a.h": header(f"{LOW}/low.h"), f"{LOW}/low.h": ""}) as tree:
@@ -55,7 +55,7 @@ with planted({"pool/base/a.h": header("shim/options/b.h"), "shim/options/b.h": "
 
 DOWN = "void low(void);\nvoid high(void);\nvoid high(void) { low(); }\n"
 expect("calls in order", call_of("void low(void);\nvoid low(void) { }\n", DOWN), 0)
-expect("a call upward and the circle it closes",
+expect("a call upward and the cycle it closes",
        call_of("void low(void);\nvoid high(void);\nvoid low(void) { high(); }\n", DOWN), 1,
        f"{LOW}/low.c: {LOW}/ lies below {HIGH}/", "which defines high", "circle: ")
 finish()

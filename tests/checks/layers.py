@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The layers of the tree: which folder may include and call which (docs/architecture.md).
 
-A module is a folder of the top level, or the simulated driver. Inside a module each sub-folder
-uses itself and those before it in the list; a "." is the module's own folder.
+A module is a folder of the top level, or the simulated driver. Inside a module, each sub-folder may
+use itself and those before it in the list; "." is the module's own folder.
 """
 
 import collections
@@ -20,7 +20,7 @@ MODULES = {
     "tests/simgpu/driver": ["base", "device", "memory", "context", "module", "work", "api/memory",
                             "api/work", "api/context", "api"],
 }
-# What a module may use of the others.
+# Other modules that each module may use.
 USES = {
     "engine": {"include", "kernels", "pool"},
     "shim": {"include", "pool", "cupti", "kernels"},

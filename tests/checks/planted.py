@@ -15,7 +15,7 @@ failures = []
 def planted(files):
     """A directory with these files: text by path."""
     with tempfile.TemporaryDirectory() as name:
-        # What git ignores is not checked, so the tree lies outside any repository.
+        # Ignored files are not checked, so the tree lies outside any repository.
         root = pathlib.Path(name).resolve()
         for path, text in files.items():
             (root / path).parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ SKIP = 77
 
 
 def files(*patterns):
-    """Tracked and untracked, not ignored files that match a pattern, as paths below the root."""
+    """Files that match a pattern, tracked or untracked but not ignored, as paths below the root."""
     listed = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "--",
          *patterns], stdout=subprocess.PIPE, text=True, check=False)
@@ -19,7 +19,7 @@ def files(*patterns):
         names = listed.stdout.splitlines()
     else:  # an unpacked archive: no git
         names = [str(path.relative_to(ROOT)) for path in ROOT.rglob("*")]
-        # As git has it, a * matches a / too; without a / the pattern is for the name alone.
+        # As in git, * also matches /; a pattern without / applies to the file name only.
         names = [name for name in names if not name.startswith("build") and any(
             fnmatch.fnmatch(name if "/" in pattern else name.rpartition("/")[2], pattern)
             for pattern in patterns)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Beside another library that is preloaded, in either order, programs behave as without cupool.
+"""With another preloaded library, in either order, programs behave as without cupool.
 
 usage: beside.py --build BUILD jemalloc|asan|LIBRARY
 """
@@ -18,18 +18,18 @@ import preload  # noqa: E402
 
 KNOWN = {
     "jemalloc": ("libjemalloc.so.2", {}),
-    # The sanitizer wants to come first, and cannot tell that it is complete.
+    # The sanitizer must come first, and cannot know that it is complete.
     "asan": ("libasan.so", {"ASAN_OPTIONS": "detect_leaks=0:protect_shadow_gap=0:"
                                             "verify_asan_link_order=0"}),
 }
 
-# The sanitizer may report once that it does not know a thread's stack.
+# The sanitizer may report once that a thread's stack is unknown.
 SANITIZER_NOTE = re.compile(rb"==\d+==WARNING: ASan is ignoring requested __asan_handle_no_return"
                             rb".*\nFalse positive.*\nFor details.*\n")
 
 
 def library(name):
-    """A library by its file, or as the compiler finds it; where there is none, a skip."""
+    """A library by file, or as found by the compiler; skips if there is none."""
     if pathlib.Path(name).is_absolute():
         return name
     found = subprocess.run(["cc", f"-print-file-name={name}"], stdout=subprocess.PIPE, text=True,
@@ -49,7 +49,7 @@ def programs(machine):
 
 
 def expect_loaded(machine, libraries, **extra):
-    """Both are in the memory map of a process, so the comparison means something."""
+    """Both libraries are in the memory map of the process, so the comparison is valid."""
     maps = machine.run(["cat", "/proc/self/maps"], LD_PRELOAD=" ".join(libraries),
                        **extra).stdout.decode()
     for path in libraries:

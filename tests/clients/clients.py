@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A client prints the same bytes bare, observed and pooled, on the simulated device, and each
-record holds as many allocations and frees as the device counted in the bare run.
+"""A client prints the same bytes bare, observed and pooled, on the simulated device, and each trace
+has the numbers of allocations and frees that the device counted in the bare run.
 
 usage: clients.py --build BUILD [--setup DIRECTORY] [--escapes] -- CLIENT [ARGUMENT...]
 CLIENT is a script of this folder or a program.
@@ -34,7 +34,7 @@ def arguments():
 
 
 def command_of(options):
-    """A script runs under the Python that has what it needs."""
+    """A script runs under the Python with its requirements."""
     client, *words = options.client
     if not client.endswith(".py"):
         return [client, *words]
@@ -42,7 +42,8 @@ def command_of(options):
 
 
 def interpreter(directory):
-    """The Python of the virtual environment, made now if need be; ours where none is asked for."""
+    """The Python of the virtual environment, created if necessary; the current one if none is
+    requested."""
     if not directory:
         return sys.executable
     done = subprocess.run([str(HERE / "setup"), str(directory), "60"], stdout=subprocess.PIPE,
@@ -66,7 +67,7 @@ def counted_by_device(logs):
 
 
 def run_bare(machine, command, is_checked=True):
-    """The run and what the device counted; a client of this folder says what it found wrong."""
+    """The run, and the device's counts; a client of this folder prints its own errors."""
     bare = machine.run(command, SIMGPU_LOG=machine.scratch / "bare.%p.log")
     preload.expect(bare.returncode == 0 and bare.stdout,
                    f"bare: exit {bare.returncode}: {bare.stderr.decode()[-2000:]}")
@@ -82,8 +83,8 @@ def run_bare(machine, command, is_checked=True):
 
 
 def run_preloaded(machine, command, mode, bare, clean=bytes.decode):
-    """The reports of a preloaded run, one for each process that left a record; `clean` makes what
-    the program says on stderr comparable."""
+    """The reports of a preloaded run, one per process with a trace; `clean` makes the program's
+    stderr comparable."""
     traces = machine.scratch / f"{mode}.%p.cupool"
     done = machine.run(command, preload=True, CUPOOL=f"mode:{mode},trace:{traces}")
     preload.expect_equal(f"{mode}: exit ({done.stderr.decode()[-2000:]})", done.returncode, 0)

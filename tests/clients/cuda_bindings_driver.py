@@ -79,7 +79,7 @@ def streams_and_events():
 
 
 def stream_ordered(device):
-    """The default pool, and one of our own: allocate, set, copy, free, all in a stream's order."""
+    """The default pool, and a created one: allocate, set, copy, free, all in stream order."""
     properties = driver.CUmemPoolProps()
     properties.allocType = driver.CUmemAllocationType.CU_MEM_ALLOCATION_TYPE_PINNED
     properties.location.type = driver.CUmemLocationType.CU_MEM_LOCATION_TYPE_DEVICE
@@ -117,7 +117,7 @@ def memory_info():
 
 
 def contexts(device):
-    """A context of our own, dropped with memory in it, and again."""
+    """A created context, destroyed with memory in it, repeatedly."""
     for turn in range(3):
         context = call(driver.cuCtxCreate, None, 0, device)
         blocks = [call(driver.cuMemAlloc, 10_000 * (turn + 1)) for _ in range(20)]
@@ -128,7 +128,7 @@ def contexts(device):
 
 
 def refusals():
-    """Errors come back as the driver's own."""
+    """Errors are those of the driver."""
     block = call(driver.cuMemAlloc, 4096)
     call(driver.cuMemFree, block)
     for what, (error, *_) in (("zero bytes", driver.cuMemAlloc(0)),

@@ -43,7 +43,7 @@ static struct exercise_runtime open_runtime(void)
     return runtime;
 }
 
-/* What one route allocated, the other frees; each refuses what is freed already. */
+/* One route allocates, the other frees; each refuses a double free. */
 static void cross_routes(const struct exercise_runtime *runtime)
 {
     void *library = open_deep("libcuda.so.1");

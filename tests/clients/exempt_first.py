@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What an exempt plugin allocates is left to the driver from the first call of the process on.
+"""Allocations of an exempt plugin go to the driver from the first call of the process on.
 
 usage: exempt_first.py --build BUILD PLUGIN
 """
@@ -16,7 +16,7 @@ RUN = "import ctypes, sys; ctypes.CDLL(sys.argv[1]).deepbind_linked_run()"
 
 
 def allocations(machine, plugin, options):
-    """How often the device was asked for memory, by a plugin that nothing else shares a scope with."""
+    """The number of allocations on the device by a plugin in a separate scope."""
     log = machine.scratch / "calls"
     log.unlink(missing_ok=True)
     extra = {"CUPOOL": options} if options else {}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Allocates once and prints what it got, from the runtime it is linked with (an RPATH names a
+ * Allocates once and prints the result, from the runtime it is linked with (an RPATH names a
  * folder with a decoy), or from one that it opens:  first | first open NAME
  */
 #include <dlfcn.h>

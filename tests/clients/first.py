@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""With `cupool run --sim` the simulated libraries come before those that a program brings: by RPATH
-or by path; and what cannot work on the simulated device says so.
+"""With `cupool run --sim` the simulated libraries come before those that a program finds by RPATH or by path;
+functions that cannot work on the simulated device report it.
 
 A program that nvcc linked with NVIDIA's static runtime runs like the same one with libcudart.so; stripped, as
 long as it has no kernels.
@@ -66,7 +66,7 @@ class Cases:
         preload.expect_equal(f"{title}: allocations recorded", found, allocations)
 
     def static(self, program, *words):
-        """NVIDIA's runtime inside of an executable: what it prints and what is recorded."""
+        """NVIDIA's runtime inside an executable: its output and its trace."""
         machine, shared = self.machine, self.machine.workloads / program
         static = machine.workloads / f"{program}_static"
         if not static.exists():
@@ -93,7 +93,7 @@ class Cases:
         self.stripped(static, words)
 
     def stripped(self, static, words):
-        """With kernels and without names it cannot be replaced, and the driver says so."""
+        """With kernels and without names it cannot be replaced, and the driver reports it."""
         copy = self.without_names(static)
         done = self.machine.record([str(copy), *words], self.machine.scratch / "stripped.cupool",
                                    LD_LIBRARY_PATH="")
@@ -122,7 +122,7 @@ class Cases:
                     "observe", bare)
         code = stripped.read_bytes()
         self.refused("functions out of order", stripped, functions_swapped(code), name)
-        # Where a well-known function reports another number, it is not that runtime.
+        # A runtime with another number of a well-known function is not recognised.
         for before in (b"\xbf", b"\x48\xc7\x45\xa0"):
             preload.expect(before + NUMBER in code, f"cudaMalloc reports no {NUMBER} after {before}")
             code = code.replace(before + NUMBER, before + OTHER)
@@ -144,8 +144,8 @@ class Cases:
         preload.expect(self.machine.report(trace)["summary"]["allocations"] > 0, f"{title}: nothing recorded")
 
     def device_files(self):
-        """A program that looks for a GPU by its files finds those of the simulated devices. One that
-        passes no path, as Rust's library does to see whether there is statx, has it refused."""
+        """A program that looks for device files of a GPU finds those of the simulated devices. A call without
+        a path, as by Rust's library to detect statx, fails as usual."""
         look = ("import ctypes, os; c = ctypes.CDLL(None);"
                 " print(c.statx(0, None, 0, 0xfff, None), c.access(None, 0),"
                 " [os.path.exists(f'/dev/nvidia{name}') for name in (0, 1, 2, 'ctl', '-none')],"
@@ -178,7 +178,7 @@ class Cases:
             self.bare(f"path of {soname}", [options.program, "open", path], REFUSED, theirs)
             self.simulated(f"path of {soname}", [options.program, "open", path], SERVED)
             self.simulated(soname, [options.program, "open", soname], SERVED)
-        # What is not there stays away, and what has another name is the program's own.
+        # Missing files stay missing, and files with other names are the program's own.
         for path, expected, said in (("/nowhere/libcudart.so.13", NONE, ()),
                                      (self.machine.scratch / "libown.so", REFUSED,
                                       ("has NVIDIA's CUDA runtime inside",))):

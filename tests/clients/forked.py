@@ -15,7 +15,7 @@ import preload  # noqa: E402
 
 
 def run(machine, command, options):
-    """Standard output, and the summaries of the records."""
+    """Standard output, and the summaries of the traces."""
     done = machine.run(command, preload=True, LANG="C",
                        CUPOOL=f"trace:{machine.scratch}/forked.%p.cupool,{options}")
     preload.expect_equal(f"{command}: exit ({done.stderr.decode()})", done.returncode, 0)

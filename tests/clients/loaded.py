@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which CUDA libraries this process has mapped, in words that do not depend on the machine."""
+"""The CUDA libraries mapped by this process, without machine-dependent details."""
 
 import os
 import re
@@ -15,7 +15,7 @@ def paths():
 
 
 def report():
-    """One line per library: its name, and whether LD_LIBRARY_PATH is where it came from."""
+    """One line per library: its name, and whether it comes from LD_LIBRARY_PATH."""
     wanted = [os.path.realpath(part) for part in os.environ.get("LD_LIBRARY_PATH", "").split(":")]
     return [f"{os.path.basename(path)}: "
             f"{'as' if os.path.realpath(os.path.dirname(path)) in wanted else 'NOT as'} asked for"

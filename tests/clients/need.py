@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Requirements of a client: it skips (77) with the reason if one is missing.
 
-On hardware it runs under whatever Python is there, so any of its libraries can be missing, or have
-no device to work with.
+On hardware it runs under the available Python, so libraries or their devices can be missing.
 """
 
 import importlib
@@ -25,7 +24,7 @@ def library(name):
 
 
 def device(name, count):
-    """`count` says how many devices the library sees, or raises why none."""
+    """`count` returns the number of devices that the library sees, or raises an error."""
     try:
         found = count()
     except Exception as error:  # pylint: disable=broad-except

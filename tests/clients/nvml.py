@@ -40,7 +40,7 @@ def driver_memory(cuda, ordinal):
 
 
 def before_driver(nvml):
-    """Counting and memory without cuInit, as programs do that will fork."""
+    """Device count and memory without cuInit, as in programs that fork later."""
     expect("devices", nvml.nvmlDeviceGetCount(), DEVICES)
     memory = nvml.nvmlDeviceGetMemoryInfo(nvml.nvmlDeviceGetHandleByIndex(1))
     expect("nothing used", memory.used, 0)

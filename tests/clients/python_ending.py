@@ -32,7 +32,7 @@ def say(title, error, write=sys.stdout.write, flush=sys.stdout.flush):
 
 
 class Block:
-    """Keeps what it needs to free itself when its module's names are gone."""
+    """Keeps references for its free, because the module's names may be gone."""
 
     def __init__(self, name, size):
         self.name, self.pointer = name, allocate(size)

@@ -66,7 +66,7 @@ def requests(rows, streams):
 
 
 def log_write(events, path):
-    """As RMM's logging adaptor writes them; each request has a microsecond of its own."""
+    """As written by RMM's logging adaptor; each request has its own microsecond."""
     with open(path, "w", encoding="ascii") as file:
         file.write("Thread,Time,Action,Pointer,Size,Stream\n")
         for time, (_, allocates, number, size, stream) in enumerate(events):
@@ -94,7 +94,7 @@ def model(cupool, path):
 
 
 def compare(options, scratch):
-    """How many cases differ."""
+    """The number of different cases."""
     program, libraries = built(options.directory or scratch)
     cases = {f"drawn, seed {seed}": list(drawn(seed)) for seed in (1, 2, 3)}
     cases |= {path.stem: list(lifetimes(path)) for path in options.traces}

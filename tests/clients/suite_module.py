@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Runs the tests of one module and writes what became of each, one JSON object a line.
+"""Runs the tests of one module and writes the outcome of each, one JSON object per line.
 
 usage: suite_module.py RESULTS MODULE
 
-Runs under the Python that has the module. What changes from run to run in a message is taken out of
-it: addresses, and fractions, as memory that no kernel wrote holds any. Random numbers are the same
-each time, and limits of time are longer, for the machine may be busy. A line {"begin": ID} stands
-before each test, so that one that ends the process is known.
+Runs under the Python with the module. Varying parts of messages are removed: addresses, and
+fractions, because memory not written by kernels is arbitrary. Random numbers are fixed, and time
+limits longer. A line {"begin": ID} precedes each test, so that a test that ends the process is
+known.
 """
 
 import importlib
@@ -79,7 +79,7 @@ class Lines(unittest.TestResult):
 
 
 def lengthen(module):
-    """A module that cannot be imported is for the loader to report."""
+    """Leaves modules that cannot be imported to the loader."""
     try:
         tests = importlib.import_module(module)
     except ImportError:

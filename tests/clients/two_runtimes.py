@@ -13,7 +13,7 @@ with tempfile.TemporaryDirectory() as folder, open("/proc/self/maps", encoding="
     real = next(line.split()[-1] for line in maps if line.rstrip().endswith("libcudart.so.12"))
     shutil.copy(real, os.path.join(folder, "libcudart.so.12"))
     libraries["copy"] = ctypes.CDLL(os.path.join(folder, "libcudart.so.12"))
-# Linked with 12 and with 13; each jumps to the function, so the caller it shows is another module.
+# Linked with 12 and with 13; each jumps to the function, so the visible caller is another module.
 for name in ("12", "13"):
     libraries[f"linked {name}"] = ctypes.CDLL(os.path.join(sys.argv[1], f"calls_{name}.so"))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What vLLM does with libcudart in Python, re-enacted: two ranks that share device buffers.
+"""vLLM's use of libcudart in Python, reproduced: two ranks that share device buffers.
 
 vLLM lets another library load the runtime, finds its file in /proc/self/maps, opens that by path
 with ctypes and looks ten functions up. Its check for peer access shares one small block, its
@@ -183,7 +183,7 @@ def run_rank(rank, peer):
 
 
 def load_runtime():
-    """Stands for the framework that vLLM imports first, which is linked with the runtime."""
+    """Replaces the framework that vLLM imports first, which is linked with the runtime."""
     for name in ("libcudart.so.13", "libcudart.so.12"):
         try:
             return ctypes.CDLL(name)

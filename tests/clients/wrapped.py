@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Beside wrappers of allocation functions a program prints what it prints with them alone, and each
-counts each call once: preloaded before and after cupool, two of them, linked as a library.
+"""With wrappers of allocation functions a program prints the same as with the wrappers only, and
+each wrapper counts each call once: preloaded before and after cupool, two of them, linked as a
+library.
 
 usage: wrapped.py --build BUILD --program WRAPPED --linked WRAPPED_LINKED WRAPPER...
 """

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Checks that a comparison of outputs cannot make: the pool serves, the trace is complete, freed memory is safe,
-and the library exports and needs what it should.
+"""Checks beyond a comparison of outputs: the pool serves, the trace is complete, freed memory is safe, and
+the library has exactly its declared exports and dependencies.
 
-Exit 0: holds; 1: does not, and says what.
+Exit 0: passed; 1: failed, with the reason.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def logged_calls(suite, path, program, route, options=None, **variables):
 
 
 def check_served(suite, failures, _):
-    """Through every route the pool answers most calls and the driver few."""
+    """Through every route the pool serves most calls, and the driver few."""
     for path, route in suite.routes():
         bare, _ = logged_calls(suite, path, "churn", route)
         pool, _ = logged_calls(suite, path, "churn", route, "mode:pool")
@@ -50,7 +50,7 @@ def check_served(suite, failures, _):
 
 
 def check_first_served(suite, failures, options):
-    """A thread's first allocation makes the context current itself and is from the pool already."""
+    """A thread's first allocation makes the context current, and is served by the pool."""
     for path, route in suite.routes():
         if not is_runtime_hooked(route):
             continue
@@ -63,7 +63,7 @@ def check_first_served(suite, failures, options):
 
 
 def check_pitched(suite, failures, _):
-    """A width that was asked for before is served by the pool."""
+    """A width requested before is served by the pool."""
     for path, route in suite.routes():
         call = "cuMemAllocPitch_v2"
         bare = logged_calls(suite, path, "pitched", route)[0].count(call)
@@ -83,12 +83,12 @@ def recorded(suite, path, program, route, options, definitions, argument=None):
 
 
 def is_runtime_hooked(route):
-    """True where the program's own calls meet a hook of the runtime; else the driver's do."""
+    """True if the program's own calls meet a hook of the runtime, false if one of the driver."""
     return route in ("dynamic", "dlsym", "dlsym-12", "dlvsym", "per-thread", "extension")
 
 
 def functions_of(route):
-    """Where allocations and frees of a program behind this route enter."""
+    """The functions that the allocations and frees of a program on this route call."""
     runtime = is_runtime_hooked(route)
     return ("cudaMalloc", "cudaFree") if runtime else ("cuMemAlloc_v2", "cuMemFree_v2")
 
@@ -115,7 +115,7 @@ def check_recorded(suite, failures, options):
 
 
 def check_recorded_once(suite, failures, options):
-    """What the runtime calls underneath is not recorded beside the program's call."""
+    """Calls that the runtime makes inside the program's call are not recorded in addition."""
     for path, route in suite.routes():
         trace, _ = recorded(suite, path, "other_memory", route, "mode:pool", options.definitions)
         calls = trace.calls() if trace else {}
@@ -126,13 +126,13 @@ def check_recorded_once(suite, failures, options):
         failures.expect(not strangers, f"{route}: recorded underneath: {strangers}")
 
 
-# What the program of that name takes of each kind through every route.
+# Minimum of allocations of each kind by the program, through every route.
 KINDS_TAKEN = {"DEVICE": 4, "ASYNC": 3, "MANAGED": 2, "PINNED": 2, "REGISTERED": 1, "MEMPOOL": 1,
                "ARRAY": 3, "PHYSICAL": 2, "VIRTUAL": 1, "MAPPING": 2}
 
 
 def check_balance(suite, failures, options):
-    """Whatever frees what: each allocation is freed once in the record, as the kind it was."""
+    """Each allocation is freed once in the trace, with its own kind, by any freeing function."""
     for path, route in suite.routes():
         for mode in ("observe", "pool"):
             trace, _ = recorded(suite, path, "every_kind", route, f"mode:{mode}", options.definitions)
@@ -151,7 +151,7 @@ def check_balance(suite, failures, options):
 
 
 def balance(trace):
-    """Allocations by kind, and what is wrong with the pairs."""
+    """Allocations by kind, and errors in the pairs."""
     live, taken, wrong = {}, collections.Counter(), []
     for record in sorted(trace.records, key=trace.order):
         kind, memory = trace.kinds[record.kind], trace.memories[record.memory]
@@ -176,7 +176,7 @@ def balance(trace):
 
 
 def check_mempools(suite, failures, _):
-    """The release threshold of the option holds where the program sets none."""
+    """The release threshold of the option applies unless the program sets one."""
     for path, route in suite.routes():
         for argument, default in ((None, 64 << 20), ("first", 12345)):
             output = suite.run(path, "mempools", route,
@@ -186,7 +186,7 @@ def check_mempools(suite, failures, _):
             failures.expect(found == [default, 54321, 64 << 20, 777], f"{route}: {output}")
 
 
-# How a process ends: the frees it makes on the way, and whether its trace is closed.
+# Ends of a process: its frees on the way, and whether its trace is closed.
 ENDINGS = {
     "return": (0, True), "exit": (0, True), "_exit": (0, False), "quick_exit": (5, False),
     "abort": (0, False), "kill": (0, False), "terminate": (0, False), "fault": (0, False),
@@ -196,7 +196,7 @@ ENDINGS = {
 
 
 def check_endings(suite, failures, options):
-    """However a process ends, its trace is there up to that moment and says whether it is whole."""
+    """After any end of a process its trace is complete up to that moment, and marked as whole or not."""
     for path, route in suite.routes():
         _, free = functions_of(route)
         for how, (frees, closed) in ENDINGS.items():
@@ -213,7 +213,7 @@ def check_endings(suite, failures, options):
 
 
 def calls_after_main(suite, path, route, how, options=None):
-    """What the main thread called behind the mark that the program sets at its end."""
+    """Calls of the main thread after the mark that the program sets at its end."""
     log = os.path.join(suite.directory, "calls.log")
     if os.path.exists(log):
         os.unlink(log)
@@ -229,7 +229,7 @@ def calls_after_main(suite, path, route, how, options=None):
 
 
 def check_after_main(suite, failures, _):
-    """Nothing reaches the driver after main but what the program itself has left to do."""
+    """After main only the program's own remaining calls reach the driver."""
     for path, route in suite.routes():
         for how in ENDINGS:
             bare, first = calls_after_main(suite, path, route, how)
@@ -243,7 +243,7 @@ def check_after_main(suite, failures, _):
 
 
 def check_reuse(suite, failures, _):
-    """A block in use is not handed out; with reuse:immediate it is, which shows the test sees it."""
+    """A block in use is not reused; with reuse:immediate it is, which proves that the test detects it."""
     for path, route in suite.routes():
         for reuse, while_used in (("deferred", "0"), ("immediate", "1")):
             _, output, _ = suite.run(path, "reuse", route, f"mode:pool,reuse:{reuse}", "held")
@@ -254,7 +254,7 @@ def check_reuse(suite, failures, _):
 
 
 def check_reuse_work(suite, failures, _):
-    """Each way to submit work, on each kind of stream: never early, and then without a wait."""
+    """Reuse after each way to submit work, on each kind of stream: never early, then without a wait."""
     line = re.compile(r"(.+): while in use (\d+), afterwards (\d+), waits (\d+), error 0")
     for path, route in suite.routes():
         for argument, lines, reuse, early in (
@@ -274,14 +274,14 @@ def check_reuse_work(suite, failures, _):
                                 f"{route}, {what}: afterwards {afterwards}, waits {waits}")
 
 
-# CUDA_VISIBLE_DEVICES and the devices of two that it leaves, in order.
+# CUDA_VISIBLE_DEVICES, and the visible devices out of two, in order.
 SECOND_DEVICE = "GPU-73696d67-7075-2064-6576-696365000001"
 VISIBLE = {"1": [1], "1,0": [1, 0], "0,1": [0, 1], "0,0,1": [0], "1,7,0": [1], "x": [], "": [],
            "-1,0": [], SECOND_DEVICE: [1], f"{SECOND_DEVICE},0": [1, 0], "GPU-73": [], "0,GPU-f": [0]}
 
 
 def check_visible_devices(suite, failures, _):
-    """However devices are chosen and numbered, the program sees them as it does bare."""
+    """With any selection and order of devices, the program sees them as it does bare."""
     for path, route in suite.routes():
         for value, devices in VISIBLE.items():
             bare = suite.run(path, "devices", route, CUDA_VISIBLE_DEVICES=value)
@@ -294,7 +294,7 @@ def check_visible_devices(suite, failures, _):
 
 
 def check_limit(suite, failures, options):
-    """A limit is a smaller device: to whoever asks, and to whoever allocates."""
+    """A limit looks like a smaller device, to queries and to allocations."""
     limit = 256 << 20
     for path, route in suite.routes():
         for text in ("256MiB", "25%"):
@@ -309,7 +309,7 @@ def check_limit(suite, failures, options):
 
 
 def check_smaller_device(suite, failures, _):
-    """A large device with a limit is to the program what a small device is without."""
+    """For the program, a large device with a limit equals a small device without."""
     for path, route in suite.routes():
         small = suite.run(path, "device_size", route, SIMGPU_MEMORY="1GiB")
         for limit in ("1GiB", "12.5%", "1GiB,backing:vmm"):
@@ -320,7 +320,7 @@ def check_smaller_device(suite, failures, _):
         failures.expect("16 of 67108864\n" in small[1], f"{route}: {small[1]}")
 
 
-# Programs that print what is held, with an argument for those steps that a limit does not count.
+# Programs that print the memory held, with an argument for the steps that a limit does not count.
 HELD = {"held_physical": None, "held_place": None, "held_pool": "counted", "held_graph": None,
         "held_context": None}
 # One of each kind of route: the runtime's hooks, the driver's, the driver's under a runtime.
@@ -333,7 +333,7 @@ def held_runs(suite):
 
 
 def check_held_limit(suite, failures, _):
-    """A limit counts each kind of memory as long, and on that device, as a smaller device does."""
+    """A limit counts each kind of memory for the same time, and on the same device, as a smaller device."""
     for path, route, program, argument in held_runs(suite):
         small = suite.run(path, program, route, None, argument, SIMGPU_MEMORY="1GiB")
         if small[0] == SKIPPED:
@@ -348,13 +348,13 @@ def check_held_limit(suite, failures, _):
         failures.expect(lines >= 7, f"{route}, {program}: {small}")
 
 
-# Kinds of memory that end with their context, and those that a device's own account shows.
+# Kinds of memory that end with their context, and those in a device's own figures.
 WITH_CONTEXT = {"DEVICE", "MANAGED", "PINNED", "REGISTERED", "ARRAY", "IMPORTED"}
 OF_A_DEVICE = {"DEVICE", "ASYNC", "ARRAY", "PHYSICAL"}
 
 
 def accounts(trace):
-    """At each question for free memory: the device, what it says is taken, what the record says."""
+    """At each query of free memory: the device, its used memory, and the used memory in the trace."""
     live = {}
     for record in sorted(trace.records, key=trace.order):
         kind, memory = trace.kinds[record.kind], trace.memories[record.memory]
@@ -375,7 +375,7 @@ def accounts(trace):
 
 
 def check_held_record(suite, failures, options):
-    """The record has of each device at each moment what the device itself says is taken of it."""
+    """The trace has each device's own figure of used memory at each moment."""
     for path, route, program, argument in held_runs(suite):
         for mode in ("observe", "pool", "pool,backing:vmm"):
             trace, run = recorded(suite, path, program, route, f"mode:{mode}", options.definitions,
@@ -386,7 +386,7 @@ def check_held_record(suite, failures, options):
             if trace is None:
                 continue
             found = list(accounts(trace))
-            # What the context itself takes is the device's alone.
+            # Memory of the context itself appears only in the device's figures.
             first = {device: taken - known for device, taken, known in reversed(found)}
             wrong = [(device, taken - first[device], known) for device, taken, known in found
                      if taken - first[device] != known]
@@ -403,8 +403,8 @@ def check_held_record(suite, failures, options):
 
 
 def check_foreign(suite, failures, _):
-    """Beside memory of other processes, and memory taken behind the shim: what is free is the
-    driver's free with the pool's, and within a limit what is left of that, to the byte."""
+    """With memory of other processes, and memory allocated past the shim: the free memory is that of the
+    driver plus that of the pool, or the rest of a limit, to the byte."""
     limit, line = 512 << 20, re.compile(r"(.+): free (\d+), total (\d+)")
     used = [blocks * 64 << 20 for blocks in (0, 0, 4, 4, 2, 2, 4, 0, 0)]
     for path, route in suite.routes():
@@ -439,7 +439,7 @@ def most_live_bytes(trace):
 
 
 def check_exempt(suite, failures, options):
-    """What an exempt library allocates is left to the driver, and recorded."""
+    """Allocations of an exempt library go to the driver, and are recorded."""
     for path, route in suite.routes()[:2]:
         for globs, outcome in (("libfoo*:conformance_l*", "PASSED"), ("libfoo*", "HIT")):
             trace, _ = recorded(suite, path, "churn", route, f"mode:pool,exempt:{globs}",
@@ -450,7 +450,7 @@ def check_exempt(suite, failures, options):
 
 
 def check_fill(suite, failures, _):
-    """Blocks hold what the options say."""
+    """Blocks hold the bytes set by the options."""
     for path, route in suite.routes()[:2]:
         for option, value in (("fill:zero", 0), ("fill:poison", 0xA5), ("scrub:zero", 0)):
             output = suite.run(path, "contents", route, f"mode:pool,{option}", "fresh")[1]
@@ -461,7 +461,7 @@ def check_fill(suite, failures, _):
 
 
 def check_quarantine(suite, failures, options):
-    """The less freed memory may wait, the more often its epochs are closed."""
+    """Less memory allowed in the quarantine closes epochs more often."""
     for path, route in suite.routes()[:2]:
         fences = []
         for most in ("0", "64KiB"):
@@ -474,8 +474,8 @@ def check_quarantine(suite, failures, options):
 
 
 def check_asked_once(suite, failures, _):
-    """A free of the driver's that fails is made again, but not after an error that stays: what was
-    to be freed may be free, and another's."""
+    """A failed free of the driver is repeated, but not after a sticky error: the memory may already be free,
+    and reused by another."""
     path, route = suite.routes()[0]
     for result, times in (("UNKNOWN", 2), ("ILLEGAL_ADDRESS", 1)):
         log = os.path.join(suite.directory, f"{result}.log")
@@ -491,7 +491,7 @@ def check_asked_once(suite, failures, _):
 
 
 def synchronous_sets(log):
-    """What SYNC_MEMOPS was set to, call by call, by the driver allocation it was set on."""
+    """Values of SYNC_MEMOPS, call by call, for each driver allocation."""
     live, sets = [], collections.defaultdict(list)
     with open(log, encoding="utf-8") as file:
         for line in file:
@@ -511,7 +511,7 @@ def synchronous_sets(log):
 
 
 def check_synchronous(suite, failures, _):
-    """A segment has SYNC_MEMOPS as long as one of its blocks wants it, and not longer."""
+    """A segment has SYNC_MEMOPS exactly as long as one of its blocks has it."""
     log = os.path.join(suite.directory, "synchronous.log")
     for path, route in suite.routes():
         if os.path.exists(log):
@@ -523,13 +523,13 @@ def check_synchronous(suite, failures, _):
         failures.expect(sum(1 in values for values in sets.values()) >= 3, f"{route}: never set")
         for base, values in sets.items():
             failures.expect(values[-1] == 0, f"{route}: it stays on {base:#x}: {values}")
-        # One block stops wanting it while another still does.
+        # One block drops it while another still has it.
         failures.expect(any(values[:5] == [1, 1, 1, 1, 1] for values in sets.values()),
-                        f"{route}: taken from a block that wants it: {dict(sets)}")
+                        f"{route}: taken from a block that has it: {dict(sets)}")
 
 
 def neighbours():
-    """Other preload libraries this machine has."""
+    """Other preload libraries available here."""
     asan = subprocess.run(["cc", "-print-file-name=libasan.so"], capture_output=True, text=True,
                           check=False).stdout.strip()
     found = [os.path.realpath(asan)] if os.path.isabs(asan) else []
@@ -537,14 +537,14 @@ def neighbours():
 
 
 def check_lost_peer(suite, failures, _):
-    """Memory that waits for a context comes back when that context breaks."""
+    """Memory waiting for a context returns when that context breaks."""
     for path, route in suite.routes():
         run = suite.run(path, "broken_peer", route, "mode:pool", argument="held")
         failures.expect(run[0] == 0 and "errors: 0\n" in run[1], f"{route}: {run}")
 
 
 def check_neighbours(suite, failures, _):
-    """Beside another preload library, in either order, the program runs and is served."""
+    """With another preload library, in either order, the program runs and the pool serves it."""
     log = os.path.join(suite.directory, "calls.log")
     libraries = neighbours()
     if not libraries:
@@ -570,14 +570,14 @@ def check_neighbours(suite, failures, _):
 
 
 def disturbed(suite, path, program, route, disturb, options):
-    """A run below the library that makes libc's answers as bad as they may be."""
+    """A run with a library that makes libc return the worst permitted results."""
     library = os.path.join(os.path.dirname(path), "libconformance_disturb.so")
     return suite.run(path, program, route, options, LD_PRELOAD=f"{library}:{suite.library}",
                      DISTURB=disturb)
 
 
 def check_error_number(suite, failures, _):
-    """errno is given back, whatever the calls underneath have left in it."""
+    """errno is restored, whatever inner calls left in it."""
     for path, route in suite.routes():
         bare = suite.run(path, "error_number", route)
         run = disturbed(suite, path, "error_number", route, "errno", "mode:pool")
@@ -586,7 +586,7 @@ def check_error_number(suite, failures, _):
 
 
 def check_interrupted(suite, failures, _):
-    """A file system that is interrupted for ever costs the record, not the program."""
+    """An endlessly interrupted file system costs the trace, not the program."""
     pattern = os.path.join(suite.directory, "%p.cupool")
     for path, route in suite.routes()[:2]:
         bare = suite.run(path, "churn", route)
@@ -609,7 +609,7 @@ def exported(library):
 
 
 def expect_versions(failures, options, rows, library):
-    """A runtime function can be bound by a module linked with any runtime, and by one with none."""
+    """A runtime function can be bound by a module linked with any runtime, or with none."""
     nodes_file = os.path.join(os.path.dirname(options.hooks), "runtime_versions.h")
     with open(nodes_file, encoding="utf-8") as file:
         nodes = re.findall(r"ROW\(context, \d+, ([\w.]+)\)", file.read())
@@ -632,12 +632,12 @@ def hook_rows(options):
 
 
 def check_whose(suite, failures, options):
-    """What is hooked is ours through every route, and what is not is the pointer it is without us."""
+    """Hooked functions resolve to cupool through every route; others to the same pointer as bare."""
     hooked = {name for _, name in hook_rows(options)}
     library = os.path.basename(suite.library)
     for path, route in suite.routes():
         if route in ("static", "deepbind"):
-            continue  # their runtime functions are out of reach; the driver below is not
+            continue  # their runtime functions are not reachable; the driver's are
         ours = others = 0
         lines = suite.run(path, "whose", route, "mode:pool", "aloud")[1].splitlines()
         for name, module, symbol in (line.split() for line in lines):
@@ -652,8 +652,8 @@ def check_whose(suite, failures, options):
 
 
 def check_exports(suite, failures, options):
-    """The library exports its hooks, look-ups, what cupool.h declares and what NVTX looks for, and
-    needs libc alone; the device has each."""
+    """The library exports its hooks, look-ups, the functions of cupool.h and the one of NVTX, and needs only
+    libc; the device has each hooked function."""
     cupti_hooks = os.path.join(os.path.dirname(options.hooks), "cupti_api.def")
     with open(cupti_hooks, encoding="utf-8") as file:
         cupti = re.findall(r"^CUPTI_API\((\w+),", file.read(), re.M)
@@ -678,7 +678,7 @@ def check_exports(suite, failures, options):
         failures.expect(not missing, f"{library} has no {sorted(missing)}")
 
 
-# These look at the library as it ships.
+# These check the library as shipped.
 NOT_WITH_SANITIZERS = {"neighbours", "exports", "error_number", "interrupted"}
 
 

@@ -1,20 +1,20 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Each driver call of the conformance programs fails once, under the pool; with mapped memory, too,
-where by default only the calls that map fail.
+"""Fails each driver call of the conformance programs once, with the pool; also with mapped memory,
+where by default only calls that map memory fail.
 
-The calls are counted in a run without a fault; then each position fails in a run of its own. Such a
-run must end, without a signal that the bare program would not get, and print what the bare program
-prints up to the first error, which must be the one injected; a first difference that is no such
-error must be one that the bare program shows, too, when the same call fails there. In the end the
-pool must know every driver allocation that was not given back.
+Calls are counted in a run without a fault; then each position fails in a separate run. That run
+must end, without a signal that the bare program would not get, and print the bare program's output
+up to the first error, which must be the injected one; any other first difference must also appear
+in the bare program when the same call fails there. In the end the pool must know every driver
+allocation that was not freed.
 
-By default one position of each call, drawn by --seed, and of these a tenth where sanitizers make
-each run slow; --positions 0 takes each. With
-CUPOOL_TEST_FAULTS=all in the environment, every position of the calls that a program makes up to
-200 times, and 200 of the others, behind a route of each kind.
+By default one position of each call, drawn by --seed, and with sanitizers, which make runs slow, a
+tenth of these; --positions 0 takes all. With CUPOOL_TEST_FAULTS=all in the environment: every
+position of calls that a program makes up to 200 times, and 200 of the others, on a route of each
+kind.
 
-Exit 0: holds; 1: does not, and says which fault to inject where; 2: bad use.
+Exit 0: passed; 1: failed, with the fault to inject; 2: bad use.
 """
 
 import argparse
@@ -38,12 +38,12 @@ RESULTS = {
     "INVALID_VALUE": ("CUDA_ERROR_INVALID_VALUE", "cudaErrorInvalidValue"),
     "UNKNOWN": ("CUDA_ERROR_UNKNOWN", "cudaErrorUnknown"),
 }
-# Threads or processes that race, or two devices that both meet the fault: what they print differs
-# from run to run, so how they end is what matters.
+# Racing threads or processes, or two devices that both meet the fault: the output differs from run
+# to run, so only the end of the program is compared.
 RACING = {"context_race", "churn", "capture_load", "spawn", "ending", "ipc", "isolated"}
-# A call of its own that fails leaves a stream held, for ever.
+# A failed call of the program itself blocks a stream for ever.
 HOLDING = {"reuse_work"}
-# Only the program itself calls it, for what it prints.
+# Only the program itself calls it, for its output.
 UNINTERESTING = {"cuGetErrorName"}
 MAPPING = re.compile(r"cuMem(Create|Release|Map|Unmap|SetAccess|Address|GetAllocation|Export|Import)|cuIpc|"
                      r"cuDeviceGetAttribute|cuCtx(Enable|Disable)PeerAccess")
@@ -60,14 +60,14 @@ def rule(fault):
 
 
 def logs_of(directory):
-    """The lines of each process's log."""
+    """Lines of the log, by process."""
     for path in glob.glob(os.path.join(directory, "*.log")):
         with open(path, encoding="utf-8", errors="replace") as file:
             yield [line.rstrip("\n").split("\t") for line in file if line.count("\t") >= 4]
 
 
 def run(suite, fault, options, inject):
-    """One run in a directory of its own: (status, output, errors), the directory."""
+    """One run in a new directory: (status, output, errors), the directory."""
     directory = tempfile.mkdtemp(dir=suite.directory)
     variables = {"SIMGPU_LOG": os.path.join(directory, "%p.log")}
     if inject:
@@ -78,7 +78,7 @@ def run(suite, fault, options, inject):
 
 
 def counted(suite, program, path, route, options):
-    """How often each driver call is made, by the process that makes it most; and the run."""
+    """Counts of each driver call, in the process with the most; and the run."""
     done, directory = run(suite, Fault(program, path, route, "", 0, ""), options, False)
     counts = collections.Counter()
     for lines in logs_of(directory):
@@ -88,7 +88,7 @@ def counted(suite, program, path, route, options):
 
 
 def first_difference(expected, found):
-    """The first line printed that was not expected, None when there is none."""
+    """The first unexpected line of output, or None."""
     expected, found = expected.splitlines(), found.splitlines()
     for i, line in enumerate(found):
         if i >= len(expected) or line != expected[i]:
@@ -101,13 +101,13 @@ def plain(line):
 
 
 def outcome(fault, reference, done):
-    """What is seen of a fault: how it ended, and the first difference."""
+    """Visible effects of a fault: the end of the program, and the first difference."""
     different = None if fault.program in RACING else first_difference(reference[1], done[1])
     return done[0], plain(different), bool(done[2])
 
 
 def is_clean(fault, reference, done):
-    """True when nothing is seen of the fault but its own error."""
+    """True if the only visible effect is the injected error."""
     status, different, prints = outcome(fault, reference, done)
     reported = any(name in different for name in RESULTS[fault.result])
     skipped = status == SKIPPED and (reported or different.startswith("skipped:"))
@@ -116,7 +116,7 @@ def is_clean(fault, reference, done):
 
 
 class Search:
-    """What the bare program shows when one call fails, position by position, as far as looked."""
+    """Effects in the bare program when one call fails, by position, as far as tried."""
 
     def __init__(self, most):
         self.lock, self.most, self.known, self.tried = threading.Lock(), most, set(), set()
@@ -125,13 +125,13 @@ class Search:
                            [1 + (most - 1) * i // last for i in range(BARE_POSITIONS)])
 
     def positions(self, first):
-        """Those still to try: the pool's own position is the likeliest."""
+        """Positions still to try; the position of the pooled run is the most likely."""
         yield min(first, self.most)
         yield from self.spread
 
 
 class Bare:
-    """Whether the bare program, too, shows what a fault did. A run is made once at most."""
+    """Whether the bare program shows the same effect. Each run is made at most once."""
 
     def __init__(self, suite):
         self.suite, self.searches, self.lock = suite, {}, threading.Lock()
@@ -161,8 +161,8 @@ class Bare:
 
 
 def alive_in(lines):
-    """Where driver allocations lie that nobody tried to give back: physical memory where it is
-    mapped, and by its handle where it is not."""
+    """Driver allocations without an attempt to free them: physical memory by its mapping, or by its
+    handle if not mapped."""
     alive, mapped = set(), {}
     for line in lines:
         values = {key: int(value, 0) for key, value in
@@ -187,7 +187,7 @@ def alive_in(lines):
 
 
 def lost_memory(program, directory, definitions):
-    """Driver allocations that nobody tried to give back and that the trace does not know."""
+    """Driver allocations without an attempt to free them, and unknown to the trace."""
     traces, logs = glob.glob(os.path.join(directory, "*.cupool")), list(logs_of(directory))
     if program == "isolated" or len(traces) != 1 or len(logs) != 1 or \
             any(CONTEXT_ENDS.match(line[3]) for line in logs[0]):
@@ -227,7 +227,7 @@ class Campaign:
                             results[choose.randrange(len(results))])
 
     def complaint(self, fault):
-        """What a fault did that it should not have done, None when all is well."""
+        """The forbidden effect of a fault, or None."""
         done, directory = run(self.suite, fault, self.mode, True)
         found = None
         if not is_clean(fault, self.reference, done) and not self.bare.shows(
@@ -242,7 +242,7 @@ class Campaign:
 
 
 def routes_for(suite, number, everywhere):
-    """A route of each kind, or one of them all in turn."""
+    """A route of each kind, or one of all routes in turn."""
     routes = suite.routes()
     if everywhere:
         return [(path, ROUTES[kind][-1 if kind == "linked" else 0])
@@ -269,7 +269,7 @@ def campaign(suite, options, most, share, everywhere):
                     failures += 1
             runs += len(faults)
             print(f"{program}, {route}, {mode}: {len(faults)} faults", flush=True)
-    print(f"{runs} faults, {failures} of them not survived as the bare program would")
+    print(f"{runs} faults, {failures} of them with another effect than bare")
     return runs, failures
 
 

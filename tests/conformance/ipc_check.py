@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Blocks inside driver allocations shared between processes that come, go and die as they like.
+"""Blocks inside driver allocations, shared between processes that start, end and are killed at any
+time.
 
-One process exports, others open: with the shim and without it, after a free, after the exporter
-died, after an importer died, with nowhere to leave the offsets. What is opened holds the right
-bytes, or is refused with an error, whatever boards and tokens say.
+One process exports, others open: with and without the shim, after a free, after the exporter or an
+importer was killed, without a directory for the offsets. An opened block has the right bytes, or
+opening fails with an error, whatever boards and tokens contain.
 
-Exit 0: holds; 1: does not, and says what.
+Exit 0: passed; 1: failed, with the reason.
 """
 
 import argparse
@@ -56,7 +57,7 @@ class Exporter:
 
 
 class Place:
-    """A directory for boards, and what is in it."""
+    """A directory for boards, and its contents."""
 
     def __init__(self, suite, name):
         self.path = os.path.join(suite.directory, name)
@@ -94,7 +95,7 @@ def check_round_trip(suite, failures, path, route, place):
 
 
 def check_lifetimes(suite, failures, path, route, place, exporter):
-    """A handle ends with its block and with its process, and nothing is left behind."""
+    """A handle ends with its block and with its process, and no file remains."""
     boards = place.boards()
     failures.expect(len(boards) == 1, f"{route}: boards: {boards}")
     modes = [stat.S_IMODE(os.stat(name).st_mode) for name in
@@ -109,7 +110,7 @@ def check_lifetimes(suite, failures, path, route, place, exporter):
 
 
 def check_deaths(suite, failures, path, route, place):
-    """Either side is killed; the other goes on, and the next one tidies up."""
+    """Either side is killed; the other continues, and the next process cleans up."""
     exporter = Exporter(suite, path, route, place.options())
     handles = " ".join(exporter.handles)
     importer = subprocess.Popen([path, "ipc_blocks", route, "open " + handles],
@@ -120,7 +121,7 @@ def check_deaths(suite, failures, path, route, place):
     output = opened(suite, path, route, place.options(), exporter.handles[1:2])
     failures.expect("bytes: " in output, f"{route}: after an importer's death: {output}")
     exporter.kill()
-    failures.expect(len(place.boards()) == 1, f"{route}: the killed one's board is not there")
+    failures.expect(len(place.boards()) == 1, f"{route}: the killed process's board is missing")
     second = Exporter(suite, path, route, place.options())
     failures.expect(len(place.boards()) == 1, f"{route}: not swept: {place.boards()}")
     output = opened(suite, path, route, place.options(), [exporter.handles[MIDDLE]])
@@ -140,14 +141,14 @@ def refused(suite, failures, path, route, options, why):
 
 
 def check_nowhere(suite, failures, path, route):
-    """Without a directory that is the user's own, the export fails and says so."""
+    """Without a directory owned by the user, the export fails with an error."""
     refused(suite, failures, path, route, "mode:pool,ipc:off", "off")
     refused(suite, failures, path, route, "mode:pool,ipc:/nonexistent", "no directory")
-    print(f"{route}: refused where there is no place")
+    print(f"{route}: refused without a directory")
 
 
 def taken_places(suite, route):
-    """Directories whose first name is not this user's alone: a link, open to others, another's."""
+    """Directories that do not belong to the user alone: a link, open to others, of another user."""
     linked = Place(suite, "linked-" + route)
     os.mkdir(linked.own + ".there", 0o700)
     os.symlink(linked.own + ".there", linked.own)
@@ -167,7 +168,7 @@ def taken_places(suite, route):
 
 
 def check_taken(suite, failures, path, route):
-    """Where the name is taken another place is found, by either side, and no file is left."""
+    """If the name is taken, both sides find another directory, and no file remains."""
     for place, why in taken_places(suite, route):
         runtime = os.path.join(place.path, "runtime")
         os.mkdir(runtime, 0o700)
@@ -186,11 +187,11 @@ def check_taken(suite, failures, path, route):
                     if name.startswith("ipc.")]
             failures.expect(not left, f"{route}, {why}: left {left}")
         os.environ.pop("XDG_RUNTIME_DIR", None)
-    print(f"{route}: another place where the first is taken")
+    print(f"{route}: another directory if the first is taken")
 
 
 def check_descriptors(suite, failures, path, route, place):
-    """The program's descriptors are those it has without us, and a closed board is no death."""
+    """The program's descriptors are the same as bare, and a closed board is not a dead exporter."""
     counts = []
     for options in (None, place.options()):
         exporter = Exporter(suite, path, route, options)
@@ -202,7 +203,7 @@ def check_descriptors(suite, failures, path, route, place):
 
 
 def check_ranges(suite, failures, path, route, place):
-    """Libraries ask for the range, export its base and add the offset on the other side."""
+    """Libraries query the range, export its base and add the offset in the importer."""
     for scope, bare in (("block", 2), ("segment", 6)):
         options = f"{place.options()},ipc_range:{scope}"
         exporter = Exporter(suite, path, route, options, "serve-ranges")
@@ -225,7 +226,8 @@ SLOT = struct.Struct("<64sQQ40sQ")  # allocation, offset, bytes, zero, key
 
 
 def check_lies(suite, failures, path, route, place):
-    """What a board says is believed within the allocation that it names, and a token as a whole."""
+    """A board's entries are trusted only within the allocation that it names, a token only as a
+    whole."""
     exporter = Exporter(suite, path, route, place.options())
     board = os.path.join(place.own, place.boards()[0])
     token = bytes.fromhex(exporter.handles[MIDDLE])
@@ -278,13 +280,13 @@ def check_damaged_tokens(suite, failures, path, route, place):
 
 
 def begin(description):
-    """The programs and devices that the command line names, and what fails."""
+    """Programs and devices of the command line, and the failures."""
     parser = arguments(argparse.ArgumentParser(description=description.splitlines()[0]))
     return Suite(parser.parse_args()), Failures()
 
 
 def runs(suite):
-    """Executable, route and a directory of its own for each route that is tried."""
+    """Executable, route and a new directory, for each route."""
     for path, route in suite.routes():
         if route in ROUTES:
             yield path, route, Place(suite, "place-" + route)

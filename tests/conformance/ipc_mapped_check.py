@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: MIT
 """Blocks on mapped memory, shared between processes that start, end, are killed, lie or hang.
 
-What is opened holds the right bytes, and keeps them whatever becomes of the exporter; what cannot be
-opened is refused with an error and in bounded time, whoever sits behind the socket. What serves the
-pages stays out of the program's way and gives nothing to others.
+An opened block has the right bytes, and keeps them whatever happens to the exporter; a block that
+cannot be opened is refused with an error in bounded time, whatever process is behind the socket.
+The server of the pages does not disturb the program, and gives nothing to other users.
 
-Exit 0: holds; 1: does not, and says what.
+Exit 0: passed; 1: failed, with the reason.
 """
 
 import array
@@ -26,7 +26,7 @@ from ipc_check import GONE, INVALID, SLOT, Exporter, Place, begin, runs
 from runner import TIMEOUT_S
 
 LARGE, BLOCKS, MIB = 5, 6, 1 << 20
-PAGES = struct.Struct("<16sQI36s")  # in the place of a driver's handle: magic, bytes, count, zero
+PAGES = struct.Struct("<16sQI36s")  # instead of a driver's handle: magic, bytes, count, zero
 MESSAGE = struct.Struct("<8sIIQII256s")  # magic, kind, slot, key, first, count, (id, bytes) times 16
 TOKEN = struct.Struct("<16s16sQI20s")  # magic, board, key, slot, zero
 ASK, PUT, DROP, ANSWER = 1, 2, 3, 4
@@ -142,7 +142,7 @@ def check_held(suite, failures, path, route, place):
         output = opened(suite, path, route, vmm(place), exporter.handles[:1])
         failures.expect(re.search(GONE, output) and not place.names(),
                         f"{route}, {end}: {place.names()}\n{output}")
-    print(f"{route}: what is open outlives the block and its process")
+    print(f"{route}: open blocks outlive the exported block and its process")
 
 
 def check_deaths(suite, failures, path, route, place):
@@ -182,7 +182,7 @@ def check_refused(suite, failures, path, route, place):
         count = len(re.findall("export: .*(InvalidValue|INVALID_VALUE)", process.stdout))
         failures.expect(count == BLOCKS and process.returncode == 0,
                         f"{route}, {options}, {variables}: {count} refused\n{process.stdout}")
-    print(f"{route}: refused where it cannot be")
+    print(f"{route}: refused if it cannot be shared")
 
 
 def check_ranges(suite, failures, path, route, place):

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The table of docs/transparency.md: what each conformance program holds, through which routes.
+"""The table of docs/transparency.md: results of each conformance program through each route.
 
   matrix.py run [ARGUMENTS OF runner.py] --record FILE [--machine "DEVICE, driver VERSION, DATE"]
-      runs all programs through all routes, bare and in each mode of runner.py, and records whether
-      they were equal. Without --device it runs on hardware, and --machine says which.
+      runs all programs through all routes, bare and in each mode of runner.py, and records
+      whether they were equal. Without --device it runs on hardware, named by --machine.
   matrix.py write FILE
-      puts the table of a record into the document.
+      writes the table of a recorded result into the document.
 
-Rows come from programs.def and from the first sentence of each program, so there is one list. What
-hardware has confirmed is read from tests/gpu/results/*-conformance.json, records made there.
+Rows come from programs.def and from the first sentence of each program, so there is one list.
+Results from hardware are read from tests/gpu/results/*-conformance.json.
 """
 
 import argparse
@@ -24,7 +24,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 DOCUMENT = ROOT / "docs" / "transparency.md"
 BEGIN, END = "<!-- matrix: begin -->\n", "<!-- matrix: end -->\n"
-# Columns, and the routes that each stands for.
+# Columns, and the routes of each.
 COLUMNS = {
     "dynamic": ["dynamic", "extension", "deepbind"],
     "dlsym": ["dlsym", "dlsym-12", "dlvsym"],
@@ -69,7 +69,7 @@ def record(options):
 
 
 def cell(routes, column):
-    """One sign for the routes of a column: any that differs, else equal where any ran."""
+    """One sign for the routes of a column: different if any differs, else equal if any ran."""
     seen = {routes[route] for route in COLUMNS[column] if route in routes}
     for kind in ("differs", "equal", "skipped"):
         if kind in seen:
@@ -78,7 +78,7 @@ def cell(routes, column):
 
 
 def confirmed(name):
-    """Where hardware gave the same results."""
+    """Hardware with the same results."""
     machines = []
     for path in sorted((ROOT / "tests" / "gpu" / "results").glob("*-conformance.json")):
         result = json.loads(path.read_text())
@@ -107,7 +107,7 @@ def write(options):
 
 
 def problems():
-    """What is wrong with the table in the document, for tests/checks/check_docs.py."""
+    """Errors in the table of the document, for tests/checks/check_docs.py."""
     rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*) \|$",
                       DOCUMENT.read_text().split(BEGIN)[1].split(END)[0], re.M)
     shown, wanted = {name: text for name, text, _ in rows}, programs()

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The test programs. Each prints what it observes, deterministically, and returns 0 when it got to
+ * The test programs. Each prints its observations, deterministically, and returns 0 when it got to
  * its end. None knows of cupool.
  */
 #ifndef CONFORMANCE_PROGRAM_H

@@ -110,7 +110,7 @@ static void *find_by_entry_point(void *library, const char *exported, const char
                                                                                        : NULL;
 }
 
-/* Without a version: what the runtime's own release knows. */
+/* Without a version: functions of the runtime's own release. */
 static void *find_by_old_entry_point(void *library, const char *exported, const char *base)
 {
     cudaError_t (*get)(const char *, void **, unsigned long long,

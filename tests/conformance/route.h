@@ -5,7 +5,7 @@
  * route and behind a driver route, and does not know through which route it runs.
  *
  * Three executables are built from the same programs: one linked with libcudart and libcuda, one
- * that loads what it needs at run time, one with the runtime linked statically.
+ * that loads the libraries at run time, one with the runtime linked statically.
  */
 #ifndef CONFORMANCE_ROUTE_H
 #define CONFORMANCE_ROUTE_H
@@ -85,7 +85,7 @@ extern bool route_is_runtime;
 /** Fills the tables. False when this executable has no such route. */
 bool route_open(const char *name);
 
-/** What a program of that kind does first: cuInit and a current context behind a driver route. */
+/** First steps of such a program: cuInit and a current context on a driver route. */
 void route_start(void);
 
 /* Each returns the family's error code as a number. */

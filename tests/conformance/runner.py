@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Runs a conformance program through every route, bare and preloaded, and compares.
 
-Output, errors and exit status of a preloaded run must be those of the bare one, byte by byte.
-Exit 0: equal through every route; 1: not; 77: the program skipped everywhere.
+Output, errors and exit status of a preloaded run must equal those of the bare one, byte by byte.
+Exit 0: equal through every route; 1: different; 77: the program skipped everywhere.
 """
 
 import argparse
@@ -28,13 +28,13 @@ MODES = {"observe": "mode:observe", "pool": "mode:pool", "vmm": "mode:pool,backi
 # Mapped memory that changes under work breaks the context of that work.
 WATCHED = {"SIMGPU_SET": "edit_breaks=1"}
 SKIPPED = 77
-# A sanitizer's runtime cannot be in two namespaces.
+# A sanitizer's runtime cannot be loaded in two namespaces.
 NOT_WITH_SANITIZERS = {"isolated"}
 TIMEOUT_S = 150
 
 
 class Suite:
-    """The executables, the library and the device that every run uses."""
+    """The executables, the library and the device of all runs."""
 
     def __init__(self, options):
         self.executables = {kind: os.path.abspath(path) for kind, path in
@@ -83,7 +83,7 @@ def text_of(run):
 
 
 def compare(title, bare, preloaded):
-    """Prints what differs. True when nothing does."""
+    """Prints the differences. True if there are none."""
     if bare == preloaded:
         return True
     print(f"# {title}")

@@ -15,7 +15,7 @@ PLAIN = 1 << 31  # shorter latencies are plain nanoseconds
 
 
 def latency_ns(latency):
-    """The nanoseconds of a latency as a record keeps it."""
+    """The nanoseconds of a latency, as rounded in a record."""
     if latency < PLAIN:
         return latency
     return (1 << 26 | latency & (1 << 26) - 1) << (latency >> 26 & 31) + 5
@@ -35,7 +35,7 @@ class Trace:
 
     @classmethod
     def of(cls, data, definitions):
-        """The trace in some bytes."""
+        """The trace in a byte string."""
         trace = cls.__new__(cls)
         trace._read(data, definitions)
         return trace
@@ -65,7 +65,8 @@ class Trace:
             self.records.append(record)
 
     def order(self, record):
-        """When a record takes effect: a free when its call begins, all else when it ends."""
+        """The time at which a record takes effect: the begin of the call for a free, else its
+        end."""
         return record.time - (record.latency if self.kinds[record.kind] == "FREE" else 0)
 
     def count(self, kind, api=None, outcome=None):
@@ -75,7 +76,7 @@ class Trace:
                    (outcome is None or self.outcomes[record.outcome] == outcome))
 
     def calls(self):
-        """How often each function appears, by the kind of record."""
+        """Counts of each function, by kind of record."""
         return collections.Counter((self.kinds[record.kind], self.texts.get(record.api))
                                    for record in self.records
                                    if self.kinds[record.kind] in ("ALLOCATE", "FREE"))

@@ -11,7 +11,7 @@ import sys
 
 import preload
 
-# Each is planted in one place of a record, and in no other.
+# Each is planted in exactly one place of a trace.
 SECRETS = {
     "folder": "private-folder-of-alice", "argument": "--token=xyzzy-4711", "phase": "phase-of-bob",
     "trace": "host-gpu17-of-carol", "program": "private-programs-of-dave",
@@ -68,7 +68,7 @@ def build_ids(value):
 
 
 class Subject:
-    """Two records full of secrets, in a folder that is one."""
+    """Two traces full of secrets, in a folder with a secret name."""
 
     def __init__(self, machine):
         self.machine = machine
@@ -100,7 +100,8 @@ class Subject:
         return gzip.decompress(done.stdout) if done.stdout[:2] == b"\x1f\x8b" else done.stdout
 
     def private(self):
-        """What no output may have: the secrets, and every folder and build-id of plain reports."""
+        """Texts that no output may contain: the secrets, and every folder and build-id of plain
+        reports."""
         found = {text.encode() for text in SECRETS.values()}
         for trace in self.traces:
             plain = self.machine.report(trace)
@@ -114,11 +115,11 @@ class Subject:
 def expect_none(what, output, private):
     preload.expect(output, f"{what}: no output")
     for text in private:
-        preload.expect(text not in output, f"{what}: {text.decode()!r} is told")
+        preload.expect(text not in output, f"{what}: {text.decode()!r} is in it")
 
 
 def formats_of(subject):
-    """Every form the command's own help lists and this build has."""
+    """Every format that the help lists and this build has."""
     help_text = subject.cupool("report", "--help").decode()
     rows = re.findall(r"(?m)^  ([a-z]+) +(.*)$", help_text.split("Formats:\n")[1].split("\n\n")[0])
     preload.expect(len(rows) >= 9, f"formats: {rows}")
@@ -135,7 +136,7 @@ def check_report(subject, private):
                 plain = subject.cupool(*words)
                 expect_none(f"{words}", subject.cupool(*words, "--anonymize"), private)
                 told |= {text for text in private if text in plain}
-    # Without the option they are told by one form or another, or were not planted well.
+    # Without the option, some format contains each of them; otherwise it was not planted.
     preload.expect_equal("planted", private - told, set())
     output = subject.folder / "given.json"
     subject.cupool("report", "-f", "json", "--anonymize", "-o", str(output), *subject.traces)
@@ -153,7 +154,8 @@ def figure_of(report, name):
 
 
 def check_figures(subject):
-    """The same figures, sites and functions as without, under names of files alone."""
+    """Figures, sites and functions are the same as without --anonymize; paths are file names
+    only."""
     for trace in subject.traces:
         plain, given = (json.loads(subject.cupool("report", "-f", "json", *more, trace))
                         for more in ([], ["--anonymize"]))
@@ -174,7 +176,7 @@ def check_figures(subject):
 
 
 def check_packed(subject):
-    """An anonymous record and an anonymous report of the record say the same hashes."""
+    """An anonymized trace, and an anonymized report of the original, have the same hashes."""
     packed = subject.folder / "packed.zst"
     done = subject.machine.run([str(subject.machine.cupool), "pack", "--anonymize", "-o",
                                 str(packed), subject.traces[0]])
@@ -198,7 +200,7 @@ def check_gates(subject, private):
     budget, baseline, junit, markdown = (subject.folder / f"{SECRETS['trace']}.{kind}"
                                          for kind in ("budget", "json", "xml", "md"))
     budget.write_text("[budget]\npeak_live = 1\npeak_live_growth = +0%\n")
-    # A warning, which names the baseline: it was made with other [ignore]d sites.
+    # The warning that the baseline was made with other [ignore]d sites names the baseline.
     other = subject.folder / "other.budget"
     other.write_text("[budget]\npeak_live = 1 TiB\n[ignore]\nsite = nothing-of-mine\n")
     subject.cupool("check", "--budget", str(other), "--baseline", str(baseline),
@@ -207,7 +209,7 @@ def check_gates(subject, private):
              "--markdown", str(markdown), "--github", subject.traces[0]]
     subject.cupool(*words, code=1)
     preload.expect(SECRETS["trace"] in junit.read_text(), "check: plain")
-    # Names of files are kept, of the budget and the baseline too, so theirs is not looked for.
+    # File names are kept, also of the budget and the baseline, so these are not searched for.
     private = private - {SECRETS["trace"].encode()}
     text = subject.cupool(*words, "--anonymize", code=1)
     for what, output in (("text", text), ("junit", junit.read_bytes()),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Backings of a pool: memory is mapped if requested and possible, otherwise allocated by the driver, and the
-trace says which and why. A program that runs out of memory by fragmentation with one backing completes
-with the other, and the reports show how."""
+"""Backings of a pool: memory is mapped if requested and possible, otherwise allocated by the
+driver; the trace has the backing and its reason. A program that runs out of memory by fragmentation
+with one backing completes with the other, and the reports show how."""
 
 import resource
 
@@ -20,7 +20,7 @@ def run(machine, name, options, **variables):
 
 
 def check_page(machine, name, mapped):
-    """The HTML report: its section, and the addresses without memory in the map."""
+    """The HTML report has the section, and the unmapped addresses in the map."""
     trace = machine.scratch / f"{name}.cupool"
     done = machine.run([str(machine.cupool), "report", "-f", "html", str(trace)])
     if b"not built in" in done.stderr:
@@ -58,7 +58,7 @@ def check_fragments(machine):
                        text.stdout.decode())
         preload.expect(made["unmap"]["count"] > 0 and made["unmap"]["bytes"] > 0, made)
         print(f"page:{page}: unmapped {made['unmap']['bytes'] // MIB} MiB, "
-              f"held {mapped:.2f} of what was asked for, with the driver's allocations {driver:.2f}")
+              f"held {mapped:.2f} of the requested memory, with the driver's allocations {driver:.2f}")
 
 
 def check_choice(machine, name, options, backing, reason, said, **variables):
@@ -89,7 +89,7 @@ def check_choices(machine):
 
 
 def check_address_space(machine):
-    """What the shell's `ulimit -v` leaves: less addresses, or none, and the program runs."""
+    """With `ulimit -v` there are fewer addresses, or none, and the program runs."""
     for gibibytes in (200, 40):
         most = gibibytes << 30
         before = resource.getrlimit(resource.RLIMIT_AS)
@@ -104,7 +104,7 @@ def check_address_space(machine):
 
 
 def check_reserve(machine):
-    """What is reserved is there from the start, and a trim leaves it."""
+    """Reserved memory is allocated at the start, and a trim keeps it."""
     done = machine.run([str(machine.build / "tests/endtoend/memory_api")], preload=True,
                        CUPOOL="backing:vmm,reserve:300MiB")
     last = done.stdout.decode().splitlines()[-1].split()

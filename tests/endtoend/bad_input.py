@@ -8,7 +8,7 @@ import preload
 
 
 def expect_line(what, done, exit_code, *words, wanted_lines=1):
-    """One line on stderr that holds every word; nothing of a traceback or a crash."""
+    """One line on stderr that contains every word; no traceback, no crash."""
     text = done.stderr.decode()
     preload.expect_equal(f"{what}: exit", done.returncode, exit_code)
     lines = text.strip().splitlines()
@@ -69,7 +69,7 @@ def check_traces(machine, llm):
 
     truncated = reported("truncated.cupool", data[:len(data) - len(data) // 3])
     preload.expect_equal("truncated: exit", truncated.returncode, 0)
-    preload.expect(b"incomplete" in truncated.stdout.lower(), "truncated: not said")
+    preload.expect(b"incomplete" in truncated.stdout.lower(), "truncated: no warning")
     corrupt = bytearray(data)
     for offset in range(65536 + 64 + 640, 65536 + 64 + 1280):
         corrupt[offset] ^= 0x5A
@@ -109,7 +109,7 @@ def check_full_disk(machine, llm, bare):
 
 
 def check_unwritable(machine, llm, bare):
-    """A directory that cannot be written: root can write everywhere, so /proc stands for it."""
+    """A directory that cannot be written: /proc, because root can write everywhere else."""
     done = machine.run(llm, preload=True, CUPOOL="trace:/proc/nowhere.cupool")
     preload.expect_equal("read-only: exit", done.returncode, 0)
     preload.expect_equal("read-only: stdout", done.stdout, bare.stdout)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """`churn` over many seeds, on two devices: no block is handed out while earlier work may still touch
-it, in each mode of reuse that is safe. --runs is the number of runs in each mode; a release is tested
-with 1000. --options are further options of cupool, as `backing:vmm`: then every second run has a
-limit drawn by its seed, between 5/8 and all of what the driver gave of both devices, so that memory is
-given back and brought together all the time; and a mapping that changes under work breaks the run.
+it, in each safe mode of reuse. --runs is the number of runs in each mode; a release is tested with
+1000. --options are further options of cupool, as `backing:vmm`: then every second run has a limit
+drawn by its seed, between 5/8 and all of the memory that the driver gave on both devices, so that
+memory is returned and defragmented all the time; a mapping that changes under work breaks the run.
 """
 
 import argparse
@@ -28,14 +28,14 @@ def arguments():
 
 
 def needed(machine, command):
-    """Bytes that the driver gave at most, by a run without a limit."""
+    """Peak of the memory from the driver, in a run without a limit."""
     trace = machine.scratch / "needed.cupool"
     machine.run(command, preload=True, CUPOOL=f"trace:{trace}", SIMGPU_DEVICES=2)
     return machine.report(trace)["summary"]["peak_driver_bytes"]
 
 
 def options_of(seed, reuse, extra, most):
-    """The options of a run; of every second one with further options a limit of each device."""
+    """The options of a run; with further options every second one gets a limit for each device."""
     words = [f"reuse:{reuse}"] + ([extra] if extra else [])
     if extra and seed % 2:
         words.append(f"limit:{random.Random(seed).randrange(most * 5 // 8, most)}")

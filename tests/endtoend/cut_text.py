@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Commands and names longer than their place are cut between characters, wherever the cut falls."""
+"""Commands and names that are too long are cut between characters, wherever the cut falls."""
 
 import sys
 
@@ -21,7 +21,7 @@ print(open(page, 'rb').read()[%d:%d].split(b'\\0')[0].hex())
 
 
 def expect_cut(title, text, whole, room):
-    """Text is the beginning of the whole, less than a character short of the room."""
+    """The text is a prefix of the whole, less than one character shorter than the room."""
     preload.expect(REPLACEMENT not in text and whole.startswith(text),
                    f"{title}: not cut between characters: ...{text[-12:]!r}")
     used = len(text.encode())
@@ -41,7 +41,7 @@ def check(machine, shift):
     report = machine.report(trace)
     whole = " ".join(command)
     expect_cut(f"trace, shift {shift}", report["process"]["command"], whole, 4095)
-    page = bytes.fromhex(done.stdout.decode()).decode()  # an error where it is not UTF-8
+    page = bytes.fromhex(done.stdout.decode()).decode()  # fails if it is not UTF-8
     expect_cut(f"live page, shift {shift}", page, whole, 511)
     text = machine.run([str(machine.cupool), "report", str(trace)]).stdout.decode()
     preload.expect(REPLACEMENT not in text, f"shift {shift}: a character is cut in\n{text}")

@@ -48,15 +48,15 @@ def main():
     expect(machine, "ends before any CUDA call", machine.program("churn", "--help"), FINE,
            r"^verdict +nothing to catch")
     expect(machine, "no CUDA at all", ["true"], FINE, r"^verdict +nothing to catch")
-    expect(machine, "its own dlsym, seen", [own_dlsym, "next"], FINE, r"defines dlsym itself",
+    expect(machine, "defines dlsym, seen", [own_dlsym, "next"], FINE, r"defines dlsym itself",
            r"cudaMalloc \(runtime API\): 48 allocations", r"^verdict +caught, but")
-    expect(machine, "its own dlsym, unseen", [own_dlsym, "table"], ESCAPES,
+    expect(machine, "defines dlsym, unseen", [own_dlsym, "table"], ESCAPES,
            r"defines dlsym itself", r"^verdict +not caught: it defines dlsym itself")
-    expect(machine, "a namespace of its own, beside one that is seen",
+    expect(machine, "a separate namespace, beside one that is seen",
            [conformance, "isolated", "dlsym"], FINE, r"uses dlmopen", r"^verdict +caught, but")
-    expect(machine, "a namespace of its own, and no call seen", [conformance, "look_up", "dlsym"],
+    expect(machine, "a separate namespace, and no call seen", [conformance, "look_up", "dlsym"],
            ESCAPES, r"uses dlmopen", r"^verdict +not caught: it uses dlmopen")
-    # A program that fails: the verdict is of what happened, and compares with a run without cupool.
+    # A program that fails: the verdict covers the run, and compares it with one without cupool.
     ours = "'libcupool' in open('/proc/self/maps').read()"
     for title, script, code, *patterns in (
             ("a signal under cupool alone", f"import os; os.kill(os.getpid(), 11 if {ours} else 0)",

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The driver's own view through CUPTI: exact, joined with what the trace saw, and absent without
-harm wherever CUPTI cannot be had."""
+"""The driver's own view through CUPTI: exact, joined with the records of the trace, and harmless
+where CUPTI is not available."""
 
 import os
 import re
@@ -30,7 +30,7 @@ def text_of(machine, name):
 
 
 def check_exact(machine, mode, **extra):
-    """CUPTI's bytes are those of the device's own log, and all of them are accounted for."""
+    """CUPTI's bytes equal those in the device's own log, and all are accounted for."""
     name = f"exact.{mode}.{len(extra)}"
     log = machine.scratch / f"{name}.log"
     _, report = recorded(machine, name, machine.program(*TINYLLM), "--mode", mode,
@@ -49,12 +49,12 @@ def check_exact(machine, mode, **extra):
     preload.expect_equal(f"{name}: libraries", driver["unaccounted_libraries"], [])
     last = report["timeline"][-1]
     preload.expect_equal(f"{name}: last point", last["driver_total_bytes"], last["driver_bytes"])
-    preload.expect("0 B unaccounted" in text_of(machine, name), f"{name}: the text does not say it")
+    preload.expect("0 B unaccounted" in text_of(machine, name), f"{name}: not in the text")
     print(f"{name}: {driver['allocations']} allocations, {peak} B at most")
 
 
 def rows_of(page, caption):
-    """Figures of a table's rows, each behind the row's first words."""
+    """(first words, figures…) of each row of a table."""
     if f"<caption>{caption}" not in page:
         return None
     table = page.split(f"<caption>{caption}")[1].split("</table>")[0]
@@ -64,13 +64,14 @@ def rows_of(page, caption):
 
 
 def check_page(machine, name, driver):
-    """The HTML report says of the driver what JSON does."""
+    """The HTML report has the driver's figures of the JSON report."""
     done = machine.run([str(machine.cupool), "report", "-f", "html",
                         str(machine.scratch / f"{name}.cupool")])
     if b"not built in" in done.stderr:
         return
     page = done.stdout.decode()
-    preload.expect("never asked" not in page, f"{name}: the page says CUPTI said nothing")
+    preload.expect("never called cuMemGetInfo" not in page,
+                   f"{name}: the page has no view of the driver")
     row = driver["unaccounted_libraries"][0]
     preload.expect_equal(f"{name}: the page's libraries", rows_of(page, "Unaccounted memory"), [
         ("libhidden.so", [row[key] for key in
@@ -83,7 +84,7 @@ def check_page(machine, name, driver):
 
 
 def check_hidden(machine, mode):
-    """What goes to the driver by an unhooked call is unaccounted, to the byte, with its library."""
+    """Memory from an unhooked call of the driver is unaccounted, to the byte, with its library."""
     program = str(machine.build / "tests" / "endtoend" / "hidden")
     name = f"hidden.{mode}"
     _, report = recorded(machine, name, [program, str(5 * MIB), "1000", "0", "3000000"],
@@ -110,14 +111,15 @@ def check_hidden(machine, mode):
 
 
 def check_refusals(machine):
-    """Every way not to have CUPTI: the program's output is the same, and the report says which."""
+    """Each way to lack CUPTI: the program's output is the same, and the report states the
+    reason."""
     broken = machine.scratch / "broken"
     broken.mkdir()
     library = (machine.simgpu / "libcupti.so.13").read_bytes()
     preload.expect(b"\0libc.so.6\0" in library, "cannot make a library that does not load")
-    for name in ("libcupti.so.13", "libcupti.so.12"):  # it needs a library that does not exist
+    for name in ("libcupti.so.13", "libcupti.so.12"):  # needs a library that does not exist
         (broken / name).write_bytes(library.replace(b"\0libc.so.6\0", b"\0libx.so.6\0"))
-    for entry in machine.simgpu.iterdir():  # the rest of the device beside it
+    for entry in machine.simgpu.iterdir():  # the rest of the simulated device
         if not entry.name.startswith("libcupti"):
             (broken / entry.name).symlink_to(entry)
     foreign = machine.scratch / "foreign"
@@ -149,7 +151,7 @@ def check_refusals(machine):
         report = machine.report(trace)
         preload.expect_equal(f"{state}: state", report["recording"]["cupti"]["state"], state)
         preload.expect(report["driver"] is None, f"{state}: figures of the driver")
-        preload.expect(words in text_of(machine, state), f"{state}: the text does not say {words}")
+        preload.expect(words in text_of(machine, state), f"{state}: {words!r} is not in the text")
     for option, extra in (("off", {}), ("auto", {"SIMGPU_CUPTI_FAULT":
                                                  "cuptiActivityEnable:2:NOT_COMPATIBLE"})):
         trace = machine.scratch / f"option.{option}.cupool"
@@ -162,7 +164,8 @@ def check_refusals(machine):
 
 
 def check_clients(machine):
-    """Another client in the program gets all it gets bare, first or second, however it calls."""
+    """Another client in the program gets everything it gets bare, first or second, by any entry
+    point."""
     program = str(machine.build / "tests" / "endtoend" / "cupti_client")
     for when, state in (("first", "taken"), ("second", "gave_way")):
         for how in ("linked", "loaded", "default"):
@@ -177,7 +180,7 @@ def check_clients(machine):
                 preload.expect(cupti["whole"], f"{when} {how}: something was lost")
                 preload.expect_equal(f"{when} {how}: before it gave way",
                                      report["driver"]["allocations"], 200)
-    # With cupti:on the subscription is kept, and the other client is told so by CUPTI.
+    # With cupti:on the subscription is kept, and CUPTI refuses the other client.
     output, report = recorded(machine, "client.on", [program, "second", "linked"], "--mode",
                               "observe", "--option", "cupti:on")
     preload.expect(output.startswith(b"subscribe 39\n"), f"on: {output}")
@@ -185,7 +188,7 @@ def check_clients(machine):
 
 
 def check_kill(machine):
-    """Killed: what was flushed is there, and the report says that the rest is not."""
+    """Killed: flushed records are in the report, which states that the rest is missing."""
     trace = machine.scratch / "kill.cupool"
     env = machine.environment(preload=True, CUPOOL=f"trace:{trace}")
     command = machine.program("tinyllm", "--tokens", "60000", "--seed", "7")
@@ -199,7 +202,7 @@ def check_kill(machine):
     preload.expect_equal("kill: state", report["recording"]["cupti"]["state"], "on")
     preload.expect(not report["recording"]["cupti"]["whole"], "kill: claims to be whole")
     preload.expect_equal("kill: unaccounted", report["summary"]["unaccounted_bytes"], 0)
-    preload.expect("before its last records" in text_of(machine, "kill"), "kill: not said")
+    preload.expect("before its last records" in text_of(machine, "kill"), "kill: no warning")
     print(f"killed: {report['driver']['allocations']} allocations of the driver read")
 
 

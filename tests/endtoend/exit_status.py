@@ -24,7 +24,7 @@ OTHER = 1 << 63 | 12345
 
 
 class Run:
-    """Starts a program under `cupool run` that has allocated, and ends on request."""
+    """Starts a program under `cupool run` that allocates, and ends on request."""
 
     def __init__(self, machine, place, status, *before):
         command = [*before, str(machine.cupool), "run", "--sim", "-q", "-o", f"{place}/%p.cupool", "--",
@@ -58,7 +58,8 @@ def header_get(trace, offset):
 
 
 def check_planted(machine):
-    """Later traces with the same pid, by name: of another origin, of an unknown one; own traces of unknown origin."""
+    """Later traces with the same pid, by name: of another origin, of unknown origin; own traces of unknown
+    origin."""
     for own, other, owner in ((None, OTHER, "own"), (None, 0, "own"), (0, OTHER, "own"), (OTHER, 0, "other"),
                               (OTHER, OTHER + 1, "none")):
         place = machine.scratch / f"planted{own}-{other}"
@@ -76,7 +77,7 @@ def check_planted(machine):
 
 
 def check_namespaces(machine):
-    """Two runs in two PID namespaces, with the same pid in both, end in either order."""
+    """Two runs in two PID namespaces, with the same pid, end in either order."""
     unshare = ["unshare", "--pid", "--fork"]
     if not shutil.which("unshare") or subprocess.run([*unshare, "true"], stderr=subprocess.DEVNULL,
                                                      check=False).returncode != 0:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Programs of the usual kinds: the first finding of every report names the cause – the function that
-is to blame, not the buffer class it allocates through – at -O0 and -O2, with and without debug
-information, in C++ and in Python. A clean program has none."""
+"""Typical programs: the first finding of every report names the cause – the responsible function,
+not the buffer class through which it allocates – at -O0 and -O2, with and without debug
+information, in C++ and in Python. A clean program has no findings."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ import urllib.parse
 import preload
 import sarif_check
 
-# What a program does: kind of the first finding, function to blame, functions that are not to be.
+# Program: kind of the first finding, responsible function, functions that must not be blamed.
 CAUSES = {
     "leak": ("leak", "prefix_cache_insert"),
     "two_leaks": ("leak", "prefix_cache_insert"),
@@ -65,7 +65,7 @@ class Case:
         findings = self.report["findings"]
         if not self.kind:
             preload.expect_equal(f"{self.name}: findings", findings, [])
-            preload.expect("Nothing found" in self.output(), f"{self.name}: says that it is clean")
+            preload.expect("Nothing found" in self.output(), f"{self.name}: not clean")
             return
         preload.expect(findings, f"{self.name}: no findings")
         first = findings[0]
@@ -87,7 +87,7 @@ class Case:
 
 
 def check_forms(case):
-    """Call paths with their bytes under the leaking site, in each form; --by stack and caller."""
+    """Call paths with their bytes under the leaking site, in each format; --by stack and caller."""
     row = next(row for row in csv.DictReader(io.StringIO(case.output("-f", "csv"), newline=""))
                if case.function in row["key"])
     preload.expect_equal(f"{case.name}: csv: leaked", int(row["leaked_bytes"]), 100 * 400000)
@@ -106,7 +106,7 @@ def check_forms(case):
 
 
 def check_wrappers_option(case):
-    """A glob of the user is passed, too."""
+    """Functions matching --wrappers or [wrappers] are wrappers: sites lie at their callers."""
     done = case.machine.run([str(case.machine.cupool), "report", str(case.trace), "--wrappers",
                              "prefix_cache_*,nothing", "-f", "json"])
     keys = [site["key"] for site in json.loads(done.stdout)["sites"]]
@@ -122,7 +122,7 @@ def check_wrappers_option(case):
 
 
 def check_ci(case):
-    """Each budget that is exceeded names its site, with file and line where they are known."""
+    """Each exceeded budget names its site, with file and line if known."""
     machine, files = case.machine, {}
     budget = machine.scratch / "ci.budget"
     budget.write_text("[budget]\nleaked_at_exit = 0\npeak_live = 1 MiB\nallocations = 1\n"
@@ -134,7 +134,7 @@ def check_ci(case):
                         str(files["code-quality"]), str(case.trace)])
     output = done.stdout.decode()
     preload.expect_equal(f"check: {output}", done.returncode, 1)
-    preload.expect(b"no phase fits" in done.stderr, f"a detected phase is none: {done.stderr}")
+    preload.expect(b"no phase fits" in done.stderr, f"a detected phase is not a gate: {done.stderr}")
     failed = [line for line in output.splitlines() if ": measured " in line]
     preload.expect_equal("budgets that name a site", [line for line in failed
                                                       if "usual.cc:" not in line], [])
@@ -160,7 +160,7 @@ def check_ci(case):
 
 
 def check_sarif(machine):
-    """Names that are no references, budgets of one name, a trace without sources."""
+    """Names that are not valid references, budgets with the same name, a trace without sources."""
     place = machine.scratch / "a b%20#?c:d \u00e4"
     place.mkdir()
     script, trace = place / "50% #1: \u65e5.py", place / "t: x.cupool"
@@ -190,7 +190,7 @@ def check_sarif(machine):
 
 
 def check_same_source(cases):
-    """The same source at any level has not grown; a twentieth more has."""
+    """Builds of the same source compare as equal; a twentieth more memory is growth."""
     for base in cases:
         for fresh in cases:
             done = base.machine.run([str(base.machine.cupool), "diff", str(base.trace),

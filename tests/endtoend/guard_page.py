@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Blocks that end at addresses without memory: a kernel that goes beyond one, or to one that was
-freed, faults at once; the record has the error once, and the block among its suspects, with its
-sites. What the alignment leaves between a block and the end of its memory is a redzone. Programs
-without memory errors print what they print bare.
+"""Blocks that end at unmapped addresses: a kernel that accesses memory beyond a block, or a freed
+one, faults at once; the trace has the error once, and the block among its suspects, with its sites.
+Bytes between a block and the end of its memory, left by alignment, are a redzone. Programs without
+memory errors print the same as bare.
 """
 
 import preload
@@ -13,7 +13,7 @@ ALL = (*PAGE, "-O", "guard_page:1")
 WATCHED = {"SIMGPU_SET": "edit_breaks=1"}  # a mapping that changes under work breaks its context
 BEYOND = ("overrun", "overrun_far", "overrun_read")
 FREED = ("freed", "freed_read")
-KEPT = 32  # freed blocks that a fault remembers
+KEPT = 32  # freed blocks listed for a fault
 
 
 def place_of(site):
@@ -21,7 +21,7 @@ def place_of(site):
 
 
 class Run:
-    """guard_errors WAY BYTES, recorded."""
+    """A recorded run of guard_errors WAY BYTES."""
 
     def __init__(self, machine, way, size, options=PAGE, **extra):
         self.name = f"{way} of {size}, {' '.join(options[1::2])}"
@@ -66,7 +66,8 @@ class Run:
 
 
 def check_planted(machine):
-    """Sizes that end with their memory: the first byte behind faults, and so do 64 KiB."""
+    """Blocks that end with their memory: an access to the next byte faults, and one 64 KiB
+    behind."""
     for size in (MIB, 2 * MIB, 4 * MIB, 5 * MIB + 256):
         for way in BEYOND:
             Run(machine, way, size).expect_fault(False)
@@ -78,7 +79,7 @@ def check_planted(machine):
 
 
 def check_old(machine):
-    """40 blocks later the addresses still have no memory, though the block is a suspect no more."""
+    """40 blocks later the addresses are still unmapped, but the block is no longer a suspect."""
     run = Run(machine, "freed_old", 4 * MIB)
     preload.expect_equal(f"{run.name}: device", run.device, "cudaErrorIllegalAddress")
     preload.expect_equal(f"{run.name}: kinds", [error["kind"] for error in run.errors],
@@ -89,7 +90,7 @@ def check_old(machine):
 
 
 def check_alignment(machine):
-    """At most 255 bytes behind a block are a redzone; in front of it what its memory has more."""
+    """At most 255 bytes behind a block are a redzone; in front of it, the rest of its memory."""
     for size in (MIB + 1, 3 * MIB - 100, 4 * MIB - 255):
         Run(machine, "overrun", size).expect_redzone("overrun", size)
         Run(machine, "overrun_far", size).expect_fault(False)
@@ -101,7 +102,7 @@ def check_alignment(machine):
 
 
 def check_threshold(machine):
-    """Smaller blocks have redzones, unless they are wanted so, too."""
+    """Smaller blocks have redzones, unless `guard_page` includes them."""
     Run(machine, "overrun", 4096).expect_redzone("overrun", 4096)
     Run(machine, "overrun", 4096, ALL).expect_fault(False)
     Run(machine, "freed", 256, ALL).expect_fault(True)
@@ -110,15 +111,15 @@ def check_threshold(machine):
 
 
 def check_both_kinds(machine):
-    """The free of an isolated block waits, so that others come out of the quarantine before their
-    redzones were compared in their batch."""
+    """The free of an isolated block waits, so other blocks leave the quarantine before the redzones
+    of their batch are compared."""
     for options in (PAGE, (*PAGE, "-O", "scrub:poison"), ("-O", "guard:redzone")):
         trace = machine.scratch / f"reused{len(options)}.cupool"
         program = [str(machine.build / "tests/endtoend/memory_errors"), "reused"]
         done = machine.record(program, trace, "-q", *options, **WATCHED)
         preload.expect_equal("reused: exit", done.returncode, 0)
         preload.expect_equal("reused: errors", machine.report(trace)["memory_errors"], [])
-    # What is known of other freed memory stays known.
+    # Writes to other freed blocks are still found.
     trace = machine.scratch / "beside.cupool"
     program = [str(machine.build / "tests/endtoend/memory_errors"), "freed_beside"]
     done = machine.record(program, trace, "-q", *PAGE, "-O", "scrub:poison")
@@ -129,7 +130,7 @@ def check_both_kinds(machine):
 
 
 def check_short(machine):
-    """Where memory is short, or cannot be mapped, redzones take the place of pages."""
+    """If memory is short, or cannot be mapped, blocks get redzones instead."""
     Run(machine, "overrun", 256, ALL, SIMGPU_MEMORY="16MiB").expect_redzone("overrun", 256)
     Run(machine, "overrun", 4 * MIB, SIMGPU_SET="vmm=0").expect_redzone("overrun", 4 * MIB)
     without = Run(machine, "overrun", 4 * MIB, ("-O", "guard:off"))

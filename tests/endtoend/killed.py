@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A program killed in the middle leaves a trace with every complete record, and the report says
-that it is incomplete; before that it says that the program is running."""
+"""A program killed in the middle leaves a trace with every complete record. The report states that
+it is incomplete, and before the kill that the program is running."""
 
 import json
 import random
@@ -19,13 +19,13 @@ def start(machine, command, trace):
 
 
 def allocations_of(machine, trace):
-    """As far as the trace says, if it is one already."""
+    """The report of the trace, once the file is one."""
     done = machine.run([str(machine.cupool), "report", str(trace), "-f", "json"])
     return json.loads(done.stdout)["summary"]["allocations"] if done.returncode == 0 else 0
 
 
 def wait_for_records(machine, trace, process):
-    """Waits until an allocation is recorded: progress, not time, decides the moment."""
+    """Waits until an allocation is recorded; the moment depends on progress, not on time."""
     while process.poll() is None and not allocations_of(machine, trace):
         time.sleep(0.001)
 
@@ -58,7 +58,7 @@ def main():
     machine = preload.Machine(options.build)
     print(f"seed {options.seed}")
     choose = random.Random(options.seed)
-    # More than any machine gets through before the kill.
+    # More tokens than any machine can finish before the kill.
     command = machine.program("churn", "--ops", "1000000000", "--seed", "7")
     for number in range(options.runs or 5):
         trace = machine.scratch / f"killed.{number}.cupool"
@@ -72,7 +72,7 @@ def main():
         preload.expect(report["summary"]["allocations"] > 0, "no allocation could be read")
         text = machine.run([str(machine.cupool), "report", str(trace)])
         preload.expect_equal("text report: exit", text.returncode, 0)
-        preload.expect(b"incomplete" in text.stdout.lower(), "the text report does not say so")
+        preload.expect(b"incomplete" in text.stdout.lower(), "no warning in the text report")
         print(f"run {number}: {report['summary']['allocations']} allocations read")
     check_running(machine)
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Figures of a running program: `cupool top`, `cupool metrics`, and Prometheus scraping them."""
+"""Statistics of a running program: `cupool top`, `cupool metrics`, and a Prometheus that scrapes
+them."""
 
 import contextlib
 import fcntl
@@ -32,7 +33,7 @@ except ImportError:
 
 MACHINE = preload.Machine(preload.arguments(__doc__).build)
 PROGRAM = pathlib.Path(__file__).parent / "programs" / "live_program.py"
-PATIENCE_S = 240  # before something is called missing
+PATIENCE_S = 240  # until a result counts as missing
 
 
 def prometheus():
@@ -49,7 +50,7 @@ class Live(unittest.TestCase):
         self.addCleanup(self.stack.close)
 
     def start(self, live=True):
-        """A program that waits for orders, preloaded. Its pid is the interpreter's own."""
+        """A preloaded program that waits for commands. Its pid is the interpreter's."""
         environment = MACHINE.environment(preload=True)
         if live:
             environment["CUPOOL_LIVE"] = str(self.place)
@@ -70,7 +71,7 @@ class Live(unittest.TestCase):
                               env={**os.environ, "COLUMNS": "1000"})
 
     def metrics(self, *words):
-        """Samples by name and labels, through a real parser."""
+        """Samples by name and labels, read by the parser of prometheus_client."""
         told = self.cupool("metrics", *words)
         self.assertEqual((told.returncode, told.stderr), (0, ""))
         return self.samples(told.stdout)
@@ -121,7 +122,7 @@ class Live(unittest.TestCase):
         data[offset:offset + 4] = (7).to_bytes(4, "little")
         twin.touch(mode=0o600)
         with open(twin, "r+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # as long as its process lives
+            fcntl.flock(file, fcntl.LOCK_EX)  # valid while its process lives
             file.write(data)
             file.flush()
             pids = {dict(labels)["pid"] for name, *labels in self.metrics() if name == "cupool_process_info"}
@@ -188,7 +189,7 @@ class Live(unittest.TestCase):
         while "requested" not in shown and time.monotonic() < deadline:
             shown += os.read(terminal, 65536).decode()
         os.write(terminal, b"q")
-        with contextlib.suppress(OSError):  # the terminal is gone
+        with contextlib.suppress(OSError):  # the terminal is closed
             while part := os.read(terminal, 65536):
                 shown += part.decode()
         os.close(terminal)
@@ -237,7 +238,7 @@ class Live(unittest.TestCase):
         directory.chmod(0o700)
 
     def test_a_name_that_is_taken(self):
-        """Another place is used and read, and whoever took the first is named."""
+        """Another directory is used and read, and the user who took the first is named."""
         taken = self.place / f"cupool-{os.geteuid()}"
         taken.mkdir(mode=0o700)
         if os.geteuid() == 0:
@@ -294,7 +295,7 @@ class Live(unittest.TestCase):
             refused.exception.close()
 
     def test_an_address_of_ipv6(self):
-        """With brackets or without: the address that is said can be asked."""
+        """With or without brackets: the printed address can be queried."""
         with socket.socket(socket.AF_INET6) as free:
             try:
                 free.bind(("::1", 0))
@@ -305,14 +306,14 @@ class Live(unittest.TestCase):
                 self.assertEqual(answer.status, 200)
 
     def answered(self, port, *hosts, version="1.1"):
-        """The status of an answer to a request by these names."""
+        """The status of the response to a request with these names."""
         with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as connection:
             names = "".join(f"Host: {host}\r\n" for host in hosts)
             connection.sendall(f"GET /metrics HTTP/{version}\r\n{names}\r\n".encode())
             return int(connection.makefile("rb").readline().split()[1])
 
     def test_the_server_answers_to_its_names_only(self):
-        """A browser's page could otherwise point a name of its own at this address."""
+        """Protection against DNS rebinding by a page in a browser."""
         port = self.serve("--allow-host", "gpu7.example", "--allow-host", "gpu7")
         for host in ("127.0.0.1", f"127.0.0.1:{port}", "localhost", "LocalHost:80", "[::1]:9",
                      "gpu7", "gpu7.example", f"GPU7.example.:{port}", "10.1.2.3:9"):
@@ -327,7 +328,7 @@ class Live(unittest.TestCase):
         self.assertEqual(self.answered(port, "localhost", version="1.0"), 200)
 
     def test_slow_clients_do_not_hold_the_server(self):
-        """All connections are taken by clients that never stand still and never end."""
+        """All connections are taken by clients that keep sending and never finish."""
         port = self.serve()
         full, stop = threading.Event(), threading.Event()
 

@@ -13,12 +13,12 @@ INVALID = -22
 MIB = 1 << 20
 CALLS = ("device_wait", "stream_wait", "stream_query", "event_wait", "event_query", "memory_info",
          "driver_copy", "driver_memory_info")
-PATIENCE = "20000"  # calls; the time to pass is that of one
+PATIENCE = "20000"  # calls at most, until memory is returned
 FEW = "50"
 
 
 def steps_of(output):
-    """Each line by its step: a number, or the figures."""
+    """Lines by step: a number, or statistics."""
     steps = []
     for line in output.splitlines():
         step, _, rest = line.partition(": ")
@@ -60,7 +60,7 @@ def with_pool(machine, backing):
                              figures["reserved"] if backing == "vmm" else 0)
     preload.expect_equal(f"{backing}: asked for", named["full"]["requested"], 64 * 3 * MIB)
     preload.expect_equal(f"{backing}: half", named["half"]["requested"], 32 * 3 * MIB)
-    # The thread has made no CUDA call: all devices.
+    # Without a CUDA call by the thread: all devices.
     preload.expect_equal(f"{backing}: another thread", named["thread"], named["half"])
     preload.expect_equal(f"{backing}: less than is to be kept", dict(steps)["thread trim"], 0)
     given = dict(steps)["trim to 16 MiB"]
@@ -81,7 +81,7 @@ def held(machine, title, call, times, options):
     preload.expect_equal(f"{title}: exit ({done.stderr.decode()})", done.returncode, 0)
     words = done.stdout.decode().split()
     figures = dict(zip(words[::2], map(int, words[1::2])))
-    if "1ms" not in options:  # else a late free may have given something back already
+    if "1ms" not in options:  # otherwise a late free may have returned memory
         preload.expect(figures["before"] >= 64 * MIB, f"{title}: {figures}")
     preload.expect_equal(f"{title}: errno", figures["wrong"], 0)
     return figures
@@ -98,7 +98,7 @@ def idle(machine):
             title = f"backing:{backing}, {option}, {call}"
             figures = held(machine, title, call, FEW, f"backing:{backing},{option}")
             preload.expect_equal(title, figures["now"], figures["before"])
-    print(f"{len(CALLS)} calls give memory back, with either backing")
+    print(f"{len(CALLS)} calls return memory, with either backing")
 
 
 def main():
@@ -110,7 +110,7 @@ def main():
     mapped = with_pool(machine, "vmm")
     preload.expect_equal("page", mapped["full"]["page"], 2 * MIB)
     preload.expect(mapped["half"]["largest"] > 3 * MIB and mapped["half"]["stitched"] > 0,
-                   f"brought together: {mapped['half']}")
+                   f"defragmented: {mapped['half']}")
     idle(machine)
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Memory errors of a program, planted one at a time: each is found once, with its block, its offset
-and the sites of allocation and free, in every form of the report; none in a clean program."""
+and the sites of allocation and free, in every format of the report; none in a clean program."""
 
 import preload
 
@@ -43,7 +43,7 @@ def check_error(name, output, report, way, freed_by, size=BYTES):
     preload.expect_equal(f"{name}: size", error["requested_bytes"], size)
     block = int(output.split("block: ")[1].split()[0], 16)
     preload.expect_equal(f"{name}: block", error["address"], block)
-    # `take` allocates for two callers, so it may be left for the caller as a wrapper.
+    # `take` allocates for two callers, so it may count as a wrapper, with the site at its caller.
     allocated_by = place_of(error["allocation_site"])
     preload.expect(allocated_by in ("take", "blocks_take"), f"{name}: allocated by {allocated_by}")
     preload.expect_equal(f"{name}: freed by", place_of(error["free_site"]), freed_by)
@@ -117,7 +117,7 @@ def check_clean(machine):
 
 
 def check_capture(machine):
-    """What is freed beside a capture is compared before it is used again, or after the capture."""
+    """Blocks freed during a capture are compared before reuse, or after the capture."""
     for options in (GUARD, POISON):
         name = f"capture{len(options)}"
         _, output, report = recorded(machine, name, "capture", "check", options=options,
@@ -141,7 +141,7 @@ def check_capture(machine):
 
 
 def check_printed(machine):
-    """By the library itself, where it was asked for: once, and without a trace too."""
+    """The library itself prints the error if requested: once, also without a trace."""
     done = machine.run([str(machine.build / "tests/endtoend/memory_errors"), "underrun"],
                        preload=True, CUPOOL="guard:redzone,postmortem:print")
     preload.expect_equal("lines", done.stderr.count(b"\n"), 1)
@@ -150,7 +150,7 @@ def check_printed(machine):
 
 
 def check_without_kernels(machine):
-    """Where no device code can run, the driver fills and copies: the canary tells."""
+    """If device code cannot run, which the canary detects, the driver fills and copies."""
     empty = machine.scratch / "no-twins"
     empty.mkdir()
     for way in ("overrun", "underrun", "freed"):

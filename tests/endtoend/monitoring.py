@@ -31,7 +31,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 DASHBOARD = ROOT / "tools" / "monitoring" / "grafana-dashboard.json"
 POD = ROOT / "examples" / "kubernetes" / "sidecar.yaml"
 PROGRAM = pathlib.Path(__file__).parent / "programs" / "live_program.py"
-PATIENCE_S = 240  # before something is called missing
+PATIENCE_S = 240  # until a result counts as missing
 VARIABLES = {"$__rate_interval": "30s", "$instance": ".*", "$pid": ".*"}
 
 
@@ -46,7 +46,7 @@ def fetch(address, **parameters):
 
 
 def queries():
-    """Of all panels and variables: title and expression."""
+    """(title, expression) of all panels and variables."""
     dashboard = json.loads(DASHBOARD.read_text())
     for panel in dashboard["panels"]:
         for target in panel["targets"]:
@@ -54,7 +54,7 @@ def queries():
 
 
 def series_of(text):
-    """Labels by name of series."""
+    """Labels by name of the series."""
     series = {}
     for name, labels in re.findall(r"^(\w+)(?:\{(.*)\})? ", text, re.M):
         series.setdefault(name, set()).update(re.findall(r'(\w+)="', labels))
@@ -168,19 +168,19 @@ class Monitoring(unittest.TestCase):
                                       for mount in container["volumeMounts"]}
                   for container in (*spec["initContainers"], program, sidecar)}
         self.assertLessEqual({name for each in mounts.values() for name in each.values()}, volumes)
-        # One /dev/shm and one user for those that share the page.
+        # Containers that share the page have the same /dev/shm and user.
         self.assertEqual(mounts["infer"]["/dev/shm"], mounts["cupool-metrics"]["/dev/shm"])
         self.assertEqual(next(volume for volume in spec["volumes"]
                               if volume["name"] == "shared-memory")["emptyDir"]["medium"], "Memory")
         self.assertIn("runAsUser", spec["securityContext"])
         for container in (program, sidecar):
             self.assertNotIn("runAsUser", container.get("securityContext", {}))
-        # The library is where the init container puts it.
+        # The library lies where the init container puts it.
         environment = {pair["name"]: pair["value"] for pair in program["env"]}
         self.assertEqual(mounts["infer"]["/cupool"], mounts["cupool-library"]["/cupool"])
         self.assertEqual(environment["LD_PRELOAD"], "/cupool/libcupool.so")
         self.assertIn("/cupool/", " ".join(spec["initContainers"][0]["command"]))
-        # Every variable is an option with a value that it takes, those in comments, too.
+        # Every variable, also those in comments, is an option with a valid value.
         commented = re.findall(r"# +- name: (CUPOOL_\w+)\n +# +value: (\S+)", POD.read_text())
         self.assertEqual(len(commented), 2)
         variables = {name: value for name, value in [*environment.items(), *commented]
@@ -189,7 +189,7 @@ class Monitoring(unittest.TestCase):
         self.assertEqual((told.returncode, told.stderr), (0, b""))
         for name in variables:
             self.assertRegex(told.stdout.decode(), rf"{name.removeprefix('CUPOOL_').lower()} .*{name}")
-        # The sidecar's command serves what a Prometheus asks for by the pod's address.
+        # The sidecar's command answers a Prometheus that uses the pod's address.
         words = sidecar["command"]
         listen = words.index("--listen") + 1
         port = words[listen].rsplit(":", 1)[1]

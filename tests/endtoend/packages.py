@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Other people's programs for a test, unpacked into the build directory rather than installed:
-installing may start a server, and needs root. Kept there for the next run."""
+"""Programs of other projects for tests, unpacked into the build directory and kept there. They are
+not installed, because that needs root and may start a server."""
 
 import glob
 import pathlib
@@ -12,7 +12,7 @@ import zipfile
 
 
 def debian_file(build, package, pattern):
-    """The file of a Debian package that fits `pattern`, as "usr/bin/*"; None: it cannot be had."""
+    """The file of a Debian package that matches `pattern`, as "usr/bin/*"; None: not available."""
     place = pathlib.Path(build) / "packages"
     place.mkdir(exist_ok=True)
     found = glob.glob(str(place / package / pattern))
@@ -33,7 +33,7 @@ def debian_file(build, package, pattern):
 
 
 def debian_depends(package, pattern):
-    """The names of packages that a Debian package depends on and that begin so."""
+    """The packages with a name prefix on which a Debian package depends."""
     if not shutil.which("apt-cache"):
         return []
     told = subprocess.run(["apt-cache", "depends", package], capture_output=True, text=True).stdout
@@ -42,7 +42,7 @@ def debian_depends(package, pattern):
 
 
 def wheel(build, package, version):
-    """The folder of an unpacked wheel of PyPI; None: it cannot be had."""
+    """The folder of an unpacked wheel from PyPI; None: not available."""
     place = pathlib.Path(build) / "packages" / f"{package}-{version}"
     if place.exists():
         return place

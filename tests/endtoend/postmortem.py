@@ -9,7 +9,7 @@ SCENARIOS = {
     "genuine": ({}, (), "genuine", 32 * MIB),
     "others": ({"SIMGPU_OTHERS": "48MiB"}, (), "another process", 32 * MIB),
     "fragmentation": ({}, (), "fragmentation", 8 * MIB),
-    # A full device and no page-locked memory: a free that waits needs a byte of either.
+    # A full device and no page-locked memory: a free that waits needs a byte of one of them.
     "hoarding": ({"SIMGPU_OTHERS": "24MiB", "SIMGPU_FAULT": "cuMemHostAlloc:0:OUT_OF_MEMORY"}, (),
                  "hoarding", 36 * MIB),
     "limit": ({}, ("-O", "limit:32MiB"), "limit", 48 * MIB),
@@ -39,7 +39,7 @@ def check_verdict(machine, way, environment, options, verdict, request):
         if b"not built in" not in shown.stderr:
             preload.expect(verdict.encode() in shown.stdout, f"{way}: not in {form}")
         if form == "text":
-            # Names of sites are as long as they are.
+            # Names of sites are not cut.
             wide = [line for line in shown.stdout.decode().splitlines()
                     if len(line) > 100 and " by " not in line]
             preload.expect_equal(f"{way}: lines wider than a terminal", wide, [])
@@ -51,7 +51,7 @@ def check_verdict(machine, way, environment, options, verdict, request):
 
 
 def check_printed(machine):
-    """By the library itself: once, and without a trace too."""
+    """The library itself prints the verdict: once, also without a trace."""
     done = machine.run(machine.program("annotated", "oom", "genuine"), preload=True,
                        SIMGPU_MEMORY="64MiB", CUPOOL_POSTMORTEM="print")
     preload.expect_equal("lines", done.stderr.count(b"out of memory"), 1)
@@ -59,7 +59,7 @@ def check_printed(machine):
 
 
 def check_observed(machine):
-    """Without a pool there is no pool to blame."""
+    """Without a pool, no verdict blames the pool."""
     trace = machine.scratch / "observed.cupool"
     machine.record(machine.program("annotated", "oom", "genuine"), trace, "-q", "--mode", "observe",
                    SIMGPU_MEMORY="64MiB")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The pprof report in the hands of pprof itself, as Debian ships it with Go: what it reads there is
-what the JSON report says."""
+"""The pprof report read by pprof itself, from Debian's package of Go: its figures equal those of
+the JSON report."""
 
 import glob
 import re
@@ -18,7 +18,7 @@ TOTALS = {"inuse_space": "peak_requested_bytes", "exit_objects": "leaked_blocks"
 
 
 def pprof(machine):
-    """The command, installed or unpacked; None: it cannot be had."""
+    """The command, installed or unpacked; None: not available."""
     inside = "usr/lib/go-*/pkg/tool/*/pprof"
     installed = [shutil.which("pprof"), *glob.glob("/" + inside)]
     names = packages.debian_depends("golang-go", "golang-1")
@@ -50,13 +50,13 @@ class Reader:
         samples = []
         for line in lines[1:]:
             match = re.fullmatch(r" *([\d ]+): ([\d ]+)", line)
-            if match:  # others are labels
+            if match:  # the others are labels
                 samples.append(([int(value) for value in match[1].split()],
                                 [locations[number] for number in match[2].split()]))
         return columns, samples, parts[3].splitlines()
 
     def total(self, index):
-        """What -top says the whole is, in its smallest unit."""
+        """The total that -top prints, in its smallest unit."""
         text = self.ask("-top", f"-sample_index={index}",
                         *(["-unit=B"] if index.endswith("space") else []))
         return int(re.search(r"of (\d+)B? total", text)[1]) if "% of" in text else 0
@@ -100,7 +100,7 @@ def check(machine, command, name, program, innermost):
 
 
 def check_several(machine, command):
-    """Two traces are told apart by a label."""
+    """Samples of two traces differ in a label."""
     traces = [str(machine.scratch / f"{name}.cupool") for name in ("native", "python")]
     profile = machine.scratch / "both.pb.gz"
     machine.run([str(machine.cupool), "report", "-f", "pprof", "-o", str(profile), *traces])

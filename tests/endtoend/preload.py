@@ -20,13 +20,15 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import report_schema  # noqa: E402
 import sanitizer  # noqa: E402
 
-# What began the tests may ignore these (nohup, a shell's background job), and programs inherit that.
+# The parent of the tests may ignore these (nohup, a shell's background job), which programs
+# inherit.
 for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
     if signal.getsignal(number) == signal.SIG_IGN:
         signal.signal(number, signal.SIG_DFL)
 
 SKIP = 77
-SCHEMA_MOST = 1 << 20  # bytes of a report that is held against the schema: it takes its time
+SCHEMA_MOST = 1 << 20  # bytes of a report up to which it is validated against the schema, which is
+                       # slow
 
 
 def arguments(description):
@@ -43,9 +45,9 @@ def skip(reason):
 
 
 def free_port():
-    """One that no connection takes as its own end before a server has it, and no other test asks for."""
+    """A port that no outgoing connection and no other test takes before the server has it."""
     for number in range(12000):
-        port = 20000 + (16 * os.getpid() + number) % 12000  # of neighbours apart
+        port = 20000 + (16 * os.getpid() + number) % 12000  # between neighbours
         with socket.socket() as free, contextlib.suppress(OSError):
             free.bind(("127.0.0.1", port))
             return port
@@ -103,7 +105,7 @@ class Machine:
 
 
 def order(process, line):
-    """Tells a program that waits for orders what to do, and waits until it has done it."""
+    """Sends a command to a program that waits for commands, and waits until it is done."""
     process.stdin.write(line + "\n")
     process.stdin.flush()
     if not process.stdout.readline():
@@ -111,7 +113,7 @@ def order(process, line):
 
 
 def expect_no_memory_errors(machine, workloads, option_sets, **extra):
-    """Programs without memory errors: none is found, and their output is what it is bare."""
+    """Programs without memory errors: none is found, and the output is the same as bare."""
     for name, words in workloads:
         if not (machine.workloads / name).exists():
             continue
@@ -126,7 +128,7 @@ def expect_no_memory_errors(machine, workloads, option_sets, **extra):
 
 
 class CallLog:
-    """The simulated device's own account of the calls it got (SIMGPU_LOG)."""
+    """The simulated device's own log of calls (SIMGPU_LOG)."""
 
     def __init__(self, path):
         self.calls = []

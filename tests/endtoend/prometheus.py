@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Prometheus' text format 0.0.4 of a report and of live figures, held by promtool; it has the samples
-of OpenMetrics, and a client of the server gets it by asking for it."""
+"""Prometheus' text format 0.0.4 of a report and of live statistics, checked by promtool. It has the
+samples of OpenMetrics, and the server sends it to clients that accept it."""
 
 import re
 import shutil
@@ -18,7 +18,7 @@ def samples(text):
 def promtool(what, text):
     done = subprocess.run(["promtool", "check", "metrics"], input=text.encode(),
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    # 3: style alone, which would rename what dashboards already use.
+    # 3: only style, and that would rename series of existing dashboards.
     preload.expect(done.returncode in (0, 3), f"{what}: {done.stdout.decode()}")
     preload.expect(b"error while linting" not in done.stdout, f"{what}: {done.stdout.decode()}")
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Several programs in one run: around a launcher, a script, or programs one after the other, the
-summary of `run` is of all their records; ranks are named only where a launcher said so."""
+"""Several programs in one run, by a launcher, a script, or one after the other: the summary of
+`run` covers all their traces; ranks are named only if a launcher set them."""
 
 import re
 import sys
@@ -67,7 +67,7 @@ def check_without_ranks(machine):
         preload.expect(not re.search(r"\branks? \d", shown), f"{what} names a rank:\n{shown[:1500]}")
     preload.expect_equal("rows", re.findall(r"(?m)^trace (\d) ", text), ["1", "2", "3", "4"])
     preload.expect("no launcher said ranks" in text, text[:800])
-    # Two that say the same rank: a child of one, not a rank of its own.
+    # Two traces with the same rank: one is a child's, not a rank.
     summary, traces = launched(machine, "same", "RANK=0 WORLD_SIZE=2")
     text = report(machine, traces)
     preload.expect_equal("rows", re.findall(r"(?m)^trace (\d) ", text), ["1", "2", "3", "4"])
@@ -80,7 +80,7 @@ runtime.cudaMalloc(ctypes.byref(block), ctypes.c_size_t(1 << 20))
 
 
 def check_words(machine):
-    """One of a thing is in the singular, and a command is cut between characters."""
+    """Counts of one are in the singular, and a command is cut between characters."""
     place = machine.scratch / "words"
     place.mkdir()
     (place / "one.py").write_text(ONE)
@@ -100,7 +100,7 @@ def main():
     check_launchers(machine)
     check_without_ranks(machine)
     check_words(machine)
-    print("all records are summarised; ranks are those of launchers")
+    print("all traces are summarised; ranks are those of launchers")
 
 
 main()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`cupool report --pid`: a running program is reported as it is now, and goes on as before."""
+"""`cupool report --pid` reports a running program as it is now, and does not disturb it."""
 
 import contextlib
 import json
@@ -16,9 +16,9 @@ import report_schema
 
 MACHINE = preload.Machine(preload.arguments(__doc__).build)
 PROGRAM = pathlib.Path(__file__).parent / "programs" / "live_program.py"
-PATIENCE_S = 240  # before something is called missing
+PATIENCE_S = 240  # until a result counts as missing
 MIB = 1 << 20
-# Allocates and frees without end in threads; a line on stdin ends it.
+# Allocates and frees in threads, until a line on stdin.
 BUSY = """
 import ctypes, sys, threading, time
 runtime = ctypes.CDLL("libcudart.so.13")
@@ -52,7 +52,7 @@ class Running(unittest.TestCase):
         self.addCleanup(self.stack.close)
 
     def start(self, *command, options="", **extra):
-        """A program that waits for orders, preloaded; it ends well once its input ends."""
+        """A preloaded program that waits for commands; it ends normally with its input."""
         environment = MACHINE.environment(preload=True, CUPOOL=options, **extra)
         process = subprocess.Popen(command or [sys.executable, PROGRAM], env=environment,
                                    cwd=self.place, text=True, stdin=subprocess.PIPE,
@@ -108,7 +108,7 @@ class Running(unittest.TestCase):
             done = self.report("--pid", process.pid, "-f", form, "-o", self.place / form)
             self.assertEqual((done.returncode, done.stderr), (0, ""), form)
         self.assertIn("still running", (self.place / "html").read_text())
-        # By its file's name it is the same; the program was not disturbed and ends as ever.
+        # By file name the result is the same; the program was not disturbed and ends normally.
         self.assertTrue(self.figures(self.place / "t.cupool")["process"]["running"])
         preload.order(process, "drop")
         self.stop(process)
@@ -119,7 +119,7 @@ class Running(unittest.TestCase):
         self.assertIn("no such process", self.refused("--pid", process.pid))
 
     def test_other_names_of_the_trace(self):
-        """A name with a line end and blanks, a file that was renamed, one in shared memory."""
+        """A trace with newlines and blanks in its name, a renamed one, one in shared memory."""
         for name in ("a b\nc (deleted)x.cupool", "plain"):
             process = self.start(CUPOOL_TRACE=name)
             preload.order(process, f"hold 2 {MIB}")
@@ -150,7 +150,8 @@ class Running(unittest.TestCase):
         self.assertEqual(self.figures("--pid", process.pid)["summary"]["allocations"], 1)
 
     def test_a_busy_program(self):
-        """While threads fill block after block, in a trace that grows and in one of limited size."""
+        """Reports while threads write block after block, to a growing trace and to one of limited
+        size."""
         for options in ("trace:t.cupool", "trace:u.cupool,trace_max:8MiB"):
             process = self.start(sys.executable, "-c", BUSY, options=options)
             process.stdout.readline()
@@ -182,7 +183,7 @@ class Running(unittest.TestCase):
         self.assertEqual(self.figures("--pid", process.pid)["summary"]["allocations"], 1)
 
     def test_the_launcher_of_a_program(self):
-        """The id that a shell knows is that of 'cupool run', or of a script."""
+        """The pid that a shell knows may be that of `cupool run`, or of a script."""
         words = [str(MACHINE.cupool), "run", "--sim", "-q", "-o", "t.cupool", "-O", "live:off", "--"]
         for command in (words, ["sh", "-c", 'exec 3<&0; "$@" <&3 & wait', "sh", *words]):
             process = subprocess.Popen([*command, sys.executable, str(PROGRAM)], cwd=self.place,

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Every workload prints the same bytes bare, preloaded, and under `cupool run`, and the record of
-each pooled run holds the program's allocations."""
+"""Every workload prints the same bytes bare, preloaded, and under `cupool run`, and the trace of
+each pooled run has the program's allocations."""
 
 import preload
 
@@ -36,7 +36,7 @@ def check(machine, words):
                              summary["peak_requested_bytes"])
         preload.expect_equal(f"{words[0]} {mode}: failures", summary["failures"], 0)
         preload.expect_equal(f"{words[0]} {mode}: invalid frees", summary["invalid_frees"], 0)
-    preload.expect(allocations["pool"][0] > 0, f"{words[0]}: no allocation in the record")
+    preload.expect(allocations["pool"][0] > 0, f"{words[0]}: no allocation in the trace")
     preload.expect_equal(f"{words[0]}: allocations pooled against observed",
                          allocations["pool"][:2], allocations["observe"][:2])
     print(f"{words[0]}: equal; {allocations['pool'][0]} allocations recorded")

@@ -20,7 +20,8 @@ def logged(machine, name, preloaded, *words):
 
 
 def steady_calls(machine, calls, tokens):
-    """Driver calls and operations of the tokens behind those of a shorter run, which made `calls`."""
+    """Driver calls and operations of the additional tokens after a shorter run, which made
+    `calls`."""
     words = ("--tokens", str(tokens), "--seed", "7")
     bare, _ = logged(machine, f"steady{tokens}", False, *words)
     pooled, _ = logged(machine, f"steady{tokens}", True, *words)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A planted leak, a planted growth and a planted fragmentation are named by file and line, in C++ and
-in Python, by report, diff and check; an identical run passes. Whole stacks are in JSON, folded stacks and pprof."""
+"""A planted leak, growth and fragmentation are named by file and line, in C++ and in Python, by
+report, diff and check; an identical run passes. JSON, folded stacks and pprof have whole stacks."""
 
 import gzip
 import html
@@ -23,7 +23,7 @@ def line_of(source, what):
 
 
 def plain(name):
-    """A function's own name: of "service::Cache<float>::keep(unsigned long)" it is "keep"."""
+    """The bare name of a function: "keep" for "service::Cache<float>::keep(unsigned long)"."""
     return re.split(r"::|\.", str(name).split("(")[0].split("+")[0])[-1]
 
 
@@ -45,7 +45,7 @@ class Service:
         return done.returncode, done.stdout.decode(errors="replace")
 
     def expect_named(self, place, wanted, *words):
-        """The command ends as wanted and its output has a line with the place."""
+        """The command has the expected exit code, and its output a line with the place."""
         code, text = self.cupool(*words)
         preload.expect_equal(f"{self.name}: cupool {' '.join(map(str, words))}: exit", code, wanted)
         lines = [line for line in text.splitlines() if place in line]
@@ -74,7 +74,7 @@ def check_lines(service):
 
 
 def check_source(service, trace):
-    """The page has the line that leaks, as its file has it; none in one that is given away."""
+    """The page has the leaking line as in its file; with --anonymize there are no lines."""
     code, page = service.cupool("report", "-f", "html", trace)
     if code:
         return  # not built in
@@ -85,11 +85,12 @@ def check_source(service, trace):
     preload.expect(any(wanted.startswith(line) and line for line in shown),
                    f"{service.name}: not {wanted!r} among {shown}")
     _, page = service.cupool("report", "-f", "html", "--anonymize", trace)
-    preload.expect('<code class="source">' not in page, f"{service.name}: source is given away")
+    preload.expect('<code class="source">' not in page, f"{service.name}: anonymized")
 
 
 def check_fragmentation(service):
-    """Two runs alike but for which pages go: whose pages stay in the way is named first."""
+    """Two runs that differ in the pages they free: the site of the remaining pages is named
+    first."""
     place = line_of(service.machine.scripts / service.name, "fragmentation")
     tidy, again = service.record("tidy", "--pages"), service.record("tidy again", "--pages")
     torn = service.record("torn", "--fragment")
@@ -124,7 +125,7 @@ def check_fragmentation(service):
 
 
 def frames_followed(report, number):
-    """The frames from one of the table on, as a stack that is written out has them."""
+    """The frames from one of the table outwards, as in a stack written out."""
     frames = []
     while number is not None:
         frame = dict(report["frames"][number])
@@ -136,7 +137,7 @@ def frames_followed(report, number):
 
 
 def check_stacks(service, trace, wanted):
-    """The leaking stack has the functions of the source, innermost first, and nothing of ours."""
+    """The leaking stack has the functions of the source, innermost first, and none of cupool."""
     report = service.machine.report(trace)
     stacks = [row for row in report["stacks"] if row["leaked_bytes"]]
     preload.expect_equal(f"{service.name}: leaking stacks", len(stacks), 1)
@@ -179,7 +180,7 @@ def fields(data):
         preload.expect(tag & 7 in (0, 2), f"pprof: wire type {tag & 7}")
         value = varint()
         if tag & 7 == 2:
-            preload.expect(position + value <= len(data), "pprof: a field is cut")
+            preload.expect(position + value <= len(data), "pprof: a truncated field")
             value, position = data[position:position + value], position + value
         yield tag >> 3, value
 
@@ -229,7 +230,7 @@ def check_pprof(service, trace, wanted):
 
 
 def check_rebuilt(service, machine):
-    """A program that was replaced since is not named wrongly, and debug files are found."""
+    """A program replaced since the run is not misnamed, and debug files are found."""
     original = machine.workloads / "leaky"
     copy = machine.scratch / "service"
     shutil.copy(original, copy)
@@ -268,7 +269,8 @@ assert pack.take(1 << 20)
 
 
 def check_package(machine):
-    """An installed package is not the program: the program's line is named, the package beside it."""
+    """An installed package is not the program: the site is the program's line, with the package
+    beside it."""
     for folder in ("site-packages", "dist-packages"):
         root = machine.scratch / folder
         (root / "pack").mkdir(parents=True)
@@ -299,7 +301,7 @@ for lines in range(60):
 
 
 def check_generated(machine):
-    """Lines are remembered, and code that came where other code had been has lines of its own."""
+    """Lines are cached, but code at the address of earlier code gets its own lines."""
     program, trace = machine.scratch / "generating.py", machine.scratch / "generated.cupool"
     program.write_text(GENERATED)
     done = machine.record([sys.executable, str(program)], trace)
@@ -312,9 +314,9 @@ def check_generated(machine):
     preload.expect_equal("generated: lines", found, {line: 2 for line in range(2, 32)})
 
 
-# One thing of a function differs from turn to turn and nothing else: no size, and, as the one
-# before is gone, no address. Two frames of it are in a stack. Prints the addresses and what a report
-# must name there.
+# From turn to turn one property of a function differs, but not its size, and, because the previous
+# one is gone, not its address. A stack has two of its frames. Prints the addresses, and the names
+# that a report must have there.
 RECYCLED = """import ctypes
 runtime = ctypes.CDLL("libcudart.so.13")
 pointer = ctypes.c_void_p()
@@ -344,7 +346,7 @@ for what in ("first", "line", "function", "file", "renamed"):
 
 
 def check_recycled(machine):
-    """A function that came in the place of another is not taken for it, whatever they share."""
+    """A function at the address of an earlier one is not mistaken for it, whatever both share."""
     program, trace = machine.scratch / "recycling.py", machine.scratch / "recycled.cupool"
     program.write_text(RECYCLED)
     done = machine.record([sys.executable, str(program)], trace)
@@ -355,7 +357,7 @@ def check_recycled(machine):
         key = (file, function, int(number))
         wanted[key] = wanted.get(key, 0) + 2  # frames of a call
         places.setdefault((what, *place), set()).add(key)
-    # Which addresses come again is the interpreter's own affair.
+    # The interpreter decides which addresses are reused.
     for what in ("first", "line", *(["function", "file", "renamed"]
                                     if sys.version_info[:2] == (3, 11) else [])):
         preload.expect(any(len(keys) > 1 for place, keys in places.items() if place[0] == what),
@@ -384,7 +386,7 @@ def main():
         check_pprof(service, trace, wanted)
     alone = python.record("alone", "--leak", CUPOOL="stacks:1")
     preload.expect(all(len({f["offset"] for f in row["frames"] if not f["inlined"]}) == 1
-                       for row in machine.report(alone)["stacks"]), "stacks:1 has the caller alone")
+                       for row in machine.report(alone)["stacks"]), "stacks:1 has only the caller")
     check_rebuilt(cpp, machine)
     check_package(machine)
     check_generated(machine)

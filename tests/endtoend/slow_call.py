@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A call that takes longer than 32 bits of nanoseconds can say is reported with its whole time."""
+"""A call of more than 2**32 nanoseconds is reported with its whole time."""
 
 import re
 
@@ -7,11 +7,11 @@ import preload
 
 SECONDS = 6
 SECOND_NS = 10**9
-CUT_NS = 2**32  # what is below was cut
+CUT_NS = 2**32  # smaller values were truncated
 
 
 def rounded(ns):
-    """The least that a time of so many nanoseconds may become in a record."""
+    """The smallest value that a record may have for so many nanoseconds."""
     return ns - (ns >> 26) - 1
 
 
@@ -28,7 +28,7 @@ def check(machine, title, options):
     preload.expect_equal(f"{title}: exit", done.returncode, 0)
     result, around_ns = (int(word) for word in done.stdout.split()[-2:])
     preload.expect_equal(f"{title}: cudaFree", result, 0)
-    preload.expect(around_ns > CUT_NS, f"{title}: the call took {around_ns} ns alone")
+    preload.expect(around_ns > CUT_NS, f"{title}: the call took only {around_ns} ns")
 
     report = machine.report(trace)
     expect_time(f"{title}, highest latency", report["summary"]["latency_ns"]["max"], around_ns)

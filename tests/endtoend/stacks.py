@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""The program's stacks: the library uses little of them, and reads no word that cannot be read.
+"""The library uses little of the program's stacks, and reads only readable words.
 
-How much a call takes is measured on a painted stack, of the library and of all that it calls, and
-held against the same call without the library.
+The use of a call, with everything that the library calls, is measured on a painted stack, and
+compared with the same call without the library.
 """
 
 import preload
 import sanitizer
 
-FIRST_BYTES = 4096  # more than bare, of a process's first call
-LATER_BYTES = 1024  # of any other
+FIRST_BYTES = 4096  # more than bare, for a process's first call
+LATER_BYTES = 1024  # for any other call
 SMALL = "16384"
 
 
@@ -20,7 +20,7 @@ def environments(machine):
 
 
 def measured(machine, mode, options=None):
-    """The most that a call of each name took."""
+    """The largest use of each call, by name."""
     program = str(machine.build / "tests" / "endtoend" / "stack_depth")
     extra = {"CUPOOL": options} if options else {}
     done = machine.run([program, mode], preload=bool(options), LD_BIND_NOW=1, **extra)
@@ -35,7 +35,7 @@ def measured(machine, mode, options=None):
 
 
 def kind_of(name):
-    """A block that was freed may still wait for the device: then a hit grows the pool, as a new size does."""
+    """A freed block may still wait for the device; then a hit grows the pool, like a new size."""
     return name.split("_")[0]
 
 
@@ -69,7 +69,7 @@ def main():
     machine = preload.Machine(preload.arguments(__doc__).build)
     check_same(machine, "coroutine_arena")
     if sanitizer.active():
-        preload.skip("a sanitizer's frames are many times as large")
+        preload.skip("frames with a sanitizer are many times larger")
     check_same(machine, "small_stacks", SMALL, "first")
     check_same(machine, "small_stacks", SMALL, "later")
     check_depth(machine)

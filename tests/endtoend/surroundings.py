@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Hostile surroundings: whatever the system refuses, the program runs as it does bare.
+"""Hostile environments: whatever the system refuses, the program runs as it does bare.
 
-Each case runs the same program bare and preloaded, in the same surroundings; status, output and
-errors must be equal but for the one line that says why there is no trace.
+Each case runs the same program bare and preloaded, in the same environment; exit status, output and
+errors must be equal, except for one line with the reason why there is no trace.
 """
 
 import os
@@ -22,12 +22,12 @@ import sanitizer  # noqa: E402
 
 MIB = 1 << 20
 NO_TRACE = re.compile(rb"cupool: no trace: [^\n]*\n")
-# Of this architecture; the test is skipped on others.
+# Numbers of this architecture; skipped on others.
 SYSTEM_CALLS = {"membarrier": 324, "memfd_create": 319, "rseq": 334, "fallocate": 285,
                 "getrandom": 318, "flock": 73, "madvise": 28, "poll": 7}
-# It asks for a function and calls none, so the device, whose memory is a file, is not begun.
+# It looks up a function and calls none, so the device, with its memory in a file, does not start.
 ASKS = "import ctypes; print(bool(ctypes.CDLL('libcudart.so.13').cudaMalloc))"
-# Its trace grows beyond the first MiB, which is reserved at once, when it was given a line.
+# After a line of input its trace grows beyond the first MiB, which is reserved at once.
 GROWS = """import ctypes, sys
 runtime, block = ctypes.CDLL('libcudart.so.13'), ctypes.c_void_p()
 def pairs(count):
@@ -43,7 +43,7 @@ print('done')
 
 
 class Place:
-    """The program, and how it is run."""
+    """The program and its command."""
 
     def __init__(self, machine):
         self.machine = machine
@@ -61,7 +61,7 @@ class Place:
         return done.returncode, done.stdout, done.stderr
 
     def compare(self, title, trace="here.%p.cupool", options="mode:pool", **how):
-        """Runs both. Returns what the preloaded run said of its trace."""
+        """Runs both. Returns the message of the preloaded run about its trace."""
         bare = self.run(False, **how)
         done = self.run(True, options=f"{options},trace:{trace}", **how)
         preload.expect(bare[0] == 0, f"{title}: the bare program ends with {bare[0]}")
@@ -77,10 +77,10 @@ def limit(which, value):
 
 
 def check_limits(place):
-    """Address space, data, descriptors."""
+    """Limits of address space, data, descriptors."""
     for which in ("RLIMIT_AS", "RLIMIT_DATA"):
         number = getattr(resource, which)
-        # The first that is enough for the bare program may be so by a hair; those behind it are not.
+        # The lowest limit with which the bare program runs may be marginal; higher ones are not.
         enough = [mib for mib in (256, 1024, 4096, 16384, 65536, 262144, 1048576)
                   if place.run(False, prepare=limit(number, mib * MIB))[0] == 0]
         preload.expect(len(enough) > 1, f"{which}: the bare program never runs")
@@ -114,7 +114,7 @@ def defaults():
 
 
 def check_standard_error(place):
-    """What is said to nobody neither ends the program nor waits."""
+    """A message without a reader neither ends nor blocks the program."""
     for title, stream in (("nobody reads", no_reader()), ("a full pipe", full_pipe())):
         place.compare(f"standard error, {title}", trace="/nowhere/x.cupool", prepare=defaults,
                       options="mode:pool,colour:red", stderr=stream)
@@ -138,7 +138,7 @@ def mounted(*words):
 
 
 def check_file_systems(place):
-    """Directories that cannot be written, are full, or go; no /proc and no /dev/shm."""
+    """Directories that cannot be written, are full, or vanish; no /proc, no /dev/shm."""
     place.compare("a directory that is not there", trace="/nowhere/x.cupool")
     place.compare("not a directory", trace="/dev/null/x.cupool")
     place.compare("a live directory that is not there", options="mode:pool,live:/nowhere,ipc:/nowhere")
@@ -164,7 +164,7 @@ def check_file_systems(place):
 
 
 def check_words_of_a_full_disk(place):
-    """Where nothing could be recorded, nothing is said of what the program did."""
+    """If nothing could be recorded, the summary makes no statement about the program."""
     mount = pathlib.Path(tempfile.mkdtemp(dir=place.machine.scratch))
     if not mounted("-t", "tmpfs", "-o", "size=64k", "none", mount):
         return
@@ -180,7 +180,7 @@ def check_words_of_a_full_disk(place):
 
 
 def check_system_calls(place):
-    """A container that forbids what we ask for."""
+    """A container that forbids system calls of the library."""
     if os.uname().machine != "x86_64":
         print("forbidden system calls: not tried on this architecture")
         return
@@ -202,7 +202,8 @@ def check_environment(place):
 
 
 def check_options_file(place):
-    """Options in what is no file: the program does not wait for a pipe, nor read for ever."""
+    """An option file that is no regular file: the program does not wait for a pipe, nor read for
+    ever."""
     pipe = place.machine.scratch / "pipe"
     os.mkfifo(pipe)
     for path in (pipe, "/dev/zero", place.machine.scratch):
@@ -216,7 +217,7 @@ def check_options_file(place):
 
 
 def check_removed(place):
-    """A trace that is deleted, replaced, or loses its directory while the program writes it."""
+    """A trace that is deleted or replaced, or loses its directory, while the program writes it."""
     program = [sys.executable, "-c", GROWS]
     bare = subprocess.run(program, env=place.machine.environment(), input=b"\n", capture_output=True,
                           timeout=300, check=False)
@@ -243,7 +244,7 @@ def check_removed(place):
 def main():
     place = Place(preload.Machine(preload.arguments(__doc__).build))
     if sanitizer.active():
-        preload.skip("a sanitizer's runtime does not run in such surroundings")
+        preload.skip("a sanitizer's runtime does not run in such environments")
     for check in (check_standard_error, check_options_file, check_environment, check_limits,
                   check_file_systems, check_words_of_a_full_disk, check_system_calls, check_removed):
         check(place)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One program built in many ways: each is named by function, file and line as far as it can be."""
+"""One program built in many ways: sites have function, file and line wherever possible."""
 
 import ctypes.util
 import json
@@ -29,7 +29,7 @@ int main() { engine::Cache<float> c; void *a = c.grow(1000), *b = weights(500000
     printf("%d\\n", b != 0 && keep(3000) && hold(7000)); return 0; }
 """
 LINES = {"weights": 6, "engine::Cache<float>::grow": 4, "rust::keep": 10, "rust::cache::hold": 14}
-# Compiler, options, whether there are lines.
+# Compiler, options, whether there is line information.
 VARIANTS = {
     "O0": ("c++", "-g -O0", True), "O2": ("c++", "-g -O2", True), "dwarf4": ("c++", "-gdwarf-4 -O2", True),
     "split": ("c++", "-g -gsplit-dwarf -O2", True), "split4": ("c++", "-gdwarf-4 -gsplit-dwarf -O2", True),
@@ -66,8 +66,8 @@ def check(machine, cuda, name, compiler, options, has_lines):
 
 
 def check_replaced(machine):
-    """A program whose file is gone while it runs is named without what the kernel adds, and found
-    when the same build is there again."""
+    """A program with a deleted file is named without the suffix that the kernel adds, and
+    symbolised once the same build exists again."""
     folder = machine.scratch / "replaced"
     folder.mkdir()
     program, trace = folder / "program", folder / "t.cupool"
@@ -93,7 +93,7 @@ def named(machine, trace, **extra):
 
 
 def stripped(machine, variant, name, debug_file):
-    """A program of a variant and its trace; what names it was split off into a file beside it."""
+    """A program of a variant and its trace; its debug information is in a separate file."""
     folder = machine.scratch / name
     (folder / ".debug").mkdir(parents=True)
     shutil.copy(machine.scratch / variant / "program", folder / "program")
@@ -110,7 +110,8 @@ WITHOUT_LINES = {("weights", None), ("rust::keep", None), ("rust::cache::hold", 
 
 
 def check_split_off(machine):
-    """Debug files are found beside a program and in .debug/; with another build-id they are none."""
+    """Debug files are found beside a program and in .debug/; those with another build-id are
+    ignored."""
     other = machine.scratch / "other.debug"
     subprocess.run(["objcopy", "--only-keep-debug", machine.scratch / "dwarf4" / "program", other], check=True)
     for variant, wanted in (("O2", LINED), ("nobuildid", LINED), ("nodebug", WITHOUT_LINES),
@@ -126,7 +127,7 @@ def check_split_off(machine):
 
 
 def check_fifo_for_dwo(machine):
-    """The name that split debug information gives is not opened where it leads to a FIFO."""
+    """The file named by split debug information is not opened if it is a FIFO."""
     for variant in ("split", "split4"):
         for part in (machine.scratch / variant).glob("*.dwo"):
             part.unlink()
@@ -135,7 +136,7 @@ def check_fifo_for_dwo(machine):
 
 
 def check_servers(machine):
-    """A server of debug files is asked where the user allows it, and nowhere else."""
+    """A debug file server is queried only if the user allows it."""
     folder, trace = stripped(machine, "O2", "served", "program.debug")
     site = next(site for site in machine.report(trace)["sites"] if site["module"] == str(folder / "program"))
     place = machine.scratch / "server" / "buildid" / site["build_id"]
@@ -153,7 +154,7 @@ def check_servers(machine):
         preload.expect(LINED <= ask("cache2", CUPOOL_DEBUGINFOD="1", **server), "a server was not asked")
 
 
-# A function of which the debug information has 400,000 blocks, one in the other.
+# A function with 400,000 nested blocks in its debug information.
 DEEP = """
 .globl main
 .type main, @function
@@ -184,7 +185,7 @@ last: .section .note.GNU-stack, "", @progbits
 
 
 def check_deep(machine):
-    """Debug information nested without end is no reason to run out of stack."""
+    """Endlessly nested debug information does not exhaust the stack."""
     if os.uname().machine != "x86_64":
         return
     folder = machine.scratch / "deep"
@@ -199,7 +200,7 @@ def check_deep(machine):
 
 
 def check_text(machine):
-    """A path that is not UTF-8 is shown with U+FFFD in every form, and nowhere left out."""
+    """A path that is not UTF-8 is shown with U+FFFD in every format, and never omitted."""
     folder = os.fsencode(machine.scratch) + b"/b\xffd"
     os.mkdir(folder)
     program = folder + b"/program"
@@ -210,7 +211,7 @@ def check_text(machine):
     preload.expect_equal("json", modules, {f"{machine.scratch}/b\ufffdd/program"})
     for form in ("csv", "openmetrics", "markdown", "perfetto", "folded"):
         told = machine.run([str(machine.cupool), "report", "-f", form, str(trace)]).stdout
-        told.decode()  # fails where it is no UTF-8
+        told.decode()  # fails if it is not UTF-8
     csv = machine.run([str(machine.cupool), "report", "-f", "csv", str(trace)]).stdout.decode()
     preload.expect("b\ufffdd/program" in csv, "csv: U+FFFD")
 

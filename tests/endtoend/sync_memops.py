@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""SYNC_MEMOPS of blocks, as the device has it: of every piece of memory that a block lies on, with
-either backing and pieces of different sizes; where a call fails half-way, of none of them."""
+"""SYNC_MEMOPS of blocks, checked on the device: set on every piece of memory below a block, with
+either backing and pieces of different sizes; if a call fails half-way, on none of them."""
 
 import preload
 
@@ -23,17 +23,17 @@ def main():
     breaks = [counter["current"] for counter in machine.report(trace)["counters"]
               if counter["name"] == "breaks"]
     preload.expect(breaks and breaks[-1] > 0, f"nothing was moved: {breaks}")
-    # Refused for an address inside a block, it is as if it had not been asked for.
+    # A refusal for an address inside a block changes nothing.
     for options in WAYS:
         done = machine.run(program, preload=True, CUPOOL=options,
                            SIMGPU_FAULT="cuPointerSetAttribute:1:OUT_OF_MEMORY")
         preload.expect(done.stdout.startswith(b"set 0: 2\n") and done.stdout.endswith(b"wrong: 0\n"),
                        f"{options}: {done.stdout.decode()[-500:]}")
-    # The first of a block's calls is the program's own, a later one is made again when it fails.
+    # The first call for a block is the program's own; a later one is repeated if it fails.
     rule = "cuPointerSetAttribute:{}:OUT_OF_MEMORY"
     for call in (12, 15, 20):
         once = rule.format(call)
-        twice = f"{once},{once}"  # a rule does not count the call that one before it failed
+        twice = f"{once},{once}"  # a rule does not count a call failed by an earlier rule
         for faults, said in ((once, b"wrong: 0\n"), (twice, b"set 2: 2\nwrong: 0\n")):
             done = machine.run(program, preload=True, CUPOOL="backing:vmm,page:2MiB",
                                SIMGPU_FAULT=faults)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The text report: no line is wider than asked for, in any section; what is cut ends in an ellipsis and
-keeps its line; failures, invalid frees, memory errors and steps name their sites; figures in brackets
-are explained."""
+"""The text report: no line exceeds the requested width, in any section; cut text ends in an
+ellipsis and keeps the line number; failures, invalid frees, memory errors and steps name their
+sites; figures in brackets are explained."""
 
 import re
 import sys
@@ -71,7 +71,7 @@ class Report:
                 preload.expect("\x01" not in text, f"{words}: the mark is printed")
 
     def check_cuts(self):
-        """Wherever the text of a location is cut, its line is there, and an ellipsis."""
+        """A location that is cut has its line number and an ellipsis."""
         cut = 0
         for width in WIDTHS:
             for line in self.text(width).splitlines():
@@ -84,7 +84,7 @@ class Report:
 
 
 def section(text, title):
-    """The lines of a title, without its column."""
+    """The lines of a section, without the column of titles."""
     found = re.search(rf"^{title} *\n?((?:.*\n)(?: {{15}}.*\n)*)", text, re.M)
     preload.expect(found, f"no {title!r} in\n{text}")
     return re.sub(r"\s+", " ", found.group(1))
@@ -126,7 +126,7 @@ def main():
                    findings)
     kinds = [row["kind"] for row in machine.report(trace)["findings"]]
     preload.expect_equal("kinds", kinds[:3], ["out of memory", "invalid free", "memory error"])
-    print("text reports are right in all widths")
+    print("text reports are correct in all widths")
 
 
 main()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""`cupool top`: sites, share of the device and history on a screen of any size, its keys, plain output
-where there is no screen, and a terminal that is as it was however the command ends."""
+"""`cupool top`: sites, share of the device and history on a screen of any size, its keys, plain
+output without a screen, and the terminal's state after every kind of end."""
 
 import contextlib
 import fcntl
@@ -26,7 +26,7 @@ except ImportError:
     pyte = None
 
 MACHINE = preload.Machine(preload.arguments(__doc__).build)
-PATIENCE_S = 240  # before something is called missing
+PATIENCE_S = 240  # until a result counts as missing
 MIB = 1 << 20
 # "grow N" keeps N MiB more; "churn" allocates often and keeps nothing.
 PROGRAM = """
@@ -54,7 +54,7 @@ for line in sys.stdin:
 
 
 class Terminal:
-    """A command on a terminal, and what it shows."""
+    """A command on a terminal, and its screen."""
 
     def __init__(self, command, columns=100, lines=30, term="linux", **environment):
         self.output, self.status = b"", None
@@ -84,7 +84,7 @@ class Terminal:
         return "\n".join(line.rstrip() for line in self.screen.display)
 
     def until(self, shown):
-        """Waits for what a function of the screen's text wants."""
+        """Waits until a function of the screen's text returns true."""
         deadline = time.monotonic() + PATIENCE_S
         while not shown(self.text() if self.screen else self.output.decode(errors="replace")):
             assert time.monotonic() < deadline, f"not shown:\n{self.text() if self.screen else self.output}"
@@ -94,7 +94,7 @@ class Terminal:
         os.write(self.master, key)
 
     def write_blocks(self, key):
-        """Lets no output through, presses a key, and waits until what it shows is stuck."""
+        """Blocks the output, presses a key, and waits until the command is stuck writing."""
         termios.tcflow(self.slave, termios.TCOOFF)
         self.key(key)
         deadline, sleeps = time.monotonic() + PATIENCE_S, 0
@@ -186,7 +186,8 @@ class Top(unittest.TestCase):
         self.assertIn("no sites: the program is not recorded", self.plain(process.pid, "-d", "5"))
 
     def test_another_pid_namespace(self):
-        """There the program has another id, which may be another program's here."""
+        """In a namespace the program has another pid, which may belong to another program
+        outside."""
         inside = ["unshare", "--pid", "--fork", "--kill-child"]
         if subprocess.run([*inside, "true"], capture_output=True).returncode:
             self.skipTest("no PID namespace can be made")
@@ -227,7 +228,7 @@ class Top(unittest.TestCase):
     def test_the_screen_and_its_keys(self):
         process = self.start(12)
         terminal = Terminal(self.command(process.pid, "-d", "0.3"))
-        # What comes is part of a screen at times: all that is looked at is waited for.
+        # Output may be part of a screen: wait for everything that is checked.
         terminal.until(lambda text: all(words in text for words in (
             "zz_kept_blocks", "aa_short", "history", "of 140.0 GiB", "q quit  h help  sorted by bytes")))
         text = terminal.text()
@@ -241,10 +242,10 @@ class Top(unittest.TestCase):
         terminal.key(b"h")
         terminal.until(lambda text: text.startswith("Keys") and "zz_kept" not in text)
         terminal.key(b"x")
-        terminal.until(lambda text: text.startswith("Keys"))  # no key that is known
+        terminal.until(lambda text: text.startswith("Keys"))  # an unknown key
         terminal.key(b"h")
         terminal.until(lambda text: "zz_kept" in text)
-        preload.order(process, "grow 5")  # the sites are read again
+        preload.order(process, "grow 5")  # sites are read again
         terminal.until(lambda text: re.search(r"zz_kept\S+ +17\.0 MiB", text))
         terminal.key(b"q")
         self.assertEqual(terminal.end(), (0, True))
@@ -276,7 +277,7 @@ class Top(unittest.TestCase):
         terminal.until(lambda text: str(large.pid) in text)
         terminal.key(b"\r")
         terminal.until(lambda text: text.startswith(str(small.pid)))
-        self.stop(small)  # back to the list, in which one program is left
+        self.stop(small)  # back to the list, with one program left
         terminal.until(lambda text: text.startswith(str(large.pid)))
         terminal.key(b"q")
         self.assertEqual(terminal.end(), (0, True))
@@ -296,7 +297,8 @@ class Top(unittest.TestCase):
 
     @unittest.skipUnless(pyte, "python3-pyte is not installed")
     def test_a_signal_between_two_waits(self):
-        """It comes while the command writes, before it waits again: it ends, and not at the next reading."""
+        """A signal arrives while the command writes, before it waits again: the command ends at
+        once, not at the next update."""
         process = self.start(2)
         for number, wanted in ((signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM),
                                (signal.SIGHUP, -signal.SIGHUP)):

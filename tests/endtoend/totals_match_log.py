@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The report's totals are exactly those of the simulated device's own call log."""
+"""The report's totals equal those of the simulated device's own call log."""
 
 import preload
 
@@ -14,7 +14,7 @@ def run(machine, mode):
 
 
 def check_keys(report):
-    """Every key of the schema that applies is there."""
+    """All applicable keys of the schema exist."""
     for key in ("schema", "process", "device", "summary", "sites", "sizes", "libraries", "apis",
                 "phases", "timeline", "postmortems", "recording"):
         preload.expect(key in report, f"the report has no key {key}")
@@ -28,7 +28,7 @@ def check_keys(report):
                 "peak_reserved_bytes", "peak_time_ns", "peak_driver_bytes", "unaccounted_bytes",
                 "fragmentation", "hits", "misses", "waits", "driver_calls", "latency_ns"):
         preload.expect(key in report["summary"], f"summary has no key {key}")
-    preload.expect(report["device"][0]["simulated"], "the device is not said to be simulated")
+    preload.expect(report["device"][0]["simulated"], "the device is not marked as simulated")
     preload.expect(report["process"]["complete"], "the trace is not complete")
 
 

@@ -15,7 +15,7 @@ import preload  # noqa: E402
 
 
 def exports(machine):
-    """Only what the headers declare is exported, all of it, under the version of the map."""
+    """The exports are exactly the declarations of the headers, under the version of the map."""
     library = machine.build / "engine" / "libcupool-engine.so.0"
     listed = subprocess.run(["nm", "-D", "--defined-only", str(library)], check=True, text=True,
                             stdout=subprocess.PIPE).stdout
@@ -64,7 +64,7 @@ def tinyllm(machine):
     report = machine.report(trace)
     sites = [site for site in report["sites"] if "device_memory_allocate" in json.dumps(site)]
     preload.expect(sites, "the record does not show the pool's memory")
-    print("tinyllm: the same bare, paged, preloaded and recorded; the record shows the pool")
+    print("tinyllm: the same bare, paged, preloaded and recorded; the trace shows the pool")
 
 
 def main():

@@ -17,7 +17,7 @@ sys.path.insert(0, str(HERE.parent / "endtoend"))
 
 import preload  # noqa: E402
 
-# Each example with phases that its record must show.
+# Each example with the phases that its trace must have.
 EXAMPLES = {"paged_requests.py": {"prefill", "decode"}, "tensor_cache.py": {"step"},
             "weights.py": {"load"}}
 
@@ -30,9 +30,9 @@ def pytest_interpreter():
     return None
 
 
-# How names in C begin where the package leaves that out.
+# Prefixes of names in C that the package omits.
 PREFIXES = ("", "kv", "pressure")
-# Members whose names are words of Python.
+# Members with names that are keywords of Python.
 KEYWORDS = {("copy", "source"): "from"}
 
 
@@ -84,7 +84,7 @@ def own_tests(machine, library):
 
 def installed(machine, library):
     venv = machine.scratch / "venv"
-    # A copy: a build must not write beside the source.
+    # A copy: a build must not write into the source.
     source = machine.scratch / "source"
     shutil.copytree(PYTHON, source, ignore=shutil.ignore_patterns("__pycache__"))
     subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
@@ -109,7 +109,7 @@ def installed(machine, library):
 
 
 def reserved(machine, venv):
-    """The report of a recorded run names what to reserve: the next run misses nothing."""
+    """The report of a recorded run names the reservations; the next run has no misses."""
     report = machine.scratch / "tensors.json"
     report.write_text(json.dumps(machine.report(machine.scratch / "tensor_cache.py.cupool")))
     done = machine.run([str(venv / "bin" / "python"), str(PYTHON / "examples" / "tensor_cache.py"),

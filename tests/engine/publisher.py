@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Events for routers: a subscriber decodes what is published, by the schema that vLLM's consumers read, and
-follows the pool by it; a gap is filled by replay, noise on the replay socket is ignored.
+"""Events for routers: a subscriber decodes the messages by the schema of vLLM's consumers, and follows the
+pool; gaps are filled by replay, noise on the replay socket is ignored.
 
 usage: publisher.py --build DIR
 """
@@ -20,7 +20,7 @@ try:
     import msgpack
     import zmq
 except ImportError as error:
-    # Those of Debian belong to its own interpreter.
+    # Debian's packages belong to its own interpreter.
     if sys.executable != "/usr/bin/python3" and os.access("/usr/bin/python3", os.X_OK):
         os.execv("/usr/bin/python3", ["/usr/bin/python3", *sys.argv])
     print(f"{error}: python3-zmq or python3-msgpack is missing")
@@ -32,7 +32,7 @@ sys.dont_write_bytecode = True
 import cupool  # noqa: E402
 
 BLOCK = 16
-# Published fields in their order, and what each may be.
+# Published fields in order, with their types.
 HASH, TEXT = (bytes, int), (str, type(None))
 SCHEMA = {
     "BlockStored": [("block_hashes", [HASH]), ("parent_block_hash", (bytes, int, type(None))),
@@ -92,14 +92,14 @@ class Subscriber:
         self.topic, self.last, self.here = topic, -1, {}
 
     def await_first(self, publish):
-        """A subscription takes a moment; until then nothing comes."""
+        """A subscription takes a moment; earlier messages do not arrive."""
         while True:
             publish()
             if self.sub.poll(20):
                 return
 
     def take(self):
-        """All messages that are there, as lists of events."""
+        """All pending messages, as lists of events."""
         taken = []
         while self.sub.poll(300 if not taken else 50):
             topic, number, payload = self.sub.recv_multipart()
@@ -179,7 +179,7 @@ with tempfile.TemporaryDirectory(prefix="cupool-events-") as folder, cupool.Devi
     while router.take():
         pass
     assert not router.here
-    # What is stored: hashes, parent, tokens.
+    # Stored blocks: hashes, parent, tokens.
     cache(0, 3)
     assert publisher.poll(pool) == 1
     (tag, stored), = router.take()
@@ -192,7 +192,7 @@ with tempfile.TemporaryDirectory(prefix="cupool-events-") as folder, cupool.Devi
     (tag, stored), = router.take()
     assert stored["parent_block_hash"] == keys[2], stored
     assert router.here == dict.fromkeys(keys[:5], "GPU")
-    # What is removed, and all of it.
+    # Removed blocks, and all of them.
     pool.evict(2)
     publisher.poll(pool)
     (tag, removed), = router.take()
@@ -204,7 +204,7 @@ with tempfile.TemporaryDirectory(prefix="cupool-events-") as folder, cupool.Devi
     publisher.poll(pool)
     assert [tag for tag, _ in router.take()] == ["BlockRemoved", "BlockStored", "AllBlocksCleared"]
     assert not router.here
-    # A subscriber that was not there asks for what it missed, and knows the same afterwards.
+    # A late subscriber requests the missed messages, and then has the same state.
     cache(0, 4)
     publisher.poll(pool)
     cache(4, 2)
@@ -221,7 +221,7 @@ with tempfile.TemporaryDirectory(prefix="cupool-events-") as folder, cupool.Devi
             late.apply(*event, late=True)
     assert late.here == router.here, (late.here, router.here)
     assert ask(context, replay, (router.last + 1).to_bytes(8, "big")) == []
-    # Noise asks for nothing and harms nothing.
+    # Noise is ignored.
     noise = context.socket(zmq.DEALER)
     noise.connect(replay)
     for frames in ([b""], [b"", b"short"], [b"x", b"12345678"], [b"", b"1" * 9], [b"", b"12345678", b"more"],

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""tinyllm with blocks that leave the pool, encoded, and come back: how often it chooses the token that it chose
-without, over 256 steps and more. Blocks kept as they are must give the same logits to the bit; each codec at
-least the share that is stated below.
+"""tinyllm with blocks that leave the pool, encoded, and return: the share of tokens chosen as
+without, over at least 256 steps. Raw blocks must give bit-identical logits; each codec at least the
+share stated below.
 
 usage: tier_agreement.py --build DIR [--table]
 """
@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 
-# A share of the tokens; measured, less what a change of the compiler may move.
+# A share of the tokens: the measured one, less a margin for changes of the compiler.
 LEAST = {"bf16": 0.97, "fp16": 0.97, "int8": 0.97, "rice": 0.97, "fp8": 0.90, "k8v4": 0.90, "int4": 0.90,
          "rotated4": 0.85, "prune-magnitude": 0.5}
 SHAPE = ["--layers", "2", "--dim", "64", "--heads", "2", "--tokens", "320", "--batch", "2", "--sequences",

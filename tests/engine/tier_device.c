@@ -145,7 +145,7 @@ static void store_all(const struct cupool_kv_hash *keys, uint16_t *source, int a
         HOLDS(cupool_tiers_result(tiers, ticket, NULL) == 0);
 }
 
-/* What is cached goes, and its memory gets other content. */
+/* Cached blocks leave, and their memory gets other content. */
 static void write_over(uint16_t *source)
 {
     cupool_kv_handle handles[BLOCKS];

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Kills a process with SIGKILL at random moments while it offloads blocks into a folder; whatever the
-folder names afterwards is whole and right, nothing else is served, and the budget holds.
+"""Kills a process with SIGKILL at random moments while it offloads blocks into a folder; entries listed in
+the folder afterwards are whole and correct, nothing else is served, and the budget holds.
 
 usage: tier_killed.py --build DIR [--runs N] [--seed N]
 
-A preload makes the disk slow, so that most kills meet a file half written. The folder stays the same from run to run, so that what one run left is what the next one starts from.
+A preload makes the disk slow, so that most kills meet a half-written file. All runs use the same folder, so
+each run starts from the state left by the previous one.
 """
 
 import argparse
@@ -30,7 +31,7 @@ named = unfinished = 0
 with tempfile.TemporaryDirectory(prefix="cupool-tier-") as outside:
     folder = pathlib.Path(outside) / "tier"
     run = 0
-    # Where the writer is slow itself the first kills may meet nothing.
+    # If the writer itself is slow, the first kills may come before any file.
     while run < arguments.runs or (not (named and unfinished) and run < 20 * arguments.runs):
         writer = subprocess.Popen([program, "write", str(folder)], stdout=subprocess.PIPE, env=slow)
         if not writer.stdout.readline():

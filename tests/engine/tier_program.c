@@ -7,7 +7,7 @@
  * right tier_program serve ADDRESS PORT   rounds of offload and return through a server that may go
  * away
  *
- * The content of a block follows from its number, so that any process can tell it. Prints what it
+ * The content of a block follows from its number, so that any process can verify it. Prints what it
  * saw as one line of JSON; exits 1 when a block is wrong.
  */
 #include <errno.h>
@@ -202,7 +202,7 @@ static int verifies(const char *folder)
     return wrong + lost > 0;
 }
 
-/* One request: what is there comes back, the rest is computed and offloaded. */
+/* One request: available blocks return, the rest is computed and offloaded. */
 static void request(uint32_t *wrong, uint32_t *computed)
 {
     uint64_t first = draw(UNIVERSE / BATCH) * BATCH;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""A real Valkey or Redis server as a tier: blocks go there and come back; the server is stopped, killed and
-started again under load, its entries are spoilt; no wrong block is served, requests go on, figures say so.
+"""A real Valkey or Redis server as a tier: blocks go there and return; the server is stopped, killed and
+restarted under load, its entries are corrupted; no wrong block is served, requests continue, and the
+statistics show it.
 
 usage: tier_server.py --build DIR
 """
@@ -83,7 +84,7 @@ class Engine:
         return figures
 
     def until(self, reached, what):
-        """Requests until the figures say so; their number, not a time, is the bound."""
+        """Requests until the statistics show it; their number, not a time, is the bound."""
         for _ in range(2000):
             figures = self.run(1)
             if reached(figures):
@@ -107,7 +108,7 @@ def went_and_came(engine, server):
 
 
 def killed_and_back(engine, server):
-    """The server dies under load, stays away, and comes back empty."""
+    """The server is killed under load, stays down, and restarts empty."""
     server.kill()
     away = engine.run(40)
     assert away["requests"] and away["unavailable"] > 0, away
@@ -129,7 +130,7 @@ def stopped(engine, server):
 
 
 def killed_in_the_middle(engine, server, times):
-    """Requests run while the server dies and starts again, over and over."""
+    """Requests run while the server is killed and restarted repeatedly."""
     for _ in range(times):
         engine.process.stdin.write("30\n")
         engine.process.stdin.flush()
@@ -143,7 +144,7 @@ def killed_in_the_middle(engine, server, times):
 
 
 def spoilt(engine, server):
-    """Entries that were changed, cut or exchanged on the server are refused, and computed."""
+    """Entries that were changed, cut or exchanged on the server are refused, and computed again."""
     engine.run(40)
     keys = sorted(redis(server.path, "KEYS", "cupool:*"))
     contents = [redis(server.path, "GET", key) for key in keys]
@@ -170,7 +171,7 @@ def spoilt(engine, server):
 
 
 def impostor(program, folder):
-    """Something that is no server: silence, noise, an endless answer. Requests go on."""
+    """A peer that is not a server: silence, noise, an endless reply. Requests continue."""
     path = folder / "impostor"
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
@@ -241,5 +242,5 @@ with tempfile.TemporaryDirectory(prefix="cupool-server-") as name:
         impostor(program, pathlib.Path(name))
     finally:
         below.kill()
-print(f"{pathlib.Path(found).name}: blocks went and came; killed, stopped, spoilt and impersonated, "
+print(f"{pathlib.Path(found).name}: blocks went and returned; killed, stopped, corrupted and impersonated, "
       "it served no wrong block")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Hits and evictions of the KV pool on recorded request traces are exactly those of the rule: requests one
-after another, a match stops at the first miss, blocks of a request together, released tail first into one
-LRU queue, all or nothing. The traces are not part of the source; without them a made-up one is replayed
-against the same rule in Python."""
+"""Hits and evictions of the KV pool on recorded request traces equal those of the rule: requests in sequence,
+a match stops at the first miss, blocks of a request are allocated all or nothing, and released tail first
+into one LRU queue. The traces are not part of the source; without them a synthetic one is replayed against
+the same rule in Python."""
 
 import collections
 import json
@@ -54,7 +54,7 @@ def recorded(machine):
 
 
 def rule(requests, capacity):
-    """Hits and evictions by the rule, in its plainest form."""
+    """Hits and evictions by the rule, in its simplest form."""
     queue, hits, evictions, unused = collections.OrderedDict(), 0, 0, capacity
     for ids in requests:
         matched = 0
@@ -71,7 +71,7 @@ def rule(requests, capacity):
         unused -= fresh
         hits += matched
         for block in reversed(ids):
-            if block in queue:  # missed behind a gap, and still here: one entry, two blocks
+            if block in queue:  # missed behind a gap, and still cached: one entry, two blocks
                 raise AssertionError("the made-up trace has an orphan")
             queue[block] = None
     return hits, evictions
@@ -94,7 +94,7 @@ def made_up(machine):
         preload.expect_equal("heap calls", result["heap_calls"], 0)
     small = replay(machine, file, "--blocks", "4096", "--block-tokens", "64")
     preload.expect_equal("blocks of 64 tokens", small["blocks"], 8 * sum(map(len, requests)))
-    print("made-up trace: as the rule says")
+    print("synthetic trace: equal to the rule")
 
 
 def main():

@@ -346,7 +346,7 @@ static void host_memory_run(void)
         WORKS(cupool_host_unregister(device, memory));
     }
     if (!faults) {
-        /* Pages that cannot be written, and what comes half way. */
+        /* Pages that cannot be written, and partial transfers. */
         HOLDS(mprotect(memory, 4096, PROT_READ) == 0);
         int error = cupool_host_register(device, memory, BYTES, &options);
         HOLDS(error == -EFAULT || error == 0);
@@ -362,7 +362,7 @@ static void host_memory_run(void)
     }
     if (!faults)
         HOLDS(cupool_host_free(device, allocated) == -EINVAL);
-    /* What is left goes with the device. */
+    /* Remaining memory is released with the device. */
     WORKS(cupool_host_allocate(device, 100000, NULL, &allocated));
 }
 

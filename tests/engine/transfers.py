@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The tensor cache and transfers: a program on each kind of device, bare and preloaded, beside a driver
-without a batched call; then with a fault at each call of the driver that it makes."""
+"""The tensor cache and transfers: a program on each kind of device, bare and preloaded, and with a
+driver without the batched call; then with a fault at each of its driver calls."""
 
 import collections
 import concurrent.futures
@@ -13,10 +13,10 @@ sys.path.insert(0, str(HERE.parent / "endtoend"))
 
 import preload  # noqa: E402
 
-# Positions of one call that are tried: the first ones, and some of the rest.
+# Tested positions of one call: the first ones, and some of the rest.
 FIRST, REST = 4, 4
-# A free that fails leaves what it was to free: nothing is promised of it. Nobody waits for a
-# context that cannot be entered. What is asked before there is a device is another test's.
+# A failed free leaves its memory in an undefined state. Nothing waits for a context that cannot be
+# entered. Queries before the device exists belong to another test.
 LEFT_OUT = {"cuInit", "cuCtxPopCurrent_v2", "cuCtxGetCurrent", "cuCtxGetDevice", "cuDeviceGet",
             "cuDriverGetVersion", "cuThreadExchangeStreamCaptureMode"}
 
@@ -25,7 +25,7 @@ def programs(machine, program):
     kernels = (machine.build / "tests" / "simgpu" / "twins" / "kernels.so").exists() and \
         (machine.build / "kernels" / "kernels.fatbin").exists()
     env = {"CUPOOL_TEST_KERNELS": "1"} if kernels else {}
-    slow = {"SIMGPU_DELAY_US": "300:7"}  # work lingers, each unit for another time
+    slow = {"SIMGPU_DELAY_US": "300:7"}  # work is slow, each unit with another duration
     for what, command, preloaded, more in (("host memory", [program, "--host"], False, {}),
                                            ("bare", [program], False, {}),
                                            ("bare, slow", [program], False, slow),
@@ -37,7 +37,7 @@ def programs(machine, program):
 
 
 def beside(machine):
-    """Captures, contexts, devices and drivers; the calibration is for its owner alone."""
+    """Captures, contexts, devices and drivers; only its owner can read the calibration."""
     program = str(machine.build / "tests" / "engine" / "capture_program")
     for what, preloaded in (("bare", False), ("preloaded", True)):
         folder = machine.scratch / f"calibration-{what}"
@@ -51,7 +51,7 @@ def beside(machine):
 
 
 def calls_made(machine, program):
-    """How often each function of the driver was called."""
+    """Counts of each driver function."""
     log = machine.scratch / "calls.log"
     done = machine.run([program], SIMGPU_LOG=log)
     preload.expect_equal("logged run: exit", done.returncode, 0)

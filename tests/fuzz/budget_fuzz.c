@@ -20,7 +20,7 @@
 #include "tools/base/escape.h"
 #include "tools/budget/snapshot.h"
 
-/** An error is said as one line that holds nothing but what may be in a line. */
+/** An error is one line, with only characters permitted in a line. */
 static void why_check(const char *why)
 {
     char *line = NULL;

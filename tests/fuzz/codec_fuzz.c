@@ -37,7 +37,7 @@ static void seal(uint8_t *encoded, size_t bytes)
     memcpy(encoded, &header, sizeof(header));
 }
 
-/* What a raw block of any bytes becomes without loss, and back. */
+/* Lossless encoding of a raw block of any bytes, and decoding. */
 static void round_trip(struct cupool_codec_config config, void *raw, size_t raw_bytes)
 {
     struct cupool_codec_info info;

@@ -52,7 +52,7 @@ static void symbol_check(const struct symbol *symbol)
         length += symbol->frame[i].function ? strlen(symbol->frame[i].function) : 0;
         length += symbol->frame[i].file ? strlen(symbol->frame[i].file) : 0;
     }
-    if (length == SIZE_MAX) /* read all of it */
+    if (length == SIZE_MAX) /* read everything */
         abort();
 }
 

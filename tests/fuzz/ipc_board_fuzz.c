@@ -52,7 +52,7 @@ static bool input_read(const uint8_t *data, size_t bytes, struct input *ret_inpu
     return true;
 }
 
-/* What the importer would make of a block. */
+/* The importer's view of a block. */
 static void block_check(const struct ipc_block *block, uint64_t allocation_bytes)
 {
     if (!ipc_block_fits(block, allocation_bytes))

@@ -16,7 +16,7 @@
 
 #include "shim/options/options.h"
 
-/** What a complaint is checked against. */
+/** Reference for error messages. */
 struct complaints {
     unsigned count;
 };

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""What tests/gpu/run asks of hardware beside the conformance matrix, and where it was answered: the
-table of docs/transparency.md, made of the parts of driver_facts, of roster.py and of the results.
+"""Open questions for hardware beside the conformance matrix, and the devices that answered them:
+the table of docs/transparency.md, made from the parts of driver_facts, from roster.py and from the
+results.
 
 usage: awaited.py write
 """
@@ -28,7 +29,7 @@ def fact_parts():
 
 
 def records():
-    """Every JSON file of a real device."""
+    """All JSON files of real devices."""
     found = [json.loads(path.read_text()) for path in sorted((HERE / "results").glob("*.json"))]
     return [record for record in found if not record.get("simulated")]
 
@@ -69,7 +70,7 @@ def table():
 
 
 def problems():
-    """For tests/checks/check_docs.py: what is wrong with the table, and how many rows it has."""
+    """For tests/checks/check_docs.py: errors in the table, and its number of rows."""
     shown = DOCUMENT.read_text().split(BEGIN)[1].split(END)[0]
     wrong = [] if shown == table() else [
         "docs/transparency.md: the table of what awaits hardware is not what "

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * driver_facts: what a driver really does, as JSON, where the documentation leaves it open.
+ * driver_facts: measures the behaviour of a driver where the documentation leaves it open, as JSON.
  *
  * The simulated device imitates these facts and an allocator in front of the driver relies on
- * them: alignment and rounding, what shares a segment, what each call costs and whether it waits,
- * what mapping allows, what a capture forbids, what invalid calls return. Needs one NVIDIA GPU:
+ * them: alignment and rounding, sharing of segments, cost of each call and whether it waits,
+ * mappings, calls forbidden in a capture, results of invalid calls. Needs one NVIDIA GPU:
  *
  *     nvcc -std=c++17 -O2 -I. tests/gpu/driver_facts.cu tests/gpu/facts_*.cu -lcuda
  *
- * This file: the JSON writer, the helpers of facts.h, and the parts, each in a process of its own,
- * so that a context broken by one does not spoil the rest.
+ * This file: the JSON writer, the helpers of facts.h, and the parts, each in a separate process, so
+ * that a context broken by one does not affect the others.
  */
 #include "tests/gpu/facts.h"
 #include "tests/gpu/facts_kernels.cuh"
@@ -136,7 +136,7 @@ void *driver_find(const char *name, int version)
     return result == CUDA_SUCCESS && status == CU_GET_PROC_ADDRESS_SUCCESS ? found : NULL;
 }
 
-/** What ought to have succeeded and did not, and how often. */
+/** Calls that failed unexpectedly, with counts. */
 static std::map<std::string, int> unexpected;
 
 void fact_expect(int error, const char *call, const char *file, int line)
@@ -171,7 +171,7 @@ static void facts_machine(void)
     json_number("free_bytes", (long long)free_bytes);
 }
 
-/** The parts of the result, each made by a process of its own: its context may end broken. */
+/** The parts of the result, each made by a separate process, because its context may end broken. */
 static const struct part {
     const char *name;
     void (*write)(void);

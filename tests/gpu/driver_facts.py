@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""driver_facts on the simulated device finds what the profile says, and what it says comes true
-when the profile says otherwise: so what it prints of hardware can be put into a profile.
+"""driver_facts on the simulated device finds the values of the profile, and follows changes of the
+profile. So its results from hardware can be put into a profile.
 """
 
 import json
@@ -40,7 +40,7 @@ def succeeded(found):
 
 
 def compare(title, found, profile):
-    """Each fact beside what the profile gives for it."""
+    """Each fact with the value of the profile."""
     for what, fact, wanted in (
             ("device", found["device"], profile["name"]),
             ("driver_version", found["driver_version"], profile["driver_version"]),

@@ -5,8 +5,8 @@
  *
  * Each part writes one member of the result. A call whose outcome is in question is written down
  * with its code; one that ought to succeed (FACT_EXPECT) and does not is listed after its part, as
- * "PART_unexpected", and the program goes on: a machine with a GPU may be had only once. One
- * thread, but for the captures.
+ * "PART_unexpected", and the program continues: access to a GPU may be rare. Single-threaded except
+ * for the captures.
  */
 #ifndef GPU_FACTS_H
 #define GPU_FACTS_H
@@ -32,7 +32,7 @@ void json_result(const char *name, CUresult result);
 void json_error(const char *name, cudaError_t error);
 
 uint64_t clock_ns(void);
-/** The middle value; takes the samples apart. 0 when there are none. */
+/** The median; reorders the samples. 0 without samples. */
 uint64_t median(std::vector<uint64_t> *samples);
 
 /** Work of about a millisecond on the stream. */

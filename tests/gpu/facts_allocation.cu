@@ -12,7 +12,7 @@
 
 #include <algorithm>
 
-/** The two ways to ordinary device memory. */
+/** Both ways to allocate ordinary device memory. */
 static const struct memory_api {
     const char *name;
     int (*allocate)(void **ret_block, size_t bytes);
@@ -57,7 +57,7 @@ static void write_range(void *block)
                 cuPointerGetAttribute(&buffer, CU_POINTER_ATTRIBUTE_BUFFER_ID, address));
 }
 
-/** Several blocks of one size: what their addresses have in common, what the device lost. */
+/** Several blocks of one size: common alignment of their addresses, memory lost by the device. */
 static void write_size(const struct memory_api *api, size_t bytes)
 {
     std::vector<uint64_t> addresses;

@@ -3,8 +3,8 @@
  * Facts of stream capture: what each call returns while a stream captures, in each of the three
  * modes, and whether the capture survives it.
  *
- * A row is one call in one mode, made by the capturing thread or by another one. Each gets a
- * capture of its own, which is ended and thrown away. "relaxed by exchange" is the global mode with
+ * A row is one call in one mode, made by the capturing thread or by another one. Each has a new
+ * capture, which is ended and discarded. "relaxed by exchange" is the global mode with
  * the calling thread's own mode set to relaxed around the call.
  */
 #include "tests/gpu/facts.h"
@@ -13,7 +13,7 @@
 
 #include <thread>
 
-/** What the calls under test work on; made anew for each capture. */
+/** Operands of the calls under test; new for each capture. */
 struct probe {
     cudaStream_t capturing, other;
     cudaEvent_t before; /* recorded on `other` before the capture */
@@ -188,7 +188,7 @@ static void probe_init(struct probe *probe)
     FACT_EXPECT(cudaDeviceSynchronize());
 }
 
-/** What the call under test allocated or freed is known by now; other results are ignored. */
+/** The allocations and frees of the call under test are known here; other results are ignored. */
 static void probe_done(struct probe *probe)
 {
     (void)cudaDeviceSynchronize();

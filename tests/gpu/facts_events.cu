@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Facts of events and asynchronous work: what cuCtxRecordEvent covers, what record, query and
- * synchronise cost, what cuMemsetD8Async costs to submit.
+ * Facts of events and asynchronous work: coverage of cuCtxRecordEvent, cost of record, query and
+ * synchronise, cost of submitting cuMemsetD8Async.
  *
  * Coverage is tried with work on each kind of stream: an event that is "complete" while the kernel
  * still runs did not cover it.

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Facts of frees that are not plain: of nothing, twice, of interior and foreign pointers, across
- * the kinds of memory; and of allocations of nothing or of too much.
+ * Facts of unusual frees: of NULL, double, of interior and foreign pointers, across the kinds of
+ * memory; and of allocations of zero or too many bytes.
  *
- * Each is tried on memory of its own; what the call left allocated is freed the right way.
+ * Each is tried on separate memory; memory still allocated afterwards is freed correctly.
  */
 #include "tests/gpu/facts.h"
 

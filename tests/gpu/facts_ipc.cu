@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Facts of legacy IPC: whether the handle of an interior pointer, or of a neighbour in the same
- * segment, is the base's; and what mapped memory answers. Opening needs a second process and is
- * not tried here.
+ * segment, equals that of the base; and results for mapped memory. Opening needs a second process
+ * and is not tried here.
  */
 #include "tests/gpu/facts.h"
 

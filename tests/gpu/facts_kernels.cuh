@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The device code of driver_facts: something to wait for.
+ * Device code of driver_facts: a kernel to wait for.
  *
  * A chain of dependent steps in one thread, so that it takes as long on a large device as on a
  * small one. Also compiled as C++ for the simulated device.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Facts of virtual memory management: cost of each call by size, granularity, and what the
- * interface allows that its documentation leaves open (offsets into a handle, unmapping a part of
+ * Facts of virtual memory management: cost of each call by size, granularity, and cases that the
+ * documentation leaves open (offsets into a handle, unmapping a part of
  * a mapping or several mappings at once, work that spans two handles).
  */
 #include "tests/gpu/facts.h"

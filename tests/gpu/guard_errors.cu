@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program whose kernel goes where it must not, one error a run: guard_errors WAY BYTES
+ * A program with a kernel that makes one invalid access per run: guard_errors WAY BYTES
  *
  *   clean        nowhere
  *   last         the last byte of its block, which is no error
@@ -12,7 +12,7 @@
  *   freed_read   the same, read
  *   freed_old    the same, when 40 blocks have come and gone since
  *
- * It prints the block and what the device said of the work; a program that checks its errors.
+ * It checks errors, and prints the block and the device's result.
  */
 #include "tests/gpu/guard_errors_kernels.cuh"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The device code of guard_errors: bytes written and read wherever it is told to. Also compiled as
+ * Device code of guard_errors: writes and reads bytes at given addresses. Also compiled as
  * C++ for the simulated device.
  */
 #ifndef GPU_GUARD_ERRORS_KERNELS_CUH

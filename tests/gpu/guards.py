@@ -10,7 +10,7 @@ MIB = 1 << 20
 SAID = "memory error: "
 PAGE, REDZONE = "guard:page", "guard:redzone,scrub:poison"
 
-# way, bytes of its block, options, what the device says, what the library says; "": nothing
+# way, bytes of its block, options, error of the device, message of the library; "": none
 ERRORS = (
     ("clean", 4 * MIB, PAGE, "cudaSuccess", ""),
     ("last", 4 * MIB, PAGE, "cudaSuccess", ""),

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Describes the machine: whether it has a GPU and a build for it, and what its driver reports.
+"""Describes the machine: GPU, build, and properties reported by the driver.
 
-On hardware every program finds the driver and the runtime through a folder of links that comes
-first on LD_LIBRARY_PATH, because the programs of the build tree would else find the simulated
-device beside them.
+On hardware every program finds the driver and the runtime through a folder of links at the head of
+LD_LIBRARY_PATH; otherwise the programs of the build tree would find the simulated device.
 """
 
 import glob
@@ -41,7 +40,7 @@ class Place:
         self.libraries = self.simgpu if simulated else self.work / "libraries"
 
     def environment(self, own_libraries=False, **extra):
-        """Of a bare program. own_libraries: it brings its runtime along, as wheels do."""
+        """Environment of a bare program. own_libraries: it includes its runtime, as wheels do."""
         env = {key: value for key, value in os.environ.items()
                if not key.startswith(("CUPOOL", "SIMGPU")) and key != "LD_PRELOAD"}
         if self.simulated or not own_libraries:
@@ -77,7 +76,7 @@ def toolkit_or_skip():
 
 
 def unpacked(debs, into):
-    """Environment for a build that finds what .deb files hold, without installing them."""
+    """Environment for a build with the contents of .deb files, without installing them."""
     packages = sorted(debs.glob("*.deb")) if debs else []
     if debs and not packages:
         die(f"{debs}: no .deb file there")
@@ -107,7 +106,8 @@ def tool(name, module, env):
 
 
 def build(options, home):
-    """Configures (without the command, which needs more libraries) and builds what the parts run."""
+    """Configures (without the command, which needs more libraries) and builds the programs of the
+    parts."""
     tree = options.build or ROOT / "build-gpu"
     env = unpacked(options.debs, tree / "debs")
     if not (tree / "build.ninja").exists():
@@ -138,7 +138,7 @@ def link_libraries(place, home):
 
 
 def find(options):
-    """The place of this run; says why and leaves with 77 when there is none."""
+    """The machine of this run; without one, prints the reason and exits with 77."""
     if options.simulated:
         place = Place(options.build or ROOT / "build", True)
         if not (place.simgpu / "libcuda.so.1").exists():
@@ -152,7 +152,7 @@ def find(options):
 
 
 def facts(place):
-    """What driver_facts prints, and whether all went as it expects."""
+    """The output of driver_facts, and whether all expectations held."""
     program = place.build / "tests" / "gpu" / "driver_facts"
     if not program.exists():
         die(f"{program}: not built; nvcc is needed")
@@ -161,7 +161,7 @@ def facts(place):
     if done.returncode == SKIPPED:
         skip("the driver offers no usable device")
     if done.returncode:
-        print(f"tests/gpu/run: driver_facts met the unexpected:\n{done.stderr.strip()}",
+        print(f"tests/gpu/run: driver_facts had unexpected results:\n{done.stderr.strip()}",
               file=sys.stderr)
     try:
         found = json.loads(done.stdout)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The parts of a run: the conformance matrix, the workloads, the clients, and libcupool-engine.
 
-A program runs in turns of bare, observed and pooled, so that a machine that slows down slows all
-three; its output must be that of the first bare run. Each function returns how many failed.
+A program runs bare, observed and pooled in turn, so that a slower machine affects all three; its
+output must equal that of the first bare run. Each function returns the number of failures.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import runner  # noqa: E402
 import sanitizer  # noqa: E402
 
 SKIPPED = 77
-# By the options of cupool that each stands for; bare: without it.
+# Options of cupool by mode; bare: without cupool.
 MODES = ("bare", "mode:observe", "mode:pool")
 GUARDED_MODES = ("bare", "backing:vmm", "guard:redzone,scrub:poison", "guard:page")
 TIMEOUT_S = 300
@@ -102,7 +102,7 @@ def row(part, program, mode, said, times=None, ratios=None):
 
 
 def measure(place, part, program, repeats, modes):
-    """One row for each mode; a single one when the bare program does not run."""
+    """One row per mode; a single row if the bare program does not run."""
     bare = run_once(place, program, "bare")
     if bare[0] == SKIPPED:
         return [row(part, program, "bare", ("skipped", last_line(bare[1] or bare[2])))]
@@ -145,7 +145,7 @@ def clients(place, book, options):
 
 
 def transfers(place, book, options):
-    """Bytes a second by way and size of the fragments; on the simulated device its counts."""
+    """Bytes per second by method and size of the fragments; on the simulated device only counts."""
     bench = roster.built(place, "bench", "transfer_bench")
     if not wanted(options, bench.name) or book.transfers or not bench.exists():
         return 0
@@ -160,7 +160,8 @@ def transfers(place, book, options):
 
 
 def codecs(place, book, options):
-    """Traffic of the codecs' kernels against a copy, and whether their bytes are the host's."""
+    """Traffic of the codecs' kernels compared with a copy, and whether their bytes equal the
+    host's."""
     bench = roster.built(place, "bench", "codec_device_bench")
     if not wanted(options, bench.name) or book.codecs or not bench.exists():
         return 0

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""tests/gpu/run where there is no GPU: it says so; and on the simulated device it runs every part,
-compares, writes its files, takes a run up again, and notices a program that prints something else.
+"""tests/gpu/run without a GPU skips with a message; on the simulated device it runs every part,
+compares, writes its files, resumes a run, and detects a program with different output.
 """
 
 import glob
@@ -25,7 +25,7 @@ ROUTES = ("dynamic", "static", "driver", "dlsym-12")
 
 
 def interpreter(build):
-    """The clients' virtual environment where it can be made: then two of them run."""
+    """The clients' virtual environment, if it can be created; then two clients run."""
     directory = build / "tests" / "clients" / "venv"
     done = subprocess.run([str(HERE.parent / "clients" / "setup"), str(directory), "60"],
                           capture_output=True, text=True, check=False)
@@ -78,7 +78,7 @@ def check_runs(runs, has_clients):
 def check_conformance(found):
     preload.expect_equal("conformance", found["programs"],
                          {name: {route: "equal" for route in ROUTES} for name in PROGRAMS})
-    preload.expect(found["simulated"], "the conformance record passes for hardware's")
+    preload.expect(found["simulated"], "the conformance results are not marked as simulated")
 
 
 def check_markdown(text):
@@ -94,7 +94,7 @@ def check_markdown(text):
 
 
 def unpacks(folder):
-    """What a .deb file holds is found by the compiler, the linker and the shell."""
+    """The compiler, the linker and the shell find the contents of a .deb file."""
     tree = folder / "package"
     for name in ("usr/include/brought.h", "usr/lib/x86_64-linux-gnu/libbrought.so", "usr/bin/bring",
                  "DEBIAN/control"):
@@ -122,7 +122,8 @@ def whole_run(build, folder):
     preload.expect_equal(f"conformance: exit ({first.stderr})", first.returncode, 0)
     second = run(*words, "--only", "workloads,guards,clients,engine", "--resume", python=python)
     preload.expect_equal(f"programs: exit ({second.stdout}{second.stderr})", second.returncode, 0)
-    preload.expect(json.loads(read(folder, ".json"))["simulated"], "the facts are no rehearsal's")
+    preload.expect(json.loads(read(folder, ".json"))["simulated"],
+                   "the facts are not marked as simulated")
     check_conformance(json.loads(read(folder, "-conformance.json")))
     runs = json.loads(read(folder, "-runs.json"))["runs"]
     check_runs(runs, python != sys.executable)
@@ -134,7 +135,7 @@ def whole_run(build, folder):
 
 
 def notices(build, folder):
-    """A build tree of links in which one workload prints what it finds of cupool."""
+    """A build tree of links with one workload that prints whether it finds cupool."""
     tree = folder / "tree"
     (tree / "tests" / "workloads").mkdir(parents=True)
     (tree / "shim").symlink_to(build / "shim")

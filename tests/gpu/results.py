@@ -2,11 +2,11 @@
 """The files of a run: JSON written as it progresses, and Markdown made from it.
 
   NAME.json              driver_facts
-  NAME-conformance.json  what tests/conformance/matrix.py reads: each program through each route
+  NAME-conformance.json  for tests/conformance/matrix.py: each program through each route
   NAME-runs.json         workloads, guards, clients, engine: outputs compared, times and their ratios
-  NAME-transfers.json    what transfer_bench measured
-  NAME-codecs.json       what codec_device_bench did: the codecs' kernels against the host
-  NAME.md                all of it for people
+  NAME-transfers.json    results of transfer_bench
+  NAME-codecs.json       results of codec_device_bench: the codecs' kernels against the host
+  NAME.md                all results for readers
 
 NAME is DEVICE-DRIVER-DATE.
 """
@@ -50,7 +50,7 @@ class Book:
         return found[key] if found.get("schema") == schema else default
 
     def write(self, suffix, content):
-        """A file is whole or the one before: a run may be cut short at any moment."""
+        """Writes a file atomically: a run may end at any moment."""
         path = self.path(suffix)
         beside = path.with_suffix(".part")
         beside.write_text(json.dumps(content, indent=1) + "\n")
@@ -86,7 +86,7 @@ class Book:
 
 
 def facts_text(facts):
-    """What of the facts a reader asks first, and everything unexpected."""
+    """The main facts, and everything unexpected."""
     lines = ["The driver's facts are in the JSON file beside this one."]
     for name, value in facts.items():
         if name.endswith("_unexpected"):
@@ -126,7 +126,7 @@ def runs_text(runs):
 
 
 def transfers_text(rows):
-    """GB/s by size, a column for each way and direction."""
+    """GB/s by size, one column per method and direction."""
     if not rows:
         return ""
     columns = list(dict.fromkeys((row["way"], row["direction"]) for row in rows))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Which programs a run on hardware compares: the workloads, and clients of other people's libraries.
+"""Programs that a run on hardware compares: the workloads, and clients of third-party libraries.
 
-Both are tables; docs/transparency.md lists their rows with what hardware said of each. A client
-prints results that depend neither on addresses nor on time, and skips (77) with the reason when its
-library or a device for it is missing.
+Both are tables; docs/transparency.md lists their rows with results from hardware. A client prints
+results that depend neither on addresses nor on time, and skips (77) with the reason if its library
+or a device is missing.
 """
 
 import dataclasses
@@ -13,8 +13,8 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CLIENTS = ROOT / "tests" / "clients"
 
-# name, its command, and what follows the command's first word on the simulated device, whose time
-# says nothing; None: left out there
+# name, command, and replacement of the arguments on the simulated device, where times are
+# meaningless; None: not run there
 WORKLOADS = (
     ("tinyllm", "tinyllm --tokens 64 --seed 7", "--tokens 4"),
     ("tinyllm: static runtime", "tinyllm_static --tokens 64 --seed 7", "--tokens 4"),
@@ -100,7 +100,7 @@ ENGINE = ("device_program", "transfer_program", "capture_program")
 
 
 def built(place, folder, name):
-    """A program where a build with the command has it, else where one without has it."""
+    """The path of a program in a build with the command, otherwise in one without."""
     paths = [place.build / "tests" / each / name for each in (folder, "gpu")]
     return next((path for path in paths if path.exists()), paths[0])
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Small changes of safety-critical places, each with the tests that must fail for it.
 
-A row: area, file by its name alone (folders may change), the exact text, what takes its place, and
-the tests. The text stands exactly once in the file; one that does not is an error of the row.
+A row: area, file name without folder (folders may change), the exact text, its replacement, and the
+tests. The text must occur exactly once in the file.
 """
 
 import typing

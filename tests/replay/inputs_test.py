@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Traces of other programs: lifetimes, logs of RMM, memory snapshots of PyTorch.
 
-One snapshot is PyTorch's own (snapshot.py); others are made here, to the layout that
-torch/cuda/memory.py documents, with Python's own pickle in every protocol that is read. Hostile pickles, which would execute something, are refused
-with the position and the name of the instruction, and nothing of them happens.
+One snapshot was written by PyTorch (snapshot.py); the others are made here, in the layout
+documented by torch/cuda/memory.py, with Python's own pickle in every supported protocol. Hostile
+pickles, which would execute code, are refused with the position and the name of the instruction;
+nothing is executed.
 """
 
 import json
@@ -50,7 +51,7 @@ def lifetimes(inputs):
     preload.expect_equal("frees come first", found["peak_requested_bytes"], 4 * MIB)
     scaled = inputs.read("b.csv", "id,lower,upper,size\n1,0,2,5\n", "--scale", "4096")
     preload.expect_equal("scale", scaled["peak_requested_bytes"], 5 * 4096)
-    # Longer than a range of expandable segments usually is.
+    # Longer than a usual range of expandable segments.
     sizes = [1 << 46, 1 << 47, MIB]
     large = inputs.read("large.csv", "id,lower,upper,size\n" +
                         "".join(f"{i},{i},9,{size}\n" for i, size in enumerate(sizes)), "-p", "expandable")
@@ -83,7 +84,7 @@ def entry(action, address, size, time, stream=0):
 
 
 def snapshot():
-    """What was live before the history, in it, and after it."""
+    """Blocks live before, during and after the history."""
     base = 0x7f0000000000
     history = [
         entry("alloc", base, 4 * MIB, 1000),
@@ -97,7 +98,7 @@ def snapshot():
     blocks = [{"address": base, "size": 8 * MIB, "requested_size": 8 * MIB,
                "state": "active_allocated", "frames": []},
               {"address": base + 8 * MIB, "size": MIB, "requested_size": MIB - 100,
-               "state": "active_allocated", "frames": []},  # there all the time
+               "state": "active_allocated", "frames": []},  # live all the time
               {"address": base + 9 * MIB, "size": MIB, "requested_size": MIB,
                "state": "inactive", "frames": []}]
     return {"segments": [{"device": 0, "address": base, "total_size": 20 * MIB, "stream": 0,
@@ -124,7 +125,7 @@ def snapshots(inputs):
     inputs.refused("cut.pickle", whole[:len(whole) // 2], "byte ", "ends")
     inputs.refused("other.pickle", pickle.dumps({"weights": [1, 2]}, 4), "no memory snapshot")
 
-    # An instruction that is not data is refused wherever it stands, with its name.
+    # Instructions other than data are refused at any position, by name.
     hidden = dict(snapshot(), extra=[{"deep": Hostile()}])
     for protocol in (2, 4):
         name = "GLOBAL" if protocol == 2 else "STACK_GLOBAL"
@@ -150,7 +151,7 @@ def snapshots(inputs):
 
 
 def real_snapshot(inputs):
-    """One that PyTorch wrote, against what PyTorch itself counted in the same run (snapshot.py)."""
+    """A snapshot written by PyTorch, against PyTorch's own counts of the same run (snapshot.py)."""
     here = pathlib.Path(__file__).resolve().parent
     for policy, name in (("pytorch", "snapshot"), ("expandable", "snapshot_expandable")):
         figures = json.loads((here / f"{name}.json").read_text())

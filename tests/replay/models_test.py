@@ -2,9 +2,9 @@
 """Models of other allocators against figures of independent simulations of the same traces.
 
 For each trace and policy: R (peak reserved / peak requested) and minCap (smallest capacity /
-peak requested), within 0.01. Where two independent figures are known, which differ among
-themselves, one of them has to be met. Those of `rmm-pool` are what RMM's own code did with the same
-requests, on one stream and on three (tests/clients/rmm_pool.py). usage: models_test.py CUPOOL TRACES
+peak requested), within 0.01. Where two independent figures exist, which differ, one must match. The
+figures of `rmm-pool` come from RMM's own code with the same requests, on one stream and on three
+(tests/clients/rmm_pool.py). usage: models_test.py CUPOOL TRACES
 """
 
 import json
@@ -40,7 +40,7 @@ def near(value, *figures):
 
 
 def replayed(cupool, path, name, policies):
-    """How many policies are not near their figures."""
+    """The number of policies that miss their figures."""
     wrong = 0
     words = [word for policy in policies for word in ("-p", policy)]
     done = subprocess.run([cupool, "replay", "-q", "--find-capacity", "--format", "json", *words,

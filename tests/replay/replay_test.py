@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A recorded run, replayed: the same driver calls, in the same order, and the same peaks.
 
-What the recorded pool was answered, and what else it was asked for, is in the trace, so this holds
-however the threads of the simulated device ran, for both backings. Then what a replay says of itself: other options are another pool, and a
-device that is too small is noticed.
+The trace has the driver's answers to the recorded pool, and its other requests, so this holds for
+any order of the simulated device's threads, and for both backings. A replay with other options does
+not count as the recorded run, and one on a device that is too small does not complete.
 """
 
 import json
@@ -24,7 +24,7 @@ def replay(machine, trace, *words, code=0):
 
 
 def same_run(machine, name, command, *options, **environment):
-    """The counters that the program left are those of the replay."""
+    """The program's last counters equal those of the replay."""
     trace = machine.scratch / f"{name}.cupool"
     done = machine.record(command, trace, *options, **environment)
     preload.expect_equal(f"{name}: exit", done.returncode, 0)
@@ -34,9 +34,9 @@ def same_run(machine, name, command, *options, **environment):
         preload.expect_equal(f"{name}: {key}", again[key], recorded[key])
     preload.expect_equal(f"{name}: peak_requested_bytes", found["peak_requested_bytes"],
                          recorded["peak_requested_bytes"])
-    preload.expect(again["as_recorded"], f"{name}: the replay strayed from the recorded calls")
+    preload.expect(again["as_recorded"], f"{name}: the replay differs from the recorded calls")
     report = machine.report(trace)["summary"]
-    if not report["failures"]:  # else the driver was asked past the pool, too
+    if not report["failures"]:  # otherwise some requests went past the pool
         preload.expect_equal(f"{name}: the report's driver calls", report["driver_calls"],
                              again["driver_calls"])
     print(f"{name}: {again['driver_calls']} driver calls, "
@@ -63,27 +63,27 @@ def same_runs(machine, backing, tinyllm, churn):
     same("trims and defragmentation", own, "page:2MiB")
     same("churn with small slabs", churn, "slab:64KiB")
     same("churn with large slabs and few classes", churn, "slab:1MiB", "classes:512:4096")
-    # What is free goes back inside a free, which is written down when it ends.
+    # Free memory returns inside a free, which is recorded at its end.
     same("idle trims", [str(machine.build / "tests/endtoend/idle_frees")], "idle_trim:1ms")
-    # What is refused is asked for again, and so are the calls between.
+    # Refused requests are repeated, and so are the calls between.
     same("churn with failing calls", churn, SIMGPU_MEMORY="160MiB",
          SIMGPU_FAULT="cuMemAlloc_v2:4:OUT_OF_MEMORY,cuMemCreate:5:OUT_OF_MEMORY,"
                       "cuMemMap:9:OUT_OF_MEMORY,cuMemSetAccess:4:OUT_OF_MEMORY,"
                       "cuMemUnmap:1:UNKNOWN,cuMemRelease:2:UNKNOWN")
-    # Conformance programs with one thread beside the main one, which waits for it: of several, a
-    # request may begin before others and end after them, and only its end is recorded.
+    # Conformance programs with one thread beside the main one, which waits for it. With several
+    # threads a request may begin before others and end after them, and only its end is recorded.
     linked = str(machine.build / "tests/conformance/conformance_linked")
     same("sizes", [linked, "sizes", "driver"], SIMGPU_MEMORY="256MiB")
     same("no_wait, one thread", [linked, "no_wait", "driver", "1"], SIMGPU_MEMORY="1GiB")
 
 
 def mapped_runs(machine, churn):
-    """What only mapped memory has."""
+    """Cases of mapped memory only."""
     same_run(machine, "reserve and pages", churn, "-O", "backing:vmm", "-O", "page:2MiB", "-O",
              "reserve:64MiB")
     same_run(machine, "moved memory", churn, "-O", "backing:vmm", "-O", "defrag:move", "-O",
              "page:32MiB", SIMGPU_MEMORY="128MiB")
-    # No addresses for a range: the pool has the driver's allocations, and so has its replay.
+    # No address space for a range: the pool and its replay use the driver's allocations.
     same_run(machine, "no addresses", churn, "-O", "backing:auto", SIMGPU_SET="reserve_max=1MiB")
 
 
@@ -97,18 +97,18 @@ def main():
         same_runs(machine, backing, tinyllm, churn)
     mapped_runs(machine, churn)
 
-    # The run with other options is not the recorded one, and says so by not saying it is.
+    # A run with other options is not marked as the recorded one.
     other = replay(machine, trace, "-p", "cupool+quarantine_max:512KiB")["policies"][0]
     preload.expect("as_recorded" not in other, "another pool passes for the recorded one")
     preload.expect(other["driver_calls"] != found["policies"][0]["driver_calls"],
                    "an epoch of 512 KiB costs no fence")
     preload.expect_equal("options", other["options"], "quarantine_max:512KiB")
 
-    # Capacity: enough is found, less is not enough, and the exit code says so.
+    # Capacity: the found capacity suffices, a smaller one does not, and the exit code shows it.
     searched = replay(machine, trace, "-p", "cupool", "--find-capacity")["policies"][0]
     enough = searched["smallest_capacity_bytes"]
     preload.expect(found["peak_requested_bytes"] <= enough <= searched["peak_reserved_bytes"],
-                   "the smallest capacity lies outside of what it can be")
+                   "the smallest capacity is out of bounds")
     fits = replay(machine, trace, "-p", "cupool", "--capacity", str(enough))["policies"][0]
     preload.expect(fits["completed"], "the trace does not complete at the capacity that was found")
     short = replay(machine, trace, "-p", "cupool", "--capacity",
@@ -116,7 +116,7 @@ def main():
     preload.expect(not short["completed"] and short["refused_bytes"] > 0,
                    "less than what is requested is enough")
 
-    # In a trace of what the program asks for alone, the pool is a question, too.
+    # In a trace with only the program's requests, the pool is one more model.
     bare = machine.scratch / "observe.cupool"
     machine.record(tinyllm, bare, "--mode", "observe")
     asked = replay(machine, bare, "-p", "cupool", "-p", "native")

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""Makes a memory snapshot of PyTorch and the figures that PyTorch itself has of the same run.
+"""Makes a memory snapshot with PyTorch, and PyTorch's own figures of the same run.
 
-snapshot.pickle and snapshot.json beside this file are its output, by PyTorch 2.15.0+cu132 on the
-simulated device; snapshot_expandable.json are the figures with expandable segments, where the
-requests are the same. inputs_test.py holds `cupool replay` to them. To make them again:
+snapshot.pickle and snapshot.json in this folder are its output, with PyTorch 2.15.0+cu132 on the
+simulated device; snapshot_expandable.json has the figures with expandable segments, for the same
+requests. inputs_test.py compares `cupool replay` with them. To make them again:
 
     cupool run --sim -- python snapshot.py snapshot.pickle > snapshot.json
     PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True \
         cupool run --sim -- python snapshot.py /dev/shm/unused > snapshot_expandable.json
 
-Some memory is there before the history begins, some is used by a second stream when it is freed,
-and the caching allocator's own rounding, cutting and merging all take place.
+Some memory is allocated before the history begins, some is in use by a second stream when it is
+freed, and the caching allocator rounds, splits and merges.
 """
 
 import json
@@ -32,7 +32,7 @@ def block(draw):
 
 
 def paths_cut(name):
-    """Leaves the names of source files without their folders."""
+    """Keeps only the names of source files, without folders."""
     path = pathlib.Path(name)
     snapshot = pickle.loads(path.read_bytes())
     for entry in snapshot["device_traces"][0] + [block for segment in snapshot["segments"]

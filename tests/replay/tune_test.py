@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Tests tuning: promises are kept, and settings that do not help are left out.
 
-The program is run, tuned from its record, and run again with the file; the figures of the second
-run are those the file promised. Then histograms that the built-in classes serve badly, halves of
-traces against each other, and the cases where there is nothing to gain.
+A program runs, is tuned from its trace, and runs again with the file; the figures of the second run
+are those that the file promised. Further: histograms that do not fit the built-in classes, halves
+of traces against each other, and cases with nothing to gain.
 """
 
 import json
@@ -45,7 +45,7 @@ def replay(machine, trace, *policies):
 
 
 def settings(conf):
-    """What a file sets, as `key:value,key:value`."""
+    """The settings of a file, as `key:value,key:value`."""
     lines = [line.split("#")[0] for line in conf.read_text().splitlines()]
     return ",".join(f"{key.strip()}:{value.strip()}" for key, _, value in
                     (line.partition("=") for line in lines if "=" in line))
@@ -59,7 +59,7 @@ def lifetimes(machine, name, rows):
 
 
 def promises(machine):
-    """A run with the file is what the file promised; another run is told from it."""
+    """A run with the file keeps its promises; other runs are recognised."""
     program = machine.program("tinyllm", "--tokens", "64", "--seed", "7")
     trace = machine.scratch / "tinyllm.cupool"
     mapped = machine.program("churn", "--threads", "1", "--ops", "100")
@@ -72,7 +72,7 @@ def promises(machine):
     text = check(machine, conf, mapped_trace)
     preload.expect("as promised: the run made the requests that were tuned for" in text, text)
     print(f"mapped memory: {settings(conf)}: {text.splitlines()[1]}")
-    # Where no memory can be mapped nothing was promised.
+    # Without mapped memory there are no promises.
     machine.record(mapped, mapped_trace, "--config", str(conf), SIMGPU_SET="reserve_max=1MiB")
     preload.expect("could not be mapped" in check(machine, conf, mapped_trace, 2), "no mapped memory")
 
@@ -102,14 +102,14 @@ def promises(machine):
     conf.write_text("growth = 100\n")
     preload.expect("no promises" in check(machine, conf, again, 2), "a file without promises")
     text = check(machine, machine.scratch / "none.conf", again, 2)
-    preload.expect("No such file" in text, f"a file that is not there: {text}")
+    preload.expect("No such file" in text, f"a missing file: {text}")
     done = machine.record(program, again, "--config", str(machine.scratch / "none.conf"))
     preload.expect_equal("a file that is not there: exit", done.returncode, 125)
     conf.write_text("classes = 640\n")
     done = machine.record(program, again, "--config", str(conf))
     preload.expect_equal("a bad option in the file: exit", done.returncode, 125)
 
-    # A run of other requests is held to less, and --strict refuses it.
+    # A run with other requests has weaker limits, and --strict refuses it.
     conf.write_text(first)
     other = machine.program("tinyllm", "--tokens", "48", "--seed", "9")
     machine.record(other, again, "--config", str(conf))
@@ -128,7 +128,7 @@ def classes(machine):
     preload.expect(after["peak_reserved_bytes"] <= before["peak_reserved_bytes"], "at what cost")
     print(f"520 and 1,040 B: rounding {lost[0]} -> {lost[1]} B, {settings(conf)}")
 
-    # With large blocks too: these are the mapped backing's part, the small ones that of the classes.
+    # With large blocks, too: the mapped backing serves these, the classes serve the small ones.
     rows = [(step, step + 400, size) for step in range(0, 800, 4)
             for size in (520, 1040, 33 * KIB, 21 * MIB // 10)]
     mixed = lifetimes(machine, "mixed.csv", rows)
@@ -137,7 +137,7 @@ def classes(machine):
     preload.expect(2 * lost[1] <= lost[0], f"rounding {lost[0]} -> {lost[1]}: less than half is won")
     print(f"520 B to 2.1 MiB: rounding {lost[0]} -> {lost[1]} B with mapped memory and these classes")
 
-    # The classes serve a program as any others do.
+    # A program runs correctly with the classes.
     program = machine.program("churn", "--threads", "2", "--ops", "300", "--most", "40000")
     bare = machine.run(program)
     tuned = machine.run(program, preload=True, CUPOOL_CLASSES="512:768:1280:5888:9984:21248")
@@ -145,7 +145,7 @@ def classes(machine):
 
 
 def slabs(machine):
-    """Bursts of many blocks of one size, of which some stay: they keep large slabs from going back."""
+    """Bursts of many blocks of one size; the remaining ones keep large slabs from returning."""
     draw, rows, time = random.Random(3), [], 0
     for burst in range(24):
         size = (9, 10, 11, 12, 14, 16, 18, 20, 22, 24, 28, 32)[burst % 12] * KIB
@@ -164,7 +164,7 @@ def slabs(machine):
 
 
 def halves(machine):
-    """A file from one half of a trace does not make the other half worse."""
+    """A file from one half of a trace does not worsen the other half."""
     for seed in range(1, 4):
         draw = random.Random(seed)
         sizes = [draw.choice((600, 1100, 5000, 9000, 40 * KIB, 300 * KIB, 3 * MIB, 9 * MIB))
@@ -189,7 +189,7 @@ def halves(machine):
 
 
 def nothing(machine):
-    """Where nothing helps, nothing is set, and the exit code says so."""
+    """If nothing helps, nothing is set, and the exit code shows it."""
     trace = lifetimes(machine, "one.csv", [(0, 10, MIB)])
     conf = machine.scratch / "one.conf"
     preload.expect("nothing to gain" in tune(machine, "-o", conf, trace, code=1), "no verdict")
@@ -197,7 +197,8 @@ def nothing(machine):
     text = tune(machine, "--capacity", "512KiB", trace, code=1)
     preload.expect("no setting completes" in text and "driver calls" not in text, text)
 
-    # What helps one trace and not another is not shipped; nor what harms the one kept back.
+    # A setting that helps only one of the traces is not written, nor one that harms the trace kept
+    # back.
     small = machine.scratch / "small.csv"
     tune(machine, "--for", "memory", small)
     tune(machine, "--for", "memory", small, trace, code=1)
@@ -211,7 +212,7 @@ def nothing(machine):
 
 
 def on_terminal(command):
-    """Exit code, and what a command writes to a terminal that is its stderr."""
+    """Exit code, and output to a terminal as stderr."""
     leader, follower = os.openpty()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=follower)
     os.close(follower)
@@ -219,15 +220,15 @@ def on_terminal(command):
     try:
         while part := os.read(leader, 1 << 12):
             text += part
-    except OSError:  # how a terminal ends whose other side is gone
+    except OSError:  # the end of a terminal after its other side closed
         pass
     os.close(leader)
     return process.wait(), text.decode()
 
 
 def progress(machine):
-    """On a terminal a line says how far the search is, and is gone at the end."""
-    # So many requests that the line comes however fast they are replayed.
+    """On a terminal a line shows the progress, and is erased at the end."""
+    # Enough requests for the line to appear at any replay speed.
     trace = lifetimes(machine, "many.csv", [(step, step + 20, 512) for step in range(5000)])
     command = [str(machine.cupool), "tune", "--for", "memory", str(trace)]
     code, text = on_terminal(command)

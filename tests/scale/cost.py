@@ -17,23 +17,23 @@ import tempfile
 
 SKIPPED = 77
 FEW, MANY = 1000, 100000
-# A count is not the same in two runs: chains of hash tables, the depth of a list of mappings.
+# Counts differ between runs: chains of hash tables, the depth of a list of mappings.
 MOST = 1.3
 OPTIONS = {"limit": "limit:2000GiB", "live": "live:{0}", "trace": "trace:{0}/%p.cupool"}
 
 
-# Writes the live page: how often depends on the time that passes, so it counts by itself.
+# Writes the live page; its frequency depends on time, so it is counted separately.
 PUBLISHES = "live_publish"
 
 
 def spent(path, library):
-    """Instructions inside a library, from callgrind's file: its own, not those it called; without
-    those of publishing, and of one publishing."""
+    """Instructions inside a library, from callgrind's file, without callees: without publishing,
+    and of one publishing."""
     names, inside, total, called = {}, False, 0, False
     functions, publishing, times, published = {}, False, 0, 0
     with open(path, encoding="utf-8") as file:
         for line in file:
-            if line.startswith(("ob=", "cob=")):  # a caller's object, or a callee's
+            if line.startswith(("ob=", "cob=")):  # object of a caller or a callee
                 number, _, name = line.partition("=")[2].strip().partition(" ")
                 names.setdefault(number, name)
                 if line.startswith("ob="):
@@ -46,7 +46,7 @@ def spent(path, library):
                 number, _, name = line.partition("=")[2].strip().partition(" ")
                 functions.setdefault(number, name)
             elif line.startswith("calls="):
-                called = True  # the next line is what the callee spent
+                called = True  # the next line has the callee's cost
                 times += int(line[6:].split()[0]) if publishing else 0
             elif re.match(r"[+\-*0-9]", line):
                 if inside and not called:

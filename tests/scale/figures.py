@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: MIT
 """Reports that two runs or two traces of the same program must share."""
 
-# What differs between any two runs: times, and what the run itself is called.
+# Values that differ between any two runs: times, and names of the run.
 TIME_WORDS = ("_ns", "realtime")
 # Lifetimes are counted in classes of time.
 RUN_KEYS = {"pid", "trace", "command", "t_ns", "lifetimes"}
 
 
 def without_times(value):
-    """A JSON report less what depends on the clock: keys by name, and latencies as a whole."""
+    """A JSON report without values that depend on the clock: keys by name, and all latencies."""
     if isinstance(value, dict):
         if any(word in str(value.get("name")) for word in TIME_WORDS):
-            return value["name"]  # a counter that holds a time
+            return value["name"]  # a counter of time
         return {key: without_times(inner) for key, inner in value.items()
                 if key not in RUN_KEYS and not any(word in key for word in TIME_WORDS)}
     if isinstance(value, list):
@@ -20,7 +20,7 @@ def without_times(value):
 
 
 def differences(left, right, path="report"):
-    """Where two values differ, as lines."""
+    """Differences of two values, as lines."""
     if isinstance(left, dict) and isinstance(right, dict):
         return [line for key in sorted(set(left) | set(right))
                 for line in differences(left.get(key), right.get(key), f"{path}.{key}")]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """kill -9 at random moments: every trace can be read, and at most one record of each thread, the
-one it was writing, is missing. The program counts what it has written in memory that outlives it.
+one it was writing, is missing. The program counts its records in memory that outlives it.
 
 --runs 100 for more moments than the ordinary test takes; --seed repeats a run.
 """
@@ -19,7 +19,7 @@ import preload  # noqa: E402
 LIMITS = (0, 4 << 20, 8 << 20)
 
 
-def told_read(path):
+def counts_read(path):
     counters = array.array("Q")
     counters.frombytes(path.read_bytes())
     return list(counters)
@@ -27,28 +27,28 @@ def told_read(path):
 
 def run(machine, number, choose):
     threads, limit = choose.choice((1, 2, 4)), choose.choice(LIMITS)
-    trace, told = (machine.scratch / f"{number}.{what}" for what in ("cupool", "told"))
+    trace, counts = (machine.scratch / f"{number}.{what}" for what in ("cupool", "counts"))
     moment = choose.randrange(1, 400000 if limit else 40000)
     command = [str(machine.build / "tests" / "scale" / "make_trace"), str(trace), "1000000000",
-               str(threads), str(limit), str(told)]
+               str(threads), str(limit), str(counts)]
     process = subprocess.Popen(command, env=machine.environment(), stderr=subprocess.PIPE)
-    # Progress, not time, decides about the moment; what follows it is left to chance.
-    while process.poll() is None and not (told.exists() and sum(told_read(told)) >= moment):
+    # The moment depends on progress, not on time; the exact instant is left to chance.
+    while process.poll() is None and not (counts.exists() and sum(counts_read(counts)) >= moment):
         pass
     time.sleep(choose.random() * 0.002)
     process.kill()
     process.wait()
-    written = sum(told_read(told))
+    written = sum(counts_read(counts))
     report = machine.report(trace)
     calls = report["summary"]["allocations"] + report["summary"]["frees"] + \
         report["recording"]["unmatched_frees"]
-    what = (f"run {number}: {threads} threads, limit {limit}: {written} told, {calls} read, "
+    what = (f"run {number}: {threads} threads, limit {limit}: {written} written, {calls} read, "
             f"{report['recording']['folded_events']} folded, "
             f"{report['recording']['torn_carries']} torn carries")
     preload.expect(written <= calls <= written + threads, f"{what}: not within one of each thread")
     preload.expect(not limit or trace.stat().st_size <= limit, f"{what}: exceeds its limit")
     preload.expect(not report["process"]["complete"], f"{what}: claims to be complete")
-    for path in (trace, told):
+    for path in (trace, counts):
         path.unlink()
     return report["recording"], what
 

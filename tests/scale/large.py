@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A large trace is read in little memory, its HTML stays small, and a terminal shows how far it is.
+"""A large trace is read in little memory, its HTML stays small, and a terminal shows the progress.
 
 --runs N takes a trace of N million events instead of 3: 17 for 1 GiB.
 """
@@ -15,7 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "endtoend")
 import preload  # noqa: E402
 
 MIB = 1 << 20
-MEMORY_MOST = 128 * MIB  # whatever the size of the trace
+MEMORY_MOST = 128 * MIB  # for any size of the trace
 HTML_MOST = 2 * MIB
 SANITIZED = bool(os.environ.get("LD_PRELOAD") or "asan" in os.environ.get("MESON_BUILD_ROOT", ""))
 
@@ -31,7 +31,7 @@ def peak_memory(machine, *words):
 
 
 def terminal_output(machine, *words):
-    """What cupool writes to stderr when that is a terminal."""
+    """Output of cupool to a terminal as stderr."""
     leader, follower = pty.openpty()
     process = subprocess.Popen([str(machine.cupool), *map(str, words)], env=machine.environment(),
                                stdout=subprocess.DEVNULL, stderr=follower)
@@ -74,7 +74,7 @@ def main():
     for form in ("json", "html"):
         memory, out = peak_memory(machine, "report", "-f", form, trace)
         print(f"{trace.stat().st_size / MIB:.0f} MiB, {events} events: {form} in "
-              f"{memory / MIB:.1f} MiB of memory, {out.stat().st_size / MIB:.2f} MiB long")
+              f"{memory / MIB:.1f} MiB of memory, {out.stat().st_size / MIB:.2f} MiB of output")
         preload.expect(SANITIZED or memory < MEMORY_MOST, f"{form}: {memory} B of memory")
         preload.expect(form != "html" or out.stat().st_size < HTML_MOST, "the HTML is too long")
     check_progress(machine, trace)

@@ -17,7 +17,7 @@
 #include "cupti/format/trace_format.h"
 
 #define FIRST_CALL_NS 1000000
-#define STACK_DEEPEST 1000000 /* sites, of which the reader takes no more than 2^20 */
+#define STACK_DEEPEST 1000000 /* sites; the reader takes at most 2^20 */
 
 struct maker {
     FILE *file;
@@ -219,7 +219,7 @@ static void shape_wide(struct maker *maker, uint64_t records)
     }
 }
 
-/** Each site in a module of its own, whose paths share a long beginning. */
+/** Each site in a separate module; their paths share a long prefix. */
 static void shape_modules(struct maker *maker, uint64_t records)
 {
     for (uint64_t i = 0; i < records / 4; i++) {

@@ -2,13 +2,13 @@
 /*
  * Writes a large trace of a program that never ran: allocations and frees by several threads from
  * many sites, the same for the same arguments but for thread ids, paths and start.
- * usage: make_trace FILE EVENTS [THREADS [TRACE_MAX [TOLD]]]
+ * usage: make_trace FILE EVENTS [THREADS [TRACE_MAX [COUNTS]]]
  *
  * Times are made up: the threads take turns, a microsecond an event, so that their blocks overlap
  * in the file as those of real threads do; they wait for each other every TURN events. A block
  * lives for LIVE of its thread's events.
  *
- * TOLD is a file of one 64-bit counter for each thread, mapped: the events whose writing is done.
+ * COUNTS is a file of one 64-bit counter for each thread, mapped: the events written completely.
  * It is right after any death, and the times are the clock's then.
  *
  * Threading: the writer's threads touch nothing of each other.
@@ -33,7 +33,7 @@ struct worker {
     uint64_t index, threads, events;
     uint16_t allocate, release;
     pthread_barrier_t *turn;
-    volatile uint64_t *told; /* NULL: nobody counts */
+    volatile uint64_t *counts; /* NULL: nobody counts */
 };
 
 static uint32_t sites[SITES];
@@ -73,13 +73,13 @@ static void *work(void *argument)
         bool release = allocated - freed >= LIVE && event & 1;
         struct trace_record record = record_of(worker, release ? freed++ : allocated++, release);
 
-        if (!worker->told && event % TURN == 0)
+        if (!worker->counts && event % TURN == 0)
             pthread_barrier_wait(worker->turn);
-        if (!worker->told)
+        if (!worker->counts)
             record.time_ns = (event * worker->threads + worker->index + 1) * 1000;
         trace_writer_emit(worker->writer, &record);
-        if (worker->told)
-            *worker->told = event + 1;
+        if (worker->counts)
+            *worker->counts = event + 1;
     }
     return NULL;
 }
@@ -102,7 +102,7 @@ static void describe(struct trace_writer *writer)
 }
 
 static void workers_run(struct trace_writer *writer, uint64_t threads, uint64_t events,
-                        volatile uint64_t *told)
+                        volatile uint64_t *counts)
 {
     struct worker worker[THREADS_MOST];
     pthread_t thread[THREADS_MOST];
@@ -117,7 +117,7 @@ static void workers_run(struct trace_writer *writer, uint64_t threads, uint64_t 
                                     .allocate = (uint16_t)trace_writer_string(writer, "cudaMalloc"),
                                     .release = (uint16_t)trace_writer_string(writer, "cudaFree"),
                                     .turn = &turn,
-                                    .told = told ? told + i : NULL};
+                                    .counts = counts ? counts + i : NULL};
         if (pthread_create(&thread[i], NULL, work, &worker[i]) != 0)
             exit(1);
     }
@@ -125,19 +125,19 @@ static void workers_run(struct trace_writer *writer, uint64_t threads, uint64_t 
         pthread_join(thread[i], NULL);
 }
 
-static volatile uint64_t *told_map(const char *path)
+static volatile uint64_t *counts_map(const char *path)
 {
     const size_t bytes = THREADS_MOST * sizeof(uint64_t);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    void *told = MAP_FAILED;
+    void *counts = MAP_FAILED;
 
     if (fd >= 0 && ftruncate(fd, (off_t)bytes) == 0)
-        told = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (told == MAP_FAILED) {
+        counts = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (counts == MAP_FAILED) {
         perror(path);
         exit(1);
     }
-    return told;
+    return counts;
 }
 
 int main(int argc, char **argv)
@@ -148,7 +148,7 @@ int main(int argc, char **argv)
     int error;
 
     if (!events || !threads || threads > THREADS_MOST) {
-        fprintf(stderr, "usage: make_trace FILE EVENTS [THREADS [TRACE_MAX [TOLD]]]\n");
+        fprintf(stderr, "usage: make_trace FILE EVENTS [THREADS [TRACE_MAX [COUNTS]]]\n");
         return 2;
     }
     error = trace_writer_open_limited(argv[1], argc > 4 ? strtoull(argv[4], NULL, 10) : 0, &writer);
@@ -157,7 +157,7 @@ int main(int argc, char **argv)
         return 1;
     }
     describe(writer);
-    workers_run(writer, threads, events, argc > 5 ? told_map(argv[5]) : NULL);
+    workers_run(writer, threads, events, argc > 5 ? counts_map(argv[5]) : NULL);
     error = trace_writer_error(writer);
     trace_writer_close(writer);
     return error != 0;

@@ -24,7 +24,7 @@ def expect_line(what, done, *words):
     lines = done.stderr.decode().strip().splitlines()
     preload.expect_equal(f"{what}: exit", done.returncode, 2)
     preload.expect(len(lines) == 1 and all(word in lines[0] for word in words),
-                   f"{what}: {lines} does not say {words}")
+                   f"{what}: {lines} does not contain {words}")
     print(f"{what}: {lines[0]}")
 
 
@@ -83,7 +83,7 @@ def check_bomb(machine):
     zeros, trace = machine.scratch / "zeros", machine.scratch / "zeros.zst"
     source = machine.scratch / "abandoned.cupool"
     preload.expect(make(machine, source.name, 2000).exists(), "no trace")
-    with open(source, "ab") as out:  # unused blocks, as a killed process leaves them
+    with open(source, "ab") as out:  # unused blocks, as after a kill
         out.truncate(2 * MIB)
     preload.expect_equal("pack", cupool(machine, "pack", source, "-o", trace).returncode, 0)
     data = trace.read_bytes()

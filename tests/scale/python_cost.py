@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: MIT
 """The cost of a recorded pair of cudaMalloc and cudaFree from Python, 16 Python frames deep, in instructions.
 
-callgrind counts the instructions of a program that makes pairs, with a record and without: what a
-pair costs is the difference of two runs that differ in length only. Half of the frames have long
-tables of lines and files of their own, as those of large packages. Exit 77: no valgrind, or a
-Python whose frames are not read.
+callgrind counts the instructions of a program that makes pairs, with and without a trace; the cost
+of a pair is the difference of two runs that differ only in length. Half of the frames have long
+line tables and separate files, as in large packages. Exit 77: no valgrind, or a Python without
+support for frames.
 """
 
 import argparse
@@ -19,8 +19,8 @@ import tempfile
 
 SKIPPED = 77
 FRAMES, FEW, MANY = 16, 500, 1500
-# More than a pair without a record: 4,300 with short functions and 5,900 with long ones where frames
-# that a thread met before are compared, 7,500 and 13,100 where each is read anew (Python 3.11).
+# More than a pair without a trace: 4,300 with short functions and 5,900 with long ones if frames
+# known to the thread are compared, 7,500 and 13,100 if each is read again (Python 3.11).
 MOST = {"short": 5300, "long": 7000}
 
 PROGRAM = """import ctypes, sys

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A trace with trace_max never exceeds it, and its report has the figures of the whole run.
 
-The same deterministic program is recorded with and without a limit; the reports must be equal but
-for the timeline, which a limited trace has only of the events it keeps, and the sites' own highest
-levels, which are upper bounds where several stacks make a site.
+The same deterministic program is recorded with and without a limit; the reports must be equal
+except for the timeline, which in a limited trace covers only the kept events, and the sites' own
+peaks, which are upper bounds if a site has several stacks.
 """
 
 import json
@@ -20,7 +20,7 @@ import figures  # noqa: E402
 import preload  # noqa: E402
 
 MIB = 1 << 20
-# Of the recording itself: how much of it is there.
+# About the recording itself: its completeness.
 OF_RECORDING = ("events", "file_bytes", "folded_events", "forgotten_events", "kept_from_ns",
                 "torn_carries")
 
@@ -38,13 +38,13 @@ def comparable(report):
     return report
 
 
-# What is of the kept events alone: detected phases and growth are looked for in whole runs, and
-# findings rest on them.
+# Results from the kept events only: phases and growth are detected in whole runs, and findings are
+# based on them.
 PARTS = ("timeline", "trace", "growth", "phases", "plateau", "findings")
 
 
 class SizeWatch(threading.Thread):
-    """Looks at a file's size while it is written."""
+    """Watches a file's size while it is written."""
 
     def __init__(self, path):
         super().__init__(daemon=True)
@@ -76,7 +76,7 @@ def make(machine, name, events, threads, limit):
 
 
 def check_written(machine, events, threads, limit):
-    """Traces of one writer, whose times are made up: every figure must be the same."""
+    """Traces of one writer with synthetic times: every figure must be the same."""
     whole = machine.report(make(machine, f"whole.{threads}.{limit}", events, threads, 0))
     trace = make(machine, f"cut.{threads}.{limit}", events, threads, limit)
     cut = machine.report(trace)
@@ -87,10 +87,10 @@ def check_written(machine, events, threads, limit):
                          recording["events"], whole["recording"]["events"])
     bounds = zip(site_peaks(whole), site_peaks(cut))
     preload.expect(all(true <= bound for pair in bounds for true, bound in zip(*pair)),
-                   "a site's highest level is above its bound")
+                   "a site's peak exceeds its bound")
     found = figures.differences(comparable(whole), comparable(cut))
     preload.expect(not found, "the limited trace's figures differ:\n" + "\n".join(found[:10]))
-    # In the part that is kept the levels are those of the whole run: the opening balance is right.
+    # In the kept part the levels equal those of the whole run: the opening balance is right.
     levels = {point["t_ns"]: point for point in whole["timeline"]}
     shared = [point for point in cut["timeline"] if point["t_ns"] in levels]
     preload.expect(len(shared) > 2, f"{len(shared)} moments to compare")
@@ -98,13 +98,13 @@ def check_written(machine, events, threads, limit):
         preload.expect_equal("levels", point, levels[point["t_ns"]])
     for form in ("text", "markdown", "html"):
         done = machine.run([str(machine.cupool), "report", "-f", form, str(trace)])
-        preload.expect(b"gave way to newer ones" in done.stdout, f"{form}: does not say so")
+        preload.expect(b"gave way to newer ones" in done.stdout, f"{form}: no statement")
     print(f"{threads} threads, {limit} B: {recording['folded_events']} of "
           f"{whole['recording']['events']} events folded, figures equal")
 
 
 def check_program(machine):
-    """A real program: its totals are those of the run without a limit."""
+    """A real program: its totals equal those of the run without a limit."""
     bench = machine.build / "tests" / "bench" / "hook_bench"
     command = [str(bench), "--live", "300", "--steps", "60000"]
     reports = []
@@ -119,14 +119,14 @@ def check_program(machine):
         site_peaks(report)
     whole, cut = (figures.without_times(comparable(report)) for report in reports)
     preload.expect(reports[1]["recording"]["folded_events"] > 0, "nothing was folded")
-    # The counters are recorded each second, so how many there are depends on the clock.
+    # Counters are recorded each second, so their number depends on the clock.
     found = figures.differences(whole, cut)
     preload.expect(not found, "the limited run's figures differ:\n" + "\n".join(found[:10]))
     print(f"hook_bench: {whole['summary']['allocations']} allocations, figures equal")
 
 
 def check_too_many_live(machine):
-    """Live blocks that do not fit: recording stops, says so, and what there is can be read."""
+    """Live blocks that do not fit: recording stops with a reason, and the trace can be read."""
     trace = machine.scratch / "live.cupool"
     command = [str(machine.build / "tests" / "bench" / "hook_bench"), "--live", "60000",
                "--steps", "60000"]
@@ -155,7 +155,7 @@ def crc_row(number):
 CRC_ROW = [crc_row(number) for number in range(256)]
 BLOCK, SLOT = 65536, 64
 # The end of a live block in a carry: its memory, its space, whether the driver made it, whether it
-# counts, and its device; its thread follows. The third and the fourth are truth values.
+# counts, and its device; its thread follows. The third and the fourth are booleans.
 LIVE_END = b"\x01\x01\x00\x01" + bytes(2)
 
 
@@ -167,7 +167,7 @@ def expect_damage(machine, trace, data, what):
 
 
 def check_truth(machine):
-    """A truth value that is none is refused; the checksum is right."""
+    """A boolean other than 0 or 1 is refused, although the checksum is right."""
     trace = machine.scratch / "truth.cupool"
     done = machine.run([str(machine.build / "tests" / "scale" / "make_trace"), str(trace),
                         "100000", "1", str(2 * MIB)])
@@ -187,7 +187,7 @@ def check_truth(machine):
             changed += 1
         preload.expect(changed > 0, "no live block in the carry")
         expect_damage(machine, trace, data, b"early events")
-    print("truth values of 62: refused")
+    print("booleans of 62: refused")
 
 
 def main():

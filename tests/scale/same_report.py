@@ -19,12 +19,12 @@ def run(machine, number, mode):
     preload.expect_equal(f"{mode}: exit", done.returncode, 0)
     preload.expect_equal("mode of the trace", trace.stat().st_mode & 0o7777, 0o600)
     report = machine.report(trace)
-    # Moments are chosen by the clock: the rows of the timeline are times, not figures.
+    # The clock decides the moments: the rows of the timeline are times, not figures.
     report.pop("timeline")
-    report["recording"].pop("file_bytes")  # by how many threads it takes turns in blocks
+    report["recording"].pop("file_bytes")  # by the number of threads that alternate in blocks
     report["phases"] = [phase for phase in report["phases"] if phase["source"] != "detected"]
     if mode == "pool":
-        # What waits for the device, and so what is hit, depends on when it is looked at.
+        # Which blocks wait for the device, and so the hits, depend on the moment of the query.
         return {key: [[row[figure] for figure in ("allocations", "frees", "requested_bytes",
                                                   "peak_bytes", "at_peak_bytes")]
                       for row in report[key]] for key in ("sites", "sizes", "libraries", "apis")}

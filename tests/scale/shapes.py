@@ -2,7 +2,7 @@
 """Checks that the cost of a record does not depend on the size and shape of the trace.
 
 Traces of many shapes (make_shape) of RECORDS and of 16 times as many records are read: the larger
-one may take 4 times its share of processor time, memory and output. What is quadratic takes 16
+one may take 4 times its share of processor time, memory and output. Quadratic cost would take 16
 times its share. Nothing is compared with a clock of another run.
 
 --table prints records per second of each shape for 10,000, 100,000 and 1,000,000 records, as
@@ -23,8 +23,8 @@ import preload  # noqa: E402
 
 GROWTH = 16
 MARGIN = 4
-RECORD_BYTES = 2048  # of memory for each further record
-# Shapes whose sites the other forms print, with fewer records.
+RECORD_BYTES = 2048  # of memory per additional record
+# Shapes for the other formats, which print sites, with fewer records.
 OF_SITES = ("deep", "wide", "modules", "python", "long path", "segments", "phases")
 FORMS = ("text", "html", "folded", "pprof", "csv", "markdown", "openmetrics", "perfetto")
 SITES_RECORDS, RECORDS = 2000, 10000
@@ -41,7 +41,7 @@ def parse_arguments():
 
 
 class Costs:
-    """What a command on traces took."""
+    """Resources used by a command on traces."""
 
     def __init__(self, machine, words, most_seconds=None, out=None):
         def bound():
@@ -115,14 +115,14 @@ def check_shape(machine, shape):
     forms += [(form, SITES_RECORDS) for form in ("check", "diff", "window")]
     for form, records in forms:
         few = Costs(machine, words_of(machine, form, make(machine, shape, records)))
-        # What would take too long is ended there.
+        # A run that would take too long is ended there.
         many = Costs(machine, words_of(machine, form, make(machine, shape, GROWTH * records)),
                      seconds_allowed(few))
         expect_flat(f"{shape}: {form}", few, many, records)
 
 
 def check_seeds(machine):
-    """Each process draws another seed for its tables; its output is the same."""
+    """Each process draws another seed for its tables, with the same output."""
     for shape in ("contexts", "modules", "python", "kinds"):
         path = make(machine, shape, SITES_RECORDS)
         for form in ("json", "html", "pprof"):
@@ -140,7 +140,7 @@ def check_ranks(machine):
 
 
 def check_hole(machine):
-    """A file of kilobytes that claims to be a terabyte long."""
+    """A file of kilobytes with a length of a terabyte."""
     path = make(machine, "pairs", 1000)
     few = Costs(machine, ["report", "-q", path])
     try:

@@ -83,7 +83,7 @@
 #define __launch_bounds__(...)
 #define __grid_constant__
 
-/* Hidden: each shared object keeps a registry and fibers of its own. */
+/* Hidden: each shared object has its own registry and fibers. */
 #pragma GCC visibility push(hidden)
 namespace host_kernel
 {
@@ -94,7 +94,7 @@ constexpr size_t guard_bytes = 4096;
 
 enum class state : uint8_t { fresh, ready, at_barrier, at_warp, done };
 
-/** What a lane brings to a warp primitive; both pointers reach into its own waiting stack. */
+/** Input of a lane to a warp primitive; both pointers reach into its own waiting stack. */
 struct exchange {
     uint32_t mask;
     uint32_t source_lane;

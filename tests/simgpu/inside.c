@@ -5,7 +5,7 @@
  * loaded into the program's namespace, as the auditor has one of its own.
  *
  * A module that exports functions of the same names, as wrappers and preload libraries do, has no
- * runtime inside: NVIDIA's comes with hundreds of helpers, whose names begin alike.
+ * runtime inside: NVIDIA's comes with hundreds of helpers with a common prefix.
  */
 #include "tests/simgpu/inside.h"
 
@@ -39,7 +39,7 @@ struct place {
     char name[NAME_BYTES];
 };
 
-/** What is read of a module's file. */
+/** The parts read from a module's file. */
 struct symbols {
     const ElfW(Sym) * symbol;
     const char *names;
@@ -224,7 +224,7 @@ static bool release_open(struct release *release, const char *folder)
     return file && symbols_read(file, bytes, SHT_DYNSYM, &release->exports);
 }
 
-/** What a module calls like a function of the runtime may be the program's own. */
+/** A symbol with the name of a runtime function may be the program's own. */
 static bool is_exported(const struct release *release, const char *name)
 {
     for (size_t e = 0; e < release->exports.count; e++)

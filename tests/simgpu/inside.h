@@ -3,7 +3,7 @@
  * NVIDIA's runtime inside a module (nvcc -cudart static): where its functions have names, or are
  * found without (stripped.h), each becomes a jump to the simulated runtime of its release.
  *
- * The module is changed in memory as it is loaded, before any of it runs; its file stays as it is.
+ * The module is changed in memory when it is loaded, before any code runs; its file is not changed.
  * Threading: inside_replace under the loader's lock; jumps from any thread.
  */
 #ifndef TESTS_SIMGPU_INSIDE_H

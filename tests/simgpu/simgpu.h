@@ -27,8 +27,8 @@ SIMGPU_API int simgpu_hold(struct CUstream_st *stream);
 SIMGPU_API int simgpu_release(struct CUstream_st *stream);
 
 /**
- * Say how large a variable of a module or library is, where its image does not: what a runtime
- * knows from the program's registration. The variable exists from then on. Returns a CUresult.
+ * Set the size of a variable of a module or library, if its image lacks it: a runtime
+ * knows it from the program's registration. The variable exists from then on. Returns a CUresult.
  */
 SIMGPU_API int simgpu_define_global(struct CUmod_st *module, const char *name, size_t bytes);
 /** Likewise for a __managed__ variable. */

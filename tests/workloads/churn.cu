@@ -29,7 +29,7 @@
 #define SOURCE_WORDS ((uint32_t)1 << 16) /* pinned words each thread copies from */
 #define SPIN_STEPS   2000
 
-/** What is decided about a block before it exists. */
+/** Properties of a block, decided before its allocation. */
 enum property { IN_TAIL, BYTES, KEY, STREAM, FILL, SOURCE, PROPERTIES };
 
 struct settings {

@@ -82,7 +82,7 @@ static struct driver driver_from_resolver(const char *route, const struct resolv
     return driver;
 }
 
-/** What is allocated by one route is freed by the next. */
+/** Memory allocated by one route is freed by the next. */
 static void cross_free(const struct driver *drivers, size_t count)
 {
     CUdevice device = 0;

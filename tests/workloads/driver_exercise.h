@@ -80,7 +80,7 @@ static inline void driver_check(const struct driver *driver, CUresult result, co
 #define EXERCISE_BLOCKS 48
 #define EXERCISE_MOST   ((size_t)1 << 20)
 
-/** One pass: its streams, its pinned landing place, what it has found so far. */
+/** One pass: its streams, its pinned buffer, its results so far. */
 struct exercise {
     const struct driver *driver;
     CUstream streams[2];
@@ -153,7 +153,7 @@ static inline int exercise_range_agrees(const struct exercise *exercise, CUconte
            type == CU_MEMORYTYPE_DEVICE;
 }
 
-/** A large block lowers what is free by at least its size. */
+/** A large block reduces free memory by at least its size. */
 static inline int exercise_info_agrees(const struct exercise *exercise)
 {
     const struct driver *driver = exercise->driver;

@@ -2,9 +2,10 @@
 /*
  * Command-line options of the workloads, as one table per program.
  *
- * A row says where its value goes, what it accepts and what --help prints; defaults are whatever
- * the targets hold before parsing. Both "--name value" and "--name=value" are read. A bad option
- * is one line on stderr and exit status 2. C and C++; one thread, before any other exists.
+ * A row has the target of its value, the accepted values and the text of --help; defaults are
+ * the values that the targets hold before parsing. Both "--name value" and "--name=value" are read.
+ * A bad option is one line on stderr and exit status 2. C and C++; one thread, before any other
+ * exists.
  */
 #ifndef WORKLOADS_OPTIONS_H
 #define WORKLOADS_OPTIONS_H

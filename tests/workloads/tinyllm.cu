@@ -81,7 +81,7 @@ static unsigned blocks_of(size_t threads)
     return (unsigned)((threads + TINYLLM_THREADS - 1) / TINYLLM_THREADS);
 }
 
-/** Makes `later` wait for what has been submitted to `earlier`. */
+/** Makes `later` wait for the work submitted to `earlier`. */
 static void stream_order(cudaStream_t earlier, cudaStream_t later, cudaEvent_t event)
 {
     CUDA_CHECK(cudaEventRecord(event, earlier));
@@ -423,7 +423,7 @@ static void engine_done(struct engine *engine)
     CUDA_CHECK(cudaStreamDestroy(engine->copy));
 }
 
-/** Rows whose targets are in `settings`; the presets are applied before them. */
+/** Rows with targets in `settings`; presets are applied first. */
 static void settings_parse(struct settings *settings, int argc, char **argv)
 {
     *settings = {3, 128, 8, 1024, 4, 32, 0, 1, 40, 0, 0, 0, 0.8, "small", NULL, NULL, NULL};

@@ -3,7 +3,7 @@
 
 usage: cupy_arrays.py pool|none|async
 
-Prints shapes, counts and what CuPy's pool says of itself: the simulated device computes nothing.
+Prints shapes, counts and statistics of CuPy's pool; the simulated device computes nothing.
 """
 
 import sys
@@ -21,7 +21,7 @@ def pool_says(what):
 
 
 def copies():
-    """What goes there comes back, from a view, too."""
+    """Copied data comes back, also from a view."""
     data = numpy.arange(10000, dtype=numpy.int32).reshape(100, 100)
     array = cupy.asarray(data)
     print("copies", bool((array.get() == data).all()), array[10:20].shape, array.nbytes)

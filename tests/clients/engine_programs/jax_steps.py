@@ -35,7 +35,7 @@ def decode(layers):
 
 
 def grow():
-    """A list of arrays that doubles, and goes."""
+    """A list of arrays that doubles, and is dropped."""
     kept = [jax.device_put(jnp.zeros((1 << shift,), jnp.float32)) for shift in range(10, 20)]
     total = sum(array.nbytes for array in kept)
     for array in kept:

@@ -89,9 +89,9 @@ def main():
     model = AutoModelForCausalLM.from_pretrained(str(path), model_type="llama", lib="cuda",
                                                  gpu_layers=LAYERS + 2, context_length=CONTEXT,
                                                  local_files_only=True)
-    prompt = [1, *range(260, 268)]  # its tokenizer takes one token a letter, and bytes are more
+    prompt = [1, *range(260, 268)]  # its tokenizer makes one token per letter, and bytes are more
     model.eval(prompt)
-    for token in range(TOKENS):  # fixed ones: what is computed means nothing
+    for token in range(TOKENS):  # fixed ones: computed values are meaningless
         model.eval([260 + token])
     print("prompt", len(prompt), "tokens", TOKENS)
 

@@ -26,7 +26,7 @@ def model():
 def main():
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # the same in every run
-    # The other strategy asks the driver three times or four, by chance.
+    # The other strategy calls the driver three or four times, at random.
     provider = ("CUDAExecutionProvider", {"arena_extend_strategy": "kSameAsRequested"})
     session = onnxruntime.InferenceSession(model().SerializeToString(), options,
                                            providers=[provider])

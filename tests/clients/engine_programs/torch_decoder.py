@@ -4,7 +4,7 @@ on another stream, a CUDA graph, a convolution, and a tensor in another process.
 
 usage: torch_decoder.py [pluggable LIBRARY] [ipc]
 
-Prints shapes and counts, nothing that is computed: the simulated device computes nothing.
+Prints shapes and counts, no computed values: the simulated device computes nothing.
 """
 
 import os
@@ -51,7 +51,7 @@ class Decoder(nn.Module):
 
 @torch.no_grad()
 def generate(model):
-    """Tokens are counted, not chosen: what is computed means nothing."""
+    """Tokens are counted, not chosen: computed values are meaningless."""
     with torch.cuda.nvtx.range("prefill"):
         logits, caches = model(torch.zeros(2, 512, dtype=torch.long, device="cuda"), [None] * LAYERS)
     for step in range(TOKENS):

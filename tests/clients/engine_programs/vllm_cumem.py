@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """vLLM's allocator of mapped memory (sleep mode): its compiled part, driven as vllm/device_allocator/cumem.py does.
 
-usage: vllm_cumem.py DIRECTORY       that of the package vllm: all of it but this part needs a GPU
+usage: vllm_cumem.py DIRECTORY       of the package vllm; all other parts need a GPU
 
-Weights and a KV cache lie in pools of their own; asleep, the weights are in host memory and the cache is
-gone; awake, both are where they were. Prints counts and sums of sizes.
+Weights and a KV cache have separate pools. Asleep, the weights are in host memory and the cache is
+gone; awake, both are at their old addresses. Prints counts and sums of sizes.
 """
 
 import ctypes

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A CUPTI client inside its program, as profilers of frameworks are: it subscribes, hands out
- * buffers of malloc's, and prints what it was told. Its output is the same with another client
+ * buffers of malloc's, and prints the results. Its output is the same with another client
  * beside it that gives way.
  *
  * usage: cupti_client first|second linked|loaded|default

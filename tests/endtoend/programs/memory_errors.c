@@ -49,7 +49,7 @@ __attribute__((noinline)) static void blocks_free(void)
             call(cudaFree(blocks[at]));
 }
 
-/* The block with the lowest address, so that what is behind it is the program's, too. */
+/* The block with the lowest address, so that memory behind it is also the program's. */
 static char *lowest(void)
 {
     char *found = blocks[0];
@@ -69,7 +69,7 @@ static void freed_write(size_t beside)
     blocks[3] = take(bytes);
 }
 
-/* Fills the device, so that what was freed is handed out again, and empties it. */
+/* Fills the device, so that freed memory is reused, and empties it. */
 static void device_fill(size_t size)
 {
     void *made[64];
@@ -102,7 +102,7 @@ static void freed_in_capture(bool overrun)
     call(cudaDeviceSynchronize());
 }
 
-/* What was freed is handed out again in another size after the free of a large block has waited. */
+/* Freed memory is reused in another size after the free of a large block has waited. */
 static void reused_behind_a_large_one(void)
 {
     char *whole = take((size_t)1 << 30); /* beside it a large one is no reason for a fence */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How much of a thread's stack the CUDA calls take: below the frame that makes them, the stack is
- * painted before each call, and what is no longer paint afterwards was used.
+ * painted before each call; overwritten paint was used by the call.
  *
  * usage: stack_depth first|later
  * Output: a line "CALL BYTES ERROR" for each call.

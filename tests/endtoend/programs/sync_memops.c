@@ -2,7 +2,7 @@
 /*
  * SYNC_MEMOPS of blocks of many sizes, side by side: whatever the driver keeps it for, an address
  * of a block that wants it has it, and when nobody wants it any more no address has. Asks the
- * simulated device itself. Prints what is wrong, and `wrong: N`.
+ * simulated device itself. Prints the errors, and `wrong: N`.
  */
 #include <cuda.h>
 #include <cuda_runtime_api.h>
@@ -38,7 +38,7 @@ static void expect(const char *step, int at, size_t offset, int wanted)
     printf("%s: block %d of %zu bytes, at %zu: %d\n", step, at, sizes[at], offset, found);
 }
 
-/* Where nobody at all wants it, nothing may have it. */
+/* If no block has it, no memory may have it. */
 static void look(const char *step)
 {
     int any = 0;

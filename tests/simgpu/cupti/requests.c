@@ -137,7 +137,7 @@ CUptiResult cuptiActivityEnableLatencyTimestamps(uint8_t enable)
     return state_enter("cuptiActivityEnableLatencyTimestamps");
 }
 
-/* Buffers are for all threads together, whatever is asked for (docs/simgpu.md). */
+/* Buffers are shared by all threads, for any request (docs/simgpu.md). */
 static CUpti_ActivityThreadIdType thread_ids = CUPTI_ACTIVITY_THREAD_ID_TYPE_DEFAULT;
 
 CUptiResult cuptiSetThreadIdType(CUpti_ActivityThreadIdType type)

@@ -28,7 +28,7 @@
 /** Reads the environment once. CUPTI_SUCCESS when `function` may go on in this process. */
 CUptiResult state_enter(const char *function);
 
-/** The driver is there and tells what happens. */
+/** The driver is loaded and reports events. */
 CUptiResult state_attach(void);
 /** No more events, nothing enabled, no subscriber. */
 void state_detach(void);

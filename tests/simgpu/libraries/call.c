@@ -49,7 +49,7 @@ static const struct machine_table *machine_find(void)
     return found;
 }
 
-/* A descriptor may lie in memory of the program's own: the magic tells it from ours. */
+/* A descriptor may lie in the program's own memory; the magic identifies ours. */
 static struct object *object_of(void *pointer)
 {
     struct object *object = pointer;

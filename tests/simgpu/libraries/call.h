@@ -27,7 +27,7 @@
 
 #define LIBRARY_API __attribute__((visibility("default")))
 
-/** What a library answers when something is wrong; 0 is success in all of them. */
+/** Error code of a library; 0 is success in all of them. */
 struct library_errors {
     int no_handle;
     int failed;
@@ -49,9 +49,9 @@ int call_sizes(call_arguments a, int first_at, int first_bytes, int second_at, i
 int call_zeros(call_arguments a, unsigned mask4, unsigned mask8);
 int call_work(call_arguments a, int stream_at, const char *function);
 
-/** Properties of an object by number; what was kept last, of at most `bytes`. False: no object. */
+/** Properties of an object by number; the last kept value, at most `bytes`. False: no object. */
 bool object_keep(void *object, uint64_t key, const void *value, size_t bytes);
-/** The bytes kept, of which at most `room` are copied; 0 without any. */
+/** Number of kept bytes; at most `room` are copied. 0 without any. */
 size_t object_kept(void *object, uint64_t key, void *ret, size_t room);
 
 #endif

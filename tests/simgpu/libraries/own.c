@@ -239,7 +239,7 @@ LIBRARY_API int cudnnBackendSetAttribute(void *descriptor, unsigned name, unsign
                : library_errors.no_handle;
 }
 
-/** One engine for everything, which wants a workspace. What was set comes back. */
+/** One engine for everything, which needs a workspace. Queries return the set values. */
 LIBRARY_API int cudnnBackendGetAttribute(void *descriptor, unsigned name, unsigned type,
                                          int64_t room, int64_t *ret_count, void *ret)
 {

@@ -46,7 +46,7 @@ typedef struct nvml_device_none *nvml_device;
 nvml_result nvml_ready(void);
 /** Never NULL after nvml_ready(). */
 const struct machine_table *nvml_machine(void);
-/** What is known of a device; a handle that is none is an invalid argument. */
+/** Properties of a device; an invalid handle is an invalid argument. */
 nvml_result nvml_device_read(nvml_device device, struct machine_device *ret, unsigned *ret_index);
 /** A text into a buffer of the caller. */
 nvml_result nvml_text(const char *text, char *ret, unsigned bytes);

@@ -169,7 +169,7 @@ static double allowed(const struct sample *sample, int values, size_t head, size
     switch (values ? sample->info.value_reference : sample->info.key_reference) {
     case CUPOOL_CODEC_OF_NOTHING: return 0.0;
     case CUPOOL_CODEC_OF_VALUE:
-        if (config->codec == CUPOOL_CODEC_FP8) /* below the normal range: half a step of it */
+        if (config->codec == CUPOOL_CODEC_FP8) /* below the normal range: half of its step */
             return x * bound + head_figure(sample, values, head, 0) / 448 / 1024 + 1e-30;
         return x * bound + 0x1p-25;
     case CUPOOL_CODEC_OF_ROW_MAX:
@@ -196,7 +196,7 @@ static void norm_check(const struct sample *sample, enum sample_kind kind, int v
 {
     double error = sqrt(row_figure(sample, values, head, token, 1, 1));
     double norm = sqrt(row_figure(sample, values, head, token, 1, 0));
-    /* Typical of rows that have values everywhere; 2 is what is promised. */
+    /* Typical of rows without zeros; 2 is the documented bound. */
     double share = kind == SAMPLE_TINY || kind == SAMPLE_SIGNED ? 2.0 : 0.25;
 
     cr_assert_leq(error, share * norm + 1e-4 * (kind == SAMPLE_TINY), SAYS(sample, kind));
@@ -295,7 +295,7 @@ Test(codec, damaged_blocks_are_refused)
     each_sample(damage_check);
 }
 
-/* A block's bytes with the checksums made right: what is malformed is still refused. */
+/* Malformed bytes of a block with corrected checksums are still refused. */
 static void seal(uint8_t *encoded)
 {
     struct cupool_codec_header header;

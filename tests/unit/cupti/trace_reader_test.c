@@ -250,7 +250,7 @@ Test(reader, a_site_that_calls_itself)
     support_remove(path);
 }
 
-/** What was reserved ahead is given back when the trace is closed. */
+/** Space reserved ahead is released when the trace is closed. */
 Test(reader, a_closed_file_has_no_unused_blocks)
 {
     char path[SUPPORT_PATH_BYTES];
@@ -396,7 +396,7 @@ Test(reader, latencies_have_no_end)
     cr_expect(trace_latency(UINT32_MAX) == TRACE_LATENCY_CUT);
 }
 
-/** Rounding moves what does not count: the end of a free, the beginning of an allocation. */
+/** Rounding moves only irrelevant times: the end of a free, the begin of an allocation. */
 Test(reader, long_calls_take_effect_when_they_did)
 {
     const uint64_t begin_ns = 1001, end_ns = UINT64_C(3600) * 1000000007;
@@ -458,7 +458,7 @@ Test(reader, latencies_of_older_traces)
     support_remove(path);
 }
 
-/** `api` has 16 bits: an id beyond them names nothing, not the text whose lower bits it shares. */
+/** `api` has 16 bits: an id beyond them names nothing, not the text with the same lower bits. */
 Test(reader, no_api_by_another_name)
 {
     cr_expect(trace_api_id(UINT16_MAX) == UINT16_MAX);

@@ -22,7 +22,7 @@ void support_remove(const char *path);
 /** Opens a writer and asserts that it could. */
 struct trace_writer *support_open(const char *path);
 
-/** An allocation whose fields depend on one number, so that a reader can check them all. */
+/** An allocation with all fields derived from one number, so that a reader can check them. */
 struct trace_record support_record(uint64_t number);
 
 /** Asserts that a record is support_record of its address. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writer and reader together: what goes in comes out, from one thread and from many, after a kill,
+ * Writer and reader: written records are read back, from one thread and from many, after a kill,
  * a fork, a full disk.
  */
 #include <criterion/criterion.h>
@@ -385,8 +385,8 @@ Test(trace, a_child_after_fork_is_inert)
     support_remove(path);
 }
 
-/** A child emits until it is killed; `told` counts what it knows it has written. */
-static void killed_child(const char *path, atomic_ullong *told)
+/** A child emits until it is killed; `written` counts its completed writes. */
+static void killed_child(const char *path, atomic_ullong *written)
 {
     struct trace_writer *writer;
 
@@ -396,15 +396,15 @@ static void killed_child(const char *path, atomic_ullong *told)
         emit_many(writer, i, 1);
         if (i % 97 == 0)
             trace_writer_string(writer, (char[]){'s', (char)('a' + i % 26), '\0'});
-        atomic_store(told, i);
+        atomic_store(written, i);
     }
 }
 
-Test(trace, kill_at_any_moment_loses_nothing_told, .timeout = 120)
+Test(trace, kill_at_any_moment_loses_nothing_written, .timeout = 120)
 {
     uint64_t seed = support_seed();
-    atomic_ullong *told = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-                               0);
+    atomic_ullong *written = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                                  -1, 0);
 
     for (int round = 0; round < 40; round++) {
         uint64_t until = support_random(&seed) % 20000 + 1, spin = support_random(&seed) % 5000;
@@ -414,11 +414,11 @@ Test(trace, kill_at_any_moment_loses_nothing_told, .timeout = 120)
         pid_t child;
 
         support_path(path);
-        atomic_store(told, 0);
+        atomic_store(written, 0);
         child = fork();
         if (child == 0)
-            killed_child(path, told);
-        while (atomic_load(told) < until)
+            killed_child(path, written);
+        while (atomic_load(written) < until)
             sched_yield();
         for (volatile uint64_t i = 0; i < spin; i++)
             ;
@@ -426,9 +426,9 @@ Test(trace, kill_at_any_moment_loses_nothing_told, .timeout = 120)
         waitpid(child, NULL, 0);
         reader = support_read(path);
         count = support_count(reader);
-        cr_expect(count >= atomic_load(told), "%llu of %llu", (unsigned long long)count,
-                  (unsigned long long)atomic_load(told));
-        cr_expect(count <= atomic_load(told) + 1);
+        cr_expect(count >= atomic_load(written), "%llu of %llu", (unsigned long long)count,
+                  (unsigned long long)atomic_load(written));
+        cr_expect(count <= atomic_load(written) + 1);
         cr_expect(!trace_reader_summary(reader)->closed);
         cr_expect(!trace_reader_summary(reader)->complete);
         cr_expect(trace_reader_summary(reader)->lost_records <= 1);
@@ -544,7 +544,7 @@ Test(trace, a_file_size_limit_stops_the_recording_only)
     support_remove(path);
 }
 
-/** The same for what is shared with other processes: a page or a board that is not to be had. */
+/** The same for files shared with other processes: a page or a board that is not available. */
 Test(living_file, a_file_size_limit_is_an_error)
 {
     const struct rlimit limit = {4096, 4096};
@@ -582,7 +582,7 @@ Test(trace, a_full_disk_stops_the_recording_only)
     support_remove(path);
 }
 
-/** A limit is one of blocks in use, one less than asked for; what is given back is no new one. */
+/** A limit applies to blocks in use, one less than requested; returned blocks are not new ones. */
 Test(trace_store, a_limit_is_kept_to_the_block)
 {
     enum { BLOCKS = 40 };
@@ -614,7 +614,7 @@ Test(trace_store, a_limit_is_kept_to_the_block)
     support_remove(path);
 }
 
-/** A file with a limit lives on in what it has; when that is too little, the disk is the reason. */
+/** A limited file continues in its own space; if that is too small, the disk is the reason. */
 Test(trace, a_full_disk_is_the_reason_below_a_limit_too)
 {
     struct trace_record record = {.kind = TRACE_EVENT_ALLOCATE,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The walk over a stack, against what the C library's own finds, in functions of every kind: with
+ * The walk over a stack, compared with the C library's own, in functions of every kind: with
  * and without a frame pointer, with alloca, with an aligned frame, behind a signal handler; and
  * where it has to end: code in no module, and words that cannot be read, on stacks of every kind.
  */
@@ -122,7 +122,7 @@ Test(unwind, symbols_are_found_as_the_loader_does)
     cr_expect(!module_symbol_find(""));
 }
 
-/** A small library whose one function calls back, at the same place in both forms of it. */
+/** A small library with one function that calls back, at the same place in both variants. */
 static void *library_make(const char *path, unsigned room)
 {
     char command[512];
@@ -227,7 +227,7 @@ static void take_deeper(void)
     (void)kept;
 }
 
-/* A stack that may end anywhere is walked to its end, and none of it is taken for the thread's. */
+/* A stack that may end anywhere is walked to its end, and is not taken for the thread's. */
 Test(unwind, another_stack)
 {
     static char other[65536];
@@ -332,7 +332,7 @@ static void take_misled(void)
 #define ARENA_BYTES (1 << 20)
 #define STACK_BYTES (64 << 10)
 
-/** In an arena whose upper part is the thread's own stack; pages become unreadable meanwhile. */
+/** In an arena with the thread's own stack in its upper part; pages become unreadable meanwhile. */
 static void *arena_run(void *argument)
 {
     char *arena = argument;
@@ -374,7 +374,7 @@ Test(unwind, stacks_below_a_threads_own)
     pthread_join(thread, NULL);
 }
 
-/** Stacks in a variable of a function, with pages made unreadable in the midst of it. */
+/** Stacks in a variable of a function, with unreadable pages in its middle. */
 Test(unwind, stacks_inside_a_threads_own)
 {
     char room[5 * STACK_BYTES], *stack = room + (-(uintptr_t)room & 4095);
@@ -388,7 +388,7 @@ Test(unwind, stacks_inside_a_threads_own)
     mprotect(stack + 2 * STACK_BYTES, 4096, PROT_READ | PROT_WRITE);
 }
 
-/** A stack without a return address, whose first frame begins where the mapping ends. */
+/** A stack without a return address; its first frame begins at the end of the mapping. */
 Test(unwind, the_end_of_a_mapping)
 {
     char *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,

@@ -2,7 +2,7 @@
 /*
  * The codecs' kernels as functions of the host, through their launchers, against the codecs of the
  * host: the same bytes and the same figures, of every shape, type, layout, kind of numbers and
- * alignment, whatever the number of warps; and what the host refuses, the kernels refuse.
+ * alignment, whatever the number of warps; and the kernels refuse everything that the host refuses.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -18,7 +18,7 @@
 
 static uint32_t warps = 4;
 
-/* A driver whose functions are the kernels on the host. */
+/* A driver with the kernels on the host as its functions. */
 static CUresult launch(CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
                        unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
                        CUstream stream, void **parameters, void **extra)

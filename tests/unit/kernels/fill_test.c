@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The kernels that fill and verify, on the host, against a loop over bytes: every alignment, every
- * size to 4 KiB, odd large ones, patterns of every length, and what lies beside a range.
+ * size to 4 KiB, odd large ones, patterns of every length, and the bytes beside a range.
  */
 #include <criterion/criterion.h>
 #include <errno.h>

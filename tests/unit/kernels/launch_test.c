@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The launchers through the driver, as the engine and the guards use them: the image is loaded into
- * a context, ranges and fragments lie in device memory, and what comes back is compared. On the
+ * a context, ranges and fragments lie in device memory, and the results are compared. On the
  * simulated device the kernels run by their host twins; on hardware the image itself runs.
  */
 #include <errno.h>

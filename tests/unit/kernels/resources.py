@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""What nvcc made of the kernels: for every architecture no spills and no stack, 128 bits at a time
-where meant, and no float operation that rounds otherwise than the host's.
+"""Checks nvcc's output for the kernels: for every architecture no spills, no stack, accesses of 128
+bits where intended, and no float operation that rounds differently from the host.
 
 usage: resources.py NVCC ROOT BUILD ARCHITECTURE...
        resources.py --table BUILD ARCHITECTURE...    registers and shared memory of each kernel
 
-The build keeps what ptxas says (kernels/compile.py). The text of the oldest and of the newest
+The build keeps ptxas's output (kernels/compile.py). The PTX of the oldest and of the newest
 architecture, which the image has for devices between and after them, is compiled again.
 """
 
@@ -18,8 +18,8 @@ import tempfile
 
 UNITS = {"kernels/device_code.c": "kernels/kernels.report",
          "kernels/codec/device_code.c": "kernels/codec.report"}
-# Per kernel: what must move 128 bits at once. fill_few reads nothing but its arguments; the codecs'
-# 16 bit types move 64 at once, four values, where eight make no whole row.
+# Per kernel: accesses that must be 128 bits wide. fill_few reads only its arguments; the codecs' 16
+# bit types use 64 bits, four values, where eight are not a whole row.
 WIDE = {"cupool_copy": ("ld", "st"), "cupool_fill": ("st",), "cupool_fill_few": ("st",),
         "cupool_verify": ("ld",),
         "cupool_fp16_encode": ("ld",), "cupool_fp16_decode": ("st",),
@@ -34,7 +34,7 @@ WIDE = {"cupool_copy": ("ld", "st"), "cupool_fill": ("st",), "cupool_fill_few": 
         "cupool_lossless_decode": ("st",), "cupool_lossless_restore": ()}
 REGISTERS_MAX = 64  # 8 blocks of 128 threads on a multiprocessor of 65,536 registers
 SHARED_MAX = 24576  # likewise, of a multiprocessor's memory of 192 KiB; half as many on small ones
-# Fused, flushed or approximate: other bits than the host's.
+# Fused, flushed or approximate: results differ from the host's.
 INEXACT = re.compile(r"\b(fma\.\w+\.f32|mad\.\w+\.f32|\w+(?:\.\w+)*\.ftz|\w+\.approx)\b")
 REGISTERS, SHARED, SPILLED = r"Used (\d+) registers", r"(\d+) bytes smem", r"(\d+) bytes spill st"
 
@@ -47,7 +47,7 @@ def compiled(nvcc, root, unit, *arguments):
 
 
 def usage(build):
-    """Properties of each kernel on each architecture, as ptxas says them."""
+    """Properties of each kernel on each architecture, from ptxas."""
     seen = {}
     for unit in UNITS.values():
         with open(os.path.join(build, unit)) as report:

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory is malloc's, so that a sanitizer sees what a pool does with it.
+ * Memory is malloc's, so that a sanitizer checks the pool's accesses.
  */
 #include "tests/unit/kv/fake.h"
 

@@ -22,7 +22,7 @@ struct fake {
     int live_fences, waits, fills, copies, pages, memory, errors;
     uint64_t calls, fail_at; /* the call that fails; 0: none */
     int fail_error;
-    int captured; /* stream whose fences are refused; 0: none */
+    int captured; /* stream with refused fences; 0: none */
 };
 
 struct kv_backend fake_backend(struct fake *fake);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests that wait, prefetches, and what is left when either is ended at any step; the pool in a
+ * Waiting requests, prefetches, and the state after ending either at any step; the pool in a
  * child after fork.
  */
 #include "tests/unit/kv/fixture.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a pool must do, as the tests of Dynamo, TensorRT-LLM, kvcached and llm-d ask it: numbers 45
+ * Requirements of a pool from the tests of Dynamo, TensorRT-LLM, kvcached and llm-d: numbers 45
  * to 70 of the list in docs/engine.md. 66, 67 and 70 are those of lower tiers: tests/unit/tier.
  */
 #include "tests/unit/kv/fixture.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a pool must do, as the tests of vLLM v1 ask it: numbers 1 to 44 of the list in
+ * Requirements of a pool from the tests of vLLM v1: numbers 1 to 44 of the list in
  * docs/engine.md. Each test names the file it comes from; 40 to 44 are those of lower tiers:
  * tests/unit/tier.
  */
@@ -46,7 +46,7 @@ static void teardown_set(void)
     teardown();
 }
 
-/** A request: what is cached is matched, the rest appended and committed. */
+/** A request: cached blocks are matched, the rest appended and committed. */
 static cupool_sequence request(const int32_t *prompt, uint32_t count, uint32_t *ret_hit_blocks)
 {
     cupool_sequence sequence;

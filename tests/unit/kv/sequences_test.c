@@ -158,7 +158,7 @@ Test(kv_sequences, rejected_drafts_are_taken_back, .init = setup_set, .fini = te
     cr_assert_eq(length, 31);
     append(sequence, 200, 4);
     cr_assert_eq(cupool_sequence_truncate(set, sequence, 36, NONE), -EINVAL);
-    /* The block that was registered with the refused drafts still says what it said. */
+    /* The block registered with the refused drafts is unchanged. */
     cupool_sequence again = make();
     uint32_t matched;
     cr_assert_eq(cupool_sequence_match(set, again, tokens, 38, NONE, &matched), 0);

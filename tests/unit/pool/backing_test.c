@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Mapped memory as the pool's backing: free memory that lies scattered serves, goes back, is
- * brought together; what is exported stays; nothing is unmapped under running work. After every
+ * defragmented; exported memory stays; nothing is unmapped under running work. After every
  * step of a random course the pool is checked as a whole.
  */
 #include "tests/random.h"
@@ -112,7 +112,7 @@ Test(backing, a_class_that_is_in_demand_gets_slabs, .fini = teardown)
     }
 }
 
-/* On a full device what is left beside small blocks serves rare sizes, too. */
+/* On a full device the space beside small blocks serves rare sizes, too. */
 Test(backing, odd_sizes_take_what_segments_have_left, .fini = teardown)
 {
     struct pool_block block;
@@ -164,7 +164,7 @@ Test(backing, a_small_device_gets_small_handles, .fini = teardown)
     cr_assert_eq(fake.calls[FAKE_PAGE_CREATE], 8);
 }
 
-/* A large gap is filled with what is free before the ceiling of small ones is reached. */
+/* A large gap is filled with free memory before the ceiling of small ones is reached. */
 Test(backing, a_large_gap_is_stitched_sooner, .fini = teardown)
 {
     uint64_t blocks[32];
@@ -183,7 +183,7 @@ Test(backing, a_large_gap_is_stitched_sooner, .fini = teardown)
     cr_assert_eq(memory().reserved_bytes, before);
 }
 
-/* So that the next block is not put beside what is about to be free. */
+/* So that the next block is not placed beside memory about to be free. */
 Test(backing, frees_are_fenced_sooner_where_little_is_left, .fini = teardown)
 {
     uint64_t blocks[4];
@@ -497,7 +497,7 @@ static void never(struct fake_backend *device, uint64_t address, uint64_t bytes)
     cr_assert_eq(device->held_at, 0, "unmapped while a kernel may use it");
 }
 
-/* The stream that orders reuse does not order what is mapped. */
+/* The stream that orders reuse does not order mappings. */
 Test(backing, what_one_stream_has_freed_is_not_unmapped_under_it, .fini = teardown)
 {
     uint64_t blocks[16], moved;

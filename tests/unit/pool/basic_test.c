@@ -187,7 +187,7 @@ Test(basic, statistics_add_up, .init = setup, .fini = teardown)
     cr_assert_geq(s.metadata_bytes, 1);
 }
 
-/* Frees look up what they freed some frees later; nobody may see that. */
+/* Frees look up their blocks some frees later; this must not be visible. */
 Test(basic, current_and_peak_are_exact_at_every_moment, .init = setup, .fini = teardown)
 {
     enum { SLOTS = 60 };

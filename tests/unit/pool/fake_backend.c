@@ -11,7 +11,7 @@
 
 #define FIRST_ADDRESS (UINT64_C(1) << 40)
 
-/* Counts a call; 0, or the error it has been told to fail with. Leaves the mutex locked. */
+/* Counts a call; returns 0, or the error set for it. Leaves the mutex locked. */
 static int call_begin(struct fake_backend *fake, enum fake_call call)
 {
     pthread_mutex_lock(&fake->mutex);
@@ -323,7 +323,7 @@ static struct fake_handle *handle_of(struct fake_backend *fake, pool_page_handle
     return &fake->handles[handle - 1];
 }
 
-/* The pool releases what it has unmapped; the driver would allow more. */
+/* The pool releases only unmapped memory; the driver would allow more. */
 static int fake_page_release(void *state, pool_page_handle number)
 {
     struct fake_backend *fake = state;

@@ -58,7 +58,7 @@ struct fake_handle {
     uint64_t *tags;          /* what stands in each 2 MiB: fake_tag_set() */
 };
 
-/** 2 MiB of a range: what is mapped there. */
+/** 2 MiB of a range, and its mapping. */
 struct fake_page {
     uint32_t handle; /* from 1; 0: nothing */
     bool enabled;
@@ -130,7 +130,7 @@ void fake_release(struct fake_backend *fake);
 /** Whether every page of a mapped range that the bytes touch is mapped and may be used. */
 bool fake_accessible(struct fake_backend *fake, uint64_t address, uint64_t bytes);
 
-/** Writes and reads one number for 2 MiB of what is mapped at an address. */
+/** Writes and reads one number for 2 MiB mapped at an address. */
 void fake_tag_set(struct fake_backend *fake, uint64_t address, uint64_t tag);
 uint64_t fake_tag_get(struct fake_backend *fake, uint64_t address);
 

@@ -21,8 +21,8 @@ static void tight(struct pool_config *config)
     config->scrub = POOL_FILL_ZERO;
 }
 
-/* What the pool may hold beside what is live: slabs, segments half used, and quarantined memory
- * that no fence could be recorded for. */
+/* Memory that the pool may hold beyond live memory: slabs, half-used segments, and quarantined
+ * memory without a fence. */
 #define SLACK_BYTES (8 * MIB)
 
 /* A fixed program that tolerates failures; returns how many allocations failed that had room. */

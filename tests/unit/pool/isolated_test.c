@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Isolated blocks: they end where their memory ends, have none beside them, and after their free
- * none below them; what was freed long ago, or is refused half-way, leaves nothing behind.
+ * none below them; blocks freed long ago, or refused half-way, leave nothing behind.
  */
 #define TEST_MAPPED
 #include "tests/random.h"
@@ -169,7 +169,7 @@ Test(isolated, immediate_reuse_waits_for_them_all_the_same, .fini = teardown)
     fake.capturing = false;
 }
 
-/* What is free may go back where nothing runs, though the device says so a moment later. */
+/* Free memory may return on an idle device, even if the device reports that only a moment later. */
 Test(isolated, immediate_reuse_gives_back_what_an_idle_device_need_not_keep, .fini = teardown)
 {
     size_t returned;
@@ -263,7 +263,7 @@ Test(isolated, a_full_device_that_is_idle_a_moment_later, .fini = teardown)
     cr_assert_eq(fake.hangs, 0);
 }
 
-/* A device that stays busy keeps what is free; the caller is refused, and does not hang. */
+/* A device that stays busy keeps free memory; the caller is refused, and does not hang. */
 Test(isolated, a_full_device_that_stays_busy, .fini = teardown)
 {
     struct pool_block block;

@@ -4,7 +4,7 @@
  *
  * The shadow holds live blocks in an array and freed ranges with the device's stamp at the free. It
  * asserts: no two live blocks overlap; no block is handed out over a range whose free has not been
- * followed by a completed fence; what pool_find says is what was asked for; the figures add up.
+ * followed by a completed fence; pool_find returns the requested size; the statistics add up.
  */
 #include "tests/random.h"
 #include "tests/unit/pool/harness.h"

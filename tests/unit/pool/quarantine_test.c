@@ -300,7 +300,7 @@ static void bound_64_mib(struct pool_config *config)
     config->quarantine_max = 64 * MIB;
 }
 
-/* What a closed epoch holds is quarantined still, and open no more, whatever its size. */
+/* Memory of a closed epoch is still quarantined, and no longer open, at any size. */
 Test(quarantine, an_epoch_takes_what_is_open, .fini = teardown)
 {
     static const size_t sizes[] = {512, 30000, 100 << 10, 1 << 20};

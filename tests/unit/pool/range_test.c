@@ -65,7 +65,7 @@ Test(range, the_best_fit_is_taken_and_the_lowest_of_equals, .init = setup)
     range_change(BASE + 4 * MIB, 4 * MIB, EXTENT_FREE);
     range_change(BASE + 10 * MIB, 2 * MIB, EXTENT_FREE);
     cr_assert_eq(take(3 * MIB), 4 * MIB, "the only one that is large enough");
-    cr_assert_eq(take(MIB), 7 * MIB, "the rest of it is the tightest");
+    cr_assert_eq(take(MIB), 7 * MIB, "its rest is the tightest fit");
     cr_assert_eq(take(MIB), 0, "the lower of two equal ones");
 }
 

@@ -61,7 +61,7 @@ Test(ranges, of_every_size, .init = setup, .fini = teardown)
     cr_assert_eq(pool_range_get(1, &block), -ENOENT);
 }
 
-/* The frees that are settled later must not change what is said of blocks that live. */
+/* Frees settled later must not change the answers about live blocks. */
 Test(ranges, stay_exact_beside_frees, .init = setup, .fini = teardown)
 {
     uint64_t blocks[BLOCKS];

@@ -261,7 +261,7 @@ static void *emptier_main(void *argument)
     return NULL;
 }
 
-/* Each free may be the last of a segment, whose descriptor then serves another shard at once. */
+/* Each free may be the last of a segment; its descriptor then serves another shard at once. */
 Test(threads, segments_change_shards, .init = setup, .fini = teardown)
 {
     struct worker workers[THREADS];

@@ -128,7 +128,7 @@ Test(waiting, a_part_that_was_freed_before_comes_back_on_a_full_device)
     teardown();
 }
 
-/* What was freed before the work serves at once, what was freed after it is waited for last. */
+/* Memory freed before the work serves at once; memory freed after it is waited for last. */
 Test(waiting, frees_before_serve_frees_after_are_owed)
 {
     struct pool_block block;
@@ -245,7 +245,7 @@ Test(waiting, cached_memory_of_another_size_serves_on_a_busy_device)
     teardown();
 }
 
-/* Most of a full pool is freed while the device is idle: half of it goes back, for other sizes. */
+/* Most of a full pool is freed while the device is idle: half returns, for other sizes. */
 Test(waiting, a_full_device_gets_half_of_what_is_free)
 {
     uint64_t blocks[16];
@@ -267,7 +267,7 @@ Test(waiting, a_full_device_gets_half_of_what_is_free)
     teardown();
 }
 
-/* An idle device is given back what does not fit, before twice the size is taken. */
+/* On an idle device, memory that does not fit is returned before twice the size is taken. */
 Test(waiting, an_exact_run_comes_before_one_of_twice_the_size)
 {
     struct pool_block block;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tokens and boards as others may make them: what is whole is understood, and no change of a byte
- * goes unnoticed or leads outside the allocation.
+ * Tokens and boards as other processes may make them: complete ones are understood, and no change
+ * of a byte goes unnoticed or leads outside the allocation.
  */
 #include <criterion/criterion.h>
 
@@ -101,7 +101,7 @@ Test(ipc_token, every_bit_counts, .init = setup, .fini = teardown)
         ((unsigned char *)&damaged)[bit / 8] ^= (unsigned char)(1u << bit % 8);
         if (open_as_importer(&damaged, &block) < 0)
             continue;
-        /* What is left: the file and the place in it are others. */
+        /* The remaining case: another file and another place in it. */
         cr_assert_eq(ipc_token_parse(&damaged, &parsed), 0);
         cr_assert(parsed.slot != token.slot || memcmp(parsed.board, token.board, 16) != 0,
                   "bit %zu", bit);

@@ -403,7 +403,7 @@ Test(options, pieces_are_powers_of_two)
     }
 }
 
-/** What is shown is what can be read back. */
+/** Printed values can be read back. */
 Test(options, formatted_values_parse_back)
 {
     static const char *const sizes[] = {"0",    "1",     "1000",    "64KiB", "1536MiB",

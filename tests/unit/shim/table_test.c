@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The hash table with constant costs at any size: what is found, and how many nodes a look-up
+ * The hash table with constant costs at any size: results, and the number of nodes that a look-up
  * visits.
  */
 #include <criterion/criterion.h>

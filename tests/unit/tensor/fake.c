@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory is malloc's, so that a sanitizer sees what the cache does with it.
+ * Memory is malloc's, so that a sanitizer checks the cache's accesses.
  */
 #include "tests/unit/tensor/fake.h"
 

@@ -20,7 +20,7 @@ struct fake {
     _Atomic uint64_t cached_bytes;   /* that relieve() adds to the capacity, once */
     uint64_t fail_at;                /* the call that fails; 0: none */
     int fail_error;
-    uintptr_t captured; /* stream whose fences are refused; 0: none */
+    uintptr_t captured; /* stream with refused fences; 0: none */
     bool passed;        /* every fence has passed */
     bool host;          /* no fences */
     _Atomic uint64_t calls, bytes, plain_bytes, allocations, reliefs, waits;

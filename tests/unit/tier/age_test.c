@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The ager: what is old enough leaves, what is used stays, the first and newest tokens stay exact,
+ * The ager: old blocks leave, used ones stay, the first and newest tokens stay exact,
  * budgets hold.
  */
 #include "tests/unit/tier/fixture.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Entries: what comes back, and what is refused for which reason.
+ * Entries: decoded contents, and refusals with their reasons.
  */
 #include "tests/unit/tier/fixture.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files as a tier: what survives, what is refused, what is never followed. Killing is for
+ * Files as a tier: entries that survive, refusals, links that are never followed. Killing is for
  * tests/engine/tier_killed.py.
  */
 #include "tests/unit/tier/fixture.h"

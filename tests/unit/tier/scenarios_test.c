@@ -136,7 +136,7 @@ Test(vllm, s44_usage_is_nothing_half_and_all, .init = setup, .fini = teardown)
     give(handles, 2);
 }
 
-/* What is staged is a ring of blocks under way. */
+/* Staging uses a ring of blocks in flight. */
 Test(tensorrt, s66_the_ring_of_blocks_under_way_wraps_and_exhausted_keeps_its_place, .init = setup,
      .fini = teardown)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Offload and return: callbacks, cancelling, what is refused, tiers that fail, many threads, fork.
+ * Offload and return: callbacks, cancelling, refusals, failing tiers, many threads, fork.
  */
 #include "pool/kv/kv.h"
 #include "tests/random.h"

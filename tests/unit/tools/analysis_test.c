@@ -110,7 +110,7 @@ Test(analysis, sample)
     subject_end(&subject);
 }
 
-/** Without a pool, what is requested is what the driver has. */
+/** Without a pool, requested and driver memory are equal. */
 Test(analysis, without_a_pool_requested_is_driver)
 {
     struct subject subject;
@@ -131,7 +131,7 @@ Test(analysis, without_a_pool_requested_is_driver)
     subject_end(&subject);
 }
 
-/** What a row held at the peak is known although the row did not change then. */
+/** A row's bytes at the peak are known although the row did not change then. */
 Test(analysis, rows_know_the_peak)
 {
     struct subject subject;
@@ -367,7 +367,7 @@ Test(histogram, quantiles_are_near_the_true_ones)
     cr_expect(histogram.max == values[9999]);
 }
 
-/** Against a plain list: what was added and not removed is found, nothing else. */
+/** Against a plain list: exactly the elements added and not removed are found. */
 Test(block_table, random_operations)
 {
     enum { ADDRESSES = 3000 };
@@ -592,14 +592,14 @@ static void slices_check(uint64_t blocks, uint64_t sites, size_t least, size_t m
     subject_end(&subject);
 }
 
-/** The figures of all slices together are those of the run, also once slices were joined. */
+/** The figures of all slices add up to those of the run, also after slices were joined. */
 Test(slices, are_the_run_together)
 {
     slices_check(3000, 10, SLICES_MOST, SLICES_MOST);
     slices_check(60000, 3000, SLICES_LEAST, SLICES_MOST / 2);
 }
 
-/** What only starts a program or a thread is left out; what is called otherwise stays. */
+/** Frames that only start a program or a thread are omitted; others stay. */
 Test(frames, are_without_the_start_of_the_c_runtime)
 {
     const char *libc = "/lib/x86_64-linux-gnu/libc.so.6", *own = "/app/serve";

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A headless Chromium and one page in it, spoken to over the DevTools protocol through two pipes.
+"""A headless Chromium with one page, controlled over the DevTools protocol through two pipes.
 
-Nothing is listened to on a port, and no package beside the browser is needed. Everything that the
-page says on the console, and every address it asks for, is kept.
+It opens no port and needs no package but the browser. Console output of the page, and all requested
+addresses, are kept.
 """
 import json
 import os
@@ -96,8 +96,8 @@ class Page:
             self._note(answer)
 
     def load(self, address, scripts=True):
-        """Goes to an address and waits until everything in it ran; a document that was there before
-        may still end its own loading meanwhile."""
+        """Loads an address and waits until all scripts ran; the previous document may still finish
+        its own loading meanwhile."""
         self.complaints, self.requests = [], []
         self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
         document = self.call("Page.navigate", url=address).get("loaderId")
@@ -122,7 +122,7 @@ class Page:
         raise RuntimeError(f"never true: {expression}")
 
     def key(self, name, text=""):
-        """Presses a key where the focus is."""
+        """Presses a key in the focused element."""
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=name, code=name,
                       **({"text": text} if text and kind == "keyDown" else {}))

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The cupool command as its users meet it: exit codes, messages, files.
+"""The cupool command from outside: exit codes, messages, files.
 
 Runs the built binary with a preload library that writes a known trace (preload_sample.c), so
 neither a device nor the pool is needed. usage: cli_test.py CUPOOL PRELOAD EXPECTED_JSON
@@ -23,7 +23,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 
 import report_schema  # noqa: E402
 
-PATIENCE_S = 120  # before something is called missing
+PATIENCE_S = 120  # until a result counts as missing
 CUPOOL, PRELOAD, EXPECTED = (os.path.abspath(path) for path in sys.argv[1:4])
 
 
@@ -53,7 +53,7 @@ class Cli(unittest.TestCase):
         return result
 
     def assert_error(self, result, code, *words):
-        """One line on stderr that begins with cupool and holds the words."""
+        """One line on stderr that begins with cupool and contains the words."""
         self.assertEqual(result.returncode, code, f"{result.args}: {result.stderr}")
         lines = result.stderr.splitlines()
         self.assertEqual(len(lines), 1, result.stderr)
@@ -91,7 +91,7 @@ class Cli(unittest.TestCase):
         self.assertRegex(self.cupool("--version").stdout, r"^cupool \d+\.\d+\.\d+\n$")
 
     def test_exit_codes_are_those_of_the_help(self):
-        """Every code that a help text lists comes about, and no other."""
+        """All exit codes listed in help texts occur, and no others."""
         path, more = self.record(), self.path("more.cupool")
         self.cupool("run", "-q", "-o", more, "--", "true", CUPOOL_TEST_SITES="9")
         for name, limit in (("wide", "1 TiB"), ("narrow", "1 B")):
@@ -170,8 +170,8 @@ class Cli(unittest.TestCase):
         self.assertEqual((output, process.returncode), ("caught\n", 7))
 
     def test_run_group_signals_arrive_once(self):
-        """The last signal goes to the command alone and ends the program: what the command passes on of
-        those before comes before it, for lower numbers go first."""
+        """The last signal goes to the command only and ends the program. The command forwards the
+        earlier ones before it, because lower numbers go first."""
         program = ("import os, signal, time\ncount = {}\ndef handler(number, _):\n"
                    "    count[number] = count.get(number, 0) + 1\n    os.write(1, b'got %d\\n' % number)\n"
                    "for n in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGPWR):\n"
@@ -192,7 +192,8 @@ class Cli(unittest.TestCase):
                 self.assertEqual((output, process.returncode), (f"got {int(signal.SIGPWR)}\n", 0))
 
     def test_run_passes_job_control_on(self):
-        """Stopped and continued, to the command alone or to the group: the program sees one of each."""
+        """Stop and continue, sent to the command only or to the group: the program gets one of
+        each."""
         program = ("import os, signal, time\ncount = {}\ndef handler(number, _):\n"
                    "    count[number] = count.get(number, 0) + 1\n"
                    "    os.write(1, b'got %d\\n' % number)\n"
@@ -324,7 +325,7 @@ class Cli(unittest.TestCase):
 
     def test_run_several_processes(self):
         result = self.cupool("run", "--", "sh", "-c", "env true; true")
-        # sh, env, and true in the process of env: their names are all different
+        # sh, env, and true in the process of env have different names
         self.assertEqual(len(glob.glob(self.path("*.cupool"))), 3)
         self.assertRegex(result.stderr, r"3 programs were recorded: peak(.|\n)*this is pid")
 
@@ -366,7 +367,7 @@ class Cli(unittest.TestCase):
         return report
 
     def stable(self, report):
-        """Without what differs from run to run and from build to build."""
+        """Without values that differ between runs or builds."""
         report["trace"] = os.path.basename(report["trace"])
         process = report["process"]
         process.update(pid=0, start_realtime_ns=0, duration_ns=0)

@@ -132,7 +132,7 @@ Test(cut, columns_of_a_table)
     }
 }
 
-/** What a text becomes in so many columns. */
+/** A text cut to a number of columns. */
 static void wrap_expect(const char *text, size_t columns, const char *wanted)
 {
     char *copy = strdup(text), *shown = NULL;

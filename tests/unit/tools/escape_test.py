@@ -26,7 +26,7 @@ FORMATS = ["text", "json", "html", "markdown", "csv", "openmetrics", "perfetto",
 BAD = "\ufffd"
 MARKS = ({0x61c, 0x200e, 0x200f, 0xfeff} | set(range(0x202a, 0x202f)) | set(range(0x2066, 0x2070))
          | set(range(0xfff9, 0xfffc)) | set(range(0xe0000, 0xe1000)))
-# Each is a command of a CI service where a line begins with it, or holds it.
+# Each is a command of a CI service at the begin of a line, or inside it.
 COMMANDS = ["::error ::gone", "\n::error::gone", "\x1b[31m\n  ::error::gone", "\u00a0::error::gone",
             "\u2028::error::gone", "##[error]gone", "x ##vso[task.complete]", "\r::error::gone",
             "##teamcity[buildStop]", "###[error]", "\u3000::error::gone", "\x85::error::gone"]
@@ -34,7 +34,7 @@ CONTROLS = "\x1b]0;gone\x07\x1b[2J\x9b31m\x7f\u202e\u2066\u061c\ufeff\u2029"
 
 
 def harmful(character):
-    """Decided by Unicode's own properties, not by the list in the source."""
+    """Determined from Unicode's properties, not from the list in the source."""
     code = ord(character)
     return (character not in "\t\n\r" and unicodedata.category(character) in ("Cc", "Zl", "Zp", "Cs")
             or unicodedata.bidirectional(character) in (
@@ -47,13 +47,13 @@ def safe(text):
 
 
 def line(text):
-    """As part of a line for people, but for the commands of CI services."""
+    """Escaping inside a line of text, except for commands of CI services."""
     return re.sub("[\t\n\r]", " ", safe(text))
 
 
 CODES = [chr(code) for code in range(1, 0x3000)] + ["\ufeff", "\ufff9", "\ufffe", "\ufdd0", "＝",
                                                     "\U000e0041", "\U0001f600"]
-# A letter on both sides keeps neighbours apart, and a text from ending as it begins.
+# Letters on both sides separate neighbours, and make begin and end of a text differ.
 TEXTS = ["".join(f"a{code}" for code in CODES[at:at + 20]) + "z" for at in range(0, len(CODES), 20)]
 
 
@@ -85,7 +85,7 @@ class Escapes(unittest.TestCase):
         return name
 
     def decode(self, data, breaks="\n"):
-        """UTF-8 in which nothing harmful is left but line ends of the format itself."""
+        """UTF-8 without harmful characters, except line ends of the format itself."""
         text = data.decode("utf-8")
         for character in set(text):
             self.assertTrue(character in breaks or not (harmful(character) or character in "\t\r\n"),
@@ -98,7 +98,7 @@ class Escapes(unittest.TestCase):
         return self.decode(done.stdout, breaks)
 
     def expect_texts(self, found, expected):
-        """Every text must be there; names for people are cut, so their beginning is compared."""
+        """All texts must be present; displayed names are cut, so their beginning is compared."""
         self.assertGreater(len(found), 0)
         missing = [text for text in expected if text not in found]
         self.assertEqual(missing[:3], [], f"{len(missing)} of {len(expected)}")
@@ -121,7 +121,7 @@ class Escapes(unittest.TestCase):
         self.assertEqual({len(row) for row in rows}, {len(rows[0])})
 
     def test_csv_formulas(self):
-        """Nothing that a spreadsheet could take for a cell begins like a formula."""
+        """No possible cell of a spreadsheet begins like a formula."""
         signs = "=+-@\t\r＝＋－＠"
         texts = [before + sign + "cmd|' /C calc'!A0" for sign in signs
                  for before in ("", ";", "a;", " ", "\u3000", "\t", "a\n", "a\r\n", ";;", "a; ")]
@@ -237,7 +237,7 @@ class Escapes(unittest.TestCase):
             self.run_cupool("run", "-o", name + "x", "--", "true")
 
     def test_messages(self):
-        """Errors quote what they complain about; it stays on their one line."""
+        """Errors quote the wrong text, on a single line."""
         hostile = "x\n" + COMMANDS[1] + CONTROLS
         good = self.record("good.cupool", ["f"])
         self.write("budget", f"[budget]\npeak_live = 1{CONTROLS}##[error]\n")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The tool's treatment of existing files, and of devices, pipes, links and files of another user. Every writer
-is tried with each.
+"""The tool's treatment of existing files, and of devices, pipes, links and files of another user. Every
+writer is tested with each.
 
 The parts about another user run as root against files of an unprivileged one (65534), and as that
 one against files of root; elsewhere they are skipped. usage: files_test.py CUPOOL PRELOAD
@@ -22,7 +22,7 @@ import unittest
 CUPOOL, PRELOAD = (os.path.abspath(path) for path in sys.argv[1:3])
 NOBODY = 65534
 IS_ROOT = os.geteuid() == 0
-PATIENCE_S = 60  # before something is called hanging
+PATIENCE_S = 60  # until a command counts as hanging
 
 EVENTS = "alpha+1048576 beta+4096 alpha-1048576"
 
@@ -51,7 +51,7 @@ class Base(unittest.TestCase):
         return os.path.join(self.directory, *names)
 
     def device(self, name):
-        """A copy of a device of the system: what root's own mistakes replace is not the machine's."""
+        """A copy of a system device, so that an error does not replace the real one."""
         real, copy = f"/dev/{name}", self.path("devices", name)
         if os.geteuid() != 0:
             return real
@@ -61,7 +61,7 @@ class Base(unittest.TestCase):
                 os.mknod(copy, 0o666 | stat.S_IFCHR, os.stat(real).st_rdev)
             with open(copy, "rb"):
                 return copy
-        except OSError:  # no device may be made here, or none be opened
+        except OSError:  # devices cannot be created or opened here
             return real
 
     def devices(self):
@@ -137,7 +137,7 @@ class Files(Base):
                         self.write("target", "old")
                     os.symlink("target", self.path("out"))
                 done = self.cupool(*arguments, "out")
-                if kind == "dangling":  # nothing is there, so nothing is lost
+                if kind == "dangling":  # there is no file to lose
                     self.assertEqual(done.returncode, 0, (name, done.stderr))
                     self.assertTrue(os.path.islink(self.path("out")), name)
                 else:
@@ -150,7 +150,7 @@ class Files(Base):
         self.expect_nothing_else()
 
     def test_a_file_that_comes_up_meanwhile_stays(self):
-        """It comes up when the draft is whole and not yet in its place."""
+        """A file that appears when the draft is complete and not yet renamed."""
         for name, arguments in self.writers(force=False):
             process = subprocess.Popen([CUPOOL, *arguments, "out"], cwd=self.directory,
                                        env={"PATH": os.environ["PATH"],
@@ -165,7 +165,7 @@ class Files(Base):
         self.expect_nothing_else("late.so")
 
     def late_library(self):
-        """Makes a file of the name of the output when the draft is written to the disk."""
+        """Creates a file with the name of the output when the draft is synced to disk."""
         library = self.path("late.so")
         if not os.path.exists(library):
             compiler = shutil.which("cc")
@@ -236,7 +236,8 @@ class Files(Base):
             self.assertTrue(done.stdout.startswith("trace,pid"), place)
 
     def test_pipes(self):
-        """A pipe without a reader is an error, at once or nearly; one with a reader is written."""
+        """A pipe without a reader is an error after a short time at most; one with a reader is
+        written."""
         for name, arguments in self.writers():
             os.mkfifo(self.path("pipe"))
             done = self.cupool(*arguments, "pipe")
@@ -269,7 +270,7 @@ class Files(Base):
         self.expect_nothing_else("pipe", "link", "directory", "precious", *self.devices())
 
     def test_traces_beside_devices(self):
-        """A pattern may hide what the name is until the program runs."""
+        """A pattern may hide the name until the program runs."""
         os.mkfifo(self.path("pipe"))
         for pattern, place in (("%q{PLACE}", "pipe"), ("/dev/%q{PLACE}", "null")):
             done = self.cupool("run", "-o", pattern, "--", "true", PLACE=place)
@@ -335,7 +336,7 @@ class Files(Base):
 
 @unittest.skipUnless(IS_ROOT, "only root can make files of another user")
 class Foreign(Base):
-    """The same as root, among what an unprivileged user prepared, and the other way round."""
+    """The same as root with files prepared by an unprivileged user, and vice versa."""
 
     def shared(self, name="shared"):
         os.mkdir(self.path(name))
@@ -352,7 +353,7 @@ class Foreign(Base):
             for name, arguments in self.writers():
                 path = self.give(self.write("shared/out", "#!/bin/sh\n"))
                 os.chmod(path, prepared)
-                with open(path, "r+b") as kept:  # as the one who prepared it may
+                with open(path, "r+b") as kept:  # as its owner may
                     done = self.cupool(*arguments, "shared/out")
                     self.assertEqual(done.returncode, 0, (name, done.stderr))
                     self.assertEqual(kept.read(), b"#!/bin/sh\n", "written into a file others hold")
@@ -362,7 +363,7 @@ class Foreign(Base):
                 os.unlink(path)
 
     def test_prepared_links_are_not_followed(self):
-        """At the end of the path, and on its way."""
+        """Links at the end of a path, and inside it."""
         self.shared()
         os.mkdir(self.path("safe"))
         for name, arguments in self.writers():
@@ -392,7 +393,7 @@ class Foreign(Base):
             self.assertEqual(os.listdir(self.path("safe")), [], place)
 
     def test_links_of_a_user_in_the_users_own_directory(self):
-        """Where no sticky bit protects, root does not follow either."""
+        """Without a sticky bit, root does not follow either."""
         os.mkdir(self.path("home"))
         self.give(self.path("home"))
         self.write("victim", "precious")
@@ -431,7 +432,7 @@ class Foreign(Base):
     # records
 
     def plant(self, name, pid, owner):
-        """A trace that begins a second from now and says it is of a process."""
+        """A trace that begins in a second and claims to be of a process."""
         path = self.path("shared", name)
         shutil.copy(self.path("t.cupool"), path)
         with open(path, "r+b") as file:
@@ -453,7 +454,7 @@ class Foreign(Base):
         self.assertEqual(content(planted), before)
 
     def test_the_exit_goes_into_no_planted_record(self):
-        """The program plants what has its own pid, with every kind of trick, and records nothing."""
+        """The program plants files with its own pid, in many ways, and records nothing."""
         self.shared()
         script = self.write("plant.sh", """
             cp t.cupool shared/x.$$.cupool

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The formats of `cupool report`, each read back by a parser of its kind.
+"""The formats of `cupool report`, each read by a parser.
 
-The trace is that of sample.c, once plain and once with a command line that tries to break out of
-every form. usage: formats_test.py CUPOOL PRELOAD
+The trace is from sample.c, once plain and once with a command line that tries to break out of every
+format. usage: formats_test.py CUPOOL PRELOAD
 """
 import csv
 import io
@@ -26,7 +26,7 @@ PEAK = 1048576 + 600000 + 3145728
 
 
 def decode(data):
-    """Reports are UTF-8 throughout, without controls that a terminal or a parser might obey."""
+    """Reports are UTF-8, without control characters for terminals or parsers."""
     text = data.decode("utf-8")
     for character in text:
         code = ord(character)
@@ -36,10 +36,10 @@ def decode(data):
 
 
 class Page(HTMLParser):
-    """Strictly reads a page: every element closed where it may be, nothing fetched, text kept."""
+    """Reads a page strictly: elements closed correctly, no external resources; keeps its text."""
 
     VOID = {"meta", "br", "img", "input", "link"}
-    ENDS_ITSELF = {"tr", "td", "dt", "dd"}  # by the next, or with what it stands in
+    ENDS_ITSELF = {"tr", "td", "dt", "dd"}  # by the next element, or with the enclosing one
     FETCHING = {"src", "href", "action", "data", "poster", "srcset", "xlink:href", "background"}
 
     def __init__(self, text):
@@ -196,7 +196,7 @@ class Formats(unittest.TestCase):
             self.assertEqual(row["trace"], self.plain)
             for key, value in site.items():
                 if key in ("callers", "callers_left_out"):
-                    continue  # the main one is in columns of its own
+                    continue  # the main one has separate columns
                 self.assertEqual(row[key], "" if value is None else str(value), key)
 
     def test_csv_several_and_top(self):
@@ -219,7 +219,7 @@ class Formats(unittest.TestCase):
     LABEL = re.compile(r'([a-z_]+)="((?:[^"\\\n]|\\[\\"n])*)"')
 
     def metrics(self, *traces):
-        """Strictly reads an exposition: {name: [(labels, value)]}."""
+        """Reads an exposition strictly: {name: [(labels, value)]}."""
         text = self.report("openmetrics", *traces)
         self.assertTrue(text.endswith("\n# EOF\n"))
         samples, seen, family, kind = {}, set(), None, None
@@ -264,7 +264,7 @@ class Formats(unittest.TestCase):
         self.assertEqual(len(samples["cupool_peak_requested_bytes"]), 2)
 
     def test_openmetrics_by_a_foreign_parser(self):
-        # Debian's package is pure Python; it serves an interpreter from elsewhere as well.
+        # Debian's package is pure Python, so other interpreters can use it.
         sys.path.append("/usr/lib/python3/dist-packages")
         self.addCleanup(sys.path.remove, "/usr/lib/python3/dist-packages")
         try:
@@ -295,7 +295,8 @@ class Formats(unittest.TestCase):
         self.assertEqual(instants["out of memory"]["args"]["request_bytes"], 9000 * 1048576)
 
     def test_perfetto_by_the_rules_of_its_format(self):
-        """Chrome's trace event format: what each kind of event must have, may have, and its types."""
+        """Chrome's trace event format: required and optional fields of each kind of event, with
+        types."""
         needed = {"ph": str, "pid": int, "tid": int, "ts": float, "name": str, "args": dict}
         more = {"M": {}, "C": {}, "i": {"s": str}}
         for traces in ([self.plain], [self.trimmed, self.hostile]):
@@ -372,12 +373,14 @@ class Formats(unittest.TestCase):
         self.assertLess(len(text.encode()), 2 * 1024 * 1024)
         self.assertEqual(page.texts["h1"], "./sample --model m.gguf")
         self.assertIn("Simulated device.", page.texts["strong"])
-        for caption in ("Sites, most at the peak first", "Memory never freed, by site",
-                        "Invalid frees, at most the first 100", "Device memory over time"):
+        for caption in ("Sites, largest at the peak first", "Memory never freed, by site",
+                        "Invalid frees (at most the first 100)", "Device memory over time"):
             self.assertIn(caption, page.captions)
         for value in (PEAK, 3145728, 9000 * 1048576):
             self.assertIn(f'data-v="{value}"', text)
         self.assertEqual(page.scripts, 2)
+        self.assertIn('<td>driver_calls<td data-v="1">1<td data-v="5">5'
+                      '<td data-v="0">\u2013<td data-v="0">\u2013', text, "a total without peaks")
         self.assertRegex(text, r"default-src 'none'; [^\"]*script-src '(sha256-\S{44})' '(?!\1)sha256")
 
     def test_html_hostile(self):
@@ -390,7 +393,7 @@ class Formats(unittest.TestCase):
     def test_html_of_many_sites_stays_small(self):
         text, page = self.page(self.many)
         self.assertLess(len(text.encode()), 2 * 1024 * 1024)
-        self.assertRegex(page.texts["p"], r"Joined as others: [0-9,]+ frames with less than")
+        self.assertRegex(page.texts["p"], r"Frames below [0-9.]+ [KMG]iB are joined as others: [0-9,]+")
         self.assertRegex(page.texts["code"], r"--top \d{4,}")
         text, page = self.page("--top", "30000", self.many)
         self.assertLess(len(text.encode()), 10 * 1024 * 1024)

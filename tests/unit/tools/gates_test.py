@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""`cupool check` and `cupool diff` as their users meet them.
+"""`cupool check` and `cupool diff` from outside.
 
-Most traces are written by a preload library to the test's script (preload_script.c), so that every
-figure is known; the last tests record a real program on the simulated device.
+Most traces are written by a preload library from a script of the test (preload_script.c), so that
+every figure is known; the last tests record a real program on the simulated device.
 usage: gates_test.py CUPOOL PRELOAD PRELOAD_SHIFTED [TINYLLM]
 """
 import glob
@@ -58,7 +58,7 @@ class Gates(unittest.TestCase):
         return name
 
     def check(self, code, budget, *arguments, trace="t.cupool"):
-        """Runs a check of t.cupool; gives the lines of its output."""
+        """Runs a check of t.cupool; returns the lines of its output."""
         result = self.cupool("check", "--budget", self.budget(budget), *arguments, trace)
         self.assertEqual(result.returncode, code, result.stdout + result.stderr)
         if code != 2:
@@ -448,7 +448,7 @@ class Gates(unittest.TestCase):
 
     def test_diff_names_the_regression_first(self):
         self.record("a.cupool")
-        # Alpha's traffic grows more than what beta holds: still beta is first.
+        # Alpha's traffic grows more than beta's memory; beta is still first.
         self.record("b.cupool", EVENTS.replace(f"{3 * MIB}", f"{3 * MIB * 105 // 100}") +
                     f" alpha+{MIB} alpha-{MIB}" * 3)
         difference = self.diff_json(1, "a.cupool", "b.cupool")
@@ -538,7 +538,7 @@ class Gates(unittest.TestCase):
         self.assertEqual(read(self.path("a.json")), read(self.path("b.json")))
         budget = "[budget]\npeak_live_growth = +1%, min 16 KiB\nleaked_at_exit = 0\n"
         self.check(0, budget, "--baseline", "a.json", "--strict", trace="b.cupool")
-        # A vocabulary 5 % larger: the embedding's table grows by as much.
+        # A vocabulary 5 % larger; the embedding's table grows by the same share.
         self.infer("c.cupool", "--tokens", "16", "--vocab", "1075")
         line = self.check(1, budget, "--baseline", "a.json", trace="c.cupool")[0]
         self.assertRegex(line, r"grew most: (tinyllm_model\.cuh:\d+ )?model_load_tensor \(tinyllm\) \+")

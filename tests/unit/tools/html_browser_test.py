@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The HTML report in a browser: it opens from a file, its scripts run without a complaint, it asks
-for nothing, and what it shows by mouse and keyboard agrees with the JSON report of the same trace.
-Skipped where there is no Chromium.
+"""The HTML report in a browser: it opens from a file, its scripts run without errors, it requests
+nothing, and its figures, by mouse and keyboard, equal those of the JSON report of the same trace.
+Skipped without Chromium.
 
-usage: html_browser_test.py CUPOOL PRELOAD_SAMPLE PRELOAD_SYNTHETIC
+usage: html_browser_test.py CUPOOL PRELOAD_SAMPLE PRELOAD_SYNTHETIC PRELOAD_SCRIPT
 """
 import base64
 import json
@@ -18,9 +18,11 @@ import unittest
 
 import browser
 
-CUPOOL, SAMPLE, SYNTHETIC = (os.path.abspath(path) for path in sys.argv[1:4])
+CUPOOL, SAMPLE, SYNTHETIC, SCRIPT = (os.path.abspath(path) for path in sys.argv[1:5])
 HOSTILE = ("</title></script><script>document.title='taken'</script>"
            "<img src=x onerror=document.title='taken'>")
+# Beta stays while alpha below it goes, so beta's band moves down.
+MOVED = "alpha+201326592 beta+25165824 alpha-201326592" + " delta+4096 delta-4096" * 30
 MILLION = "510000"  # allocations; with their frees more than a million events
 HTML_BYTES_MOST = 3 << 20
 SLICES = {}  # of pages, once they were read
@@ -46,6 +48,7 @@ def setUpModule():
     for name, preload, extra in (
             ("sample", SAMPLE, {}),
             ("synthetic", hostile, {"CUPOOL_TEST_BLOCKS": "30000"}),
+            ("moved", SCRIPT, {"CUPOOL_TEST_EVENTS": MOVED}),
             ("million", SYNTHETIC, {"CUPOOL_TEST_BLOCKS": MILLION, "CUPOOL_TEST_SITES": "3000"})):
         environment = {"PATH": os.environ["PATH"], "CUPOOL_LIBRARY": preload,
                        "ASAN_OPTIONS": "verify_asan_link_order=0",
@@ -154,22 +157,22 @@ class Browser(unittest.TestCase):
 
     # The chart
 
-    def range_told(self):
+    def range_text(self):
         return PAGE.evaluate("""(({textContent, dataset}) => ({text: textContent,
             peak: Number(dataset.peak), most: Number(dataset.most)}))(
                 document.querySelector(".range"))""")
 
     def test_range_has_its_own_peak(self):
         self.load("sample", "?range=0.0025,0.0035")
-        told = self.range_told()
-        self.assertIn("From 2.5 ms to 3.5 ms: peak 1.6 MiB after 3 ms, 2.0 MiB held", told["text"])
-        self.assertIn("(exact)", told["text"])
+        shown = self.range_text()
+        self.assertIn("From 2.5 ms to 3.5 ms: peak 1.6 MiB after 3 ms, 2.0 MiB held", shown["text"])
+        self.assertIn("(exact)", shown["text"])
         PAGE.evaluate("document.querySelector('.range button').click()")
-        self.assertEqual(self.range_told()["peak"],
+        self.assertEqual(self.range_text()["peak"],
                          report_of("sample")["summary"]["peak_requested_bytes"])
 
     def test_peak_of_ranges_as_in_json(self):
-        """The highest that the timeline of the JSON report has in the range."""
+        """The highest level in the range, by the timeline of the JSON report."""
         report = report_of("million")
         end = report["process"]["duration_ns"]
         for first, last in ((0, 1), (0.1, 0.2), (0.33, 0.34), (0.5, 0.9), (0.123, 0.987)):
@@ -181,22 +184,22 @@ class Browser(unittest.TestCase):
                     held = point["requested_bytes"]
                 elif point["t_ns"] <= end_ns:
                     highest = max(highest, point["requested_bytes"])
-            told = self.range_told()
-            self.assertEqual(told["peak"], max(held, highest), told)
-            self.assertGreaterEqual(told["most"], told["peak"])
-            self.assertEqual("(exact)" in told["text"], told["most"] == told["peak"])
+            shown = self.range_text()
+            self.assertEqual(shown["peak"], max(held, highest), shown)
+            self.assertGreaterEqual(shown["most"], shown["peak"])
+            self.assertEqual("(exact)" in shown["text"], shown["most"] == shown["peak"])
         self.load("million")
-        self.assertEqual(self.range_told()["most"], report["summary"]["peak_requested_bytes"])
+        self.assertEqual(self.range_text()["most"], report["summary"]["peak_requested_bytes"])
 
-    # A range drives the rest
+    # A range applies to the rest
 
     def slices(self):
-        """[begin, end, peak after, requested] of each slice, in nanoseconds and bytes."""
+        """[begin, end, time of peak, requested] of each slice, in nanoseconds and bytes."""
         return PAGE.evaluate("""Array.from(document.querySelector("table.slices").tBodies[0].rows,
             (row) => Array.from(row.cells, (cell) => Number(cell.dataset.v)).slice(0, 4))""")
 
     def load_range(self, name, first, last, query=""):
-        """A range inside of these slices; what it is widened to."""
+        """Loads a range inside these slices; returns the widened range."""
         if name not in SLICES:
             self.load(name)
             SLICES[name] = self.slices()
@@ -211,7 +214,7 @@ class Browser(unittest.TestCase):
         return PAGE.evaluate(f"document.querySelector('[data-card={name}] dd').firstChild.data")
 
     def test_range_drives_cards_and_tables(self):
-        """They are what the report of that part of the run says, by its own reading."""
+        """Figures equal those of a separate report of that part of the run."""
         for first, last in ((3, 9), (20, 20), (40, 60)):
             begin_ns, end_ns = self.load_range("synthetic", first, last)
             window = window_of("synthetic", begin_ns, end_ns)
@@ -244,8 +247,8 @@ class Browser(unittest.TestCase):
                 .tBodies[0].rows, (row) => [row.cells[0].className, Number(row.cells[1].dataset.v)])""")
             self.assertEqual(rows[0], ["d0", peak])
             self.assertLessEqual(sum(value for level, value in rows if level == "d1"), peak)
-            told = PAGE.evaluate("document.querySelector('#flame-1 .icicle title').textContent")
-            self.assertIn(PAGE.evaluate(f"bytesText({peak})"), told)
+            shown = PAGE.evaluate("document.querySelector('#flame-1 .icicle title').textContent")
+            self.assertIn(PAGE.evaluate(f"bytesText({peak})"), shown)
         used = PAGE.evaluate("""runsRead(document.querySelector(".slice-maps").children,
             Array.from(document.querySelector("table.slices").tBodies[0].rows, sliceRead)
                 .reduce((best, slice, i, all) => i < 20 || i > 30 ? best :
@@ -284,7 +287,7 @@ class Browser(unittest.TestCase):
         PAGE.wait("document.querySelector('article').dataset.range === ''")
 
     def test_orders_of_icicle(self):
-        """From the sites outwards, and by thread: the same bytes."""
+        """From the sites outwards, and by thread, the bytes are the same."""
         self.load("synthetic")
         peak = report_of("synthetic")["summary"]["peak_requested_bytes"]
         rows = """Array.from(document.querySelector("#flame-1 table.frames").tBodies[0].rows,
@@ -305,7 +308,7 @@ class Browser(unittest.TestCase):
         self.assertEqual(PAGE.evaluate(rows), callers)
 
     def test_sites_over_time(self):
-        """The bands together are as high as what was in use in each slice."""
+        """The sum of the bands equals the memory in use in each slice."""
         self.load("synthetic", scripts=False)
         slices = self.slices()
         highest = max(one[3] for one in slices)
@@ -322,7 +325,49 @@ class Browser(unittest.TestCase):
         for number in numbers:
             self.assertIn(f"{number}  ", legend)
 
-    # What went wrong, and what did not
+    def test_labels_lie_in_their_bands(self):
+        for name in ("sample", "synthetic", "moved"):
+            self.load(name, scripts=False)
+            outside = PAGE.evaluate("""Array.from(document.querySelectorAll("svg.stack g text"))
+                .filter((one) => !one.parentElement.querySelector(".band.c" + one.textContent)
+                    .isPointInFill(new DOMPoint(one.getAttribute("x"), one.getAttribute("y") - 4)))
+                .map((one) => one.textContent)""")
+            self.assertEqual(outside, [], name)
+        self.assertEqual(PAGE.evaluate("""Array.from(document.querySelectorAll("svg.stack g text"),
+            (one) => one.textContent)"""), ["1", "2"])
+
+    def test_axes_have_round_steps(self):
+        self.load("synthetic", scripts=False)
+        units = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+        times = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}
+        for picture in ("svg.stack", ".chart svg"):
+            labels = PAGE.evaluate(f"""Array.from(document.querySelectorAll("{picture} > text"),
+                (one) => one.textContent.split(" "))""")
+            for kind, wanted in ((units, "^10*$"), (times, "^[125]0*$")):
+                values = [0] + [float(value) * kind[unit[0]]
+                                for value, *unit in labels if unit and unit[0] in kind]
+                steps = {after - before for before, after in zip(values, values[1:])}
+                self.assertEqual(len(steps), 1, labels)
+                step = int(steps.pop())
+                self.assertRegex(f"{step:b}" if kind is units else f"{step}", wanted)
+
+    def test_narrow(self):
+        """Names of sites are not broken into letters, nor values of cards into lines."""
+        for width in (420, 800):
+            PAGE.size(width)
+            self.load("moved")
+            self.assertIn("216.0 MiB", PAGE.evaluate("document.querySelector('.card').textContent"))
+            self.assertGreater(PAGE.evaluate("""Math.min(...Array.from(
+                document.querySelectorAll("#sites-1 td:first-child"), (one) => one.clientWidth))"""),
+                               200)
+            broken = PAGE.evaluate("""Array.from(document.querySelectorAll(".card dd"), (one) => {
+                const range = document.createRange();
+                range.selectNodeContents(one.firstChild);
+                return [one.firstChild.data, range.getClientRects().length];
+            }).filter(([, lines]) => lines !== 1)""")
+            self.assertEqual(broken, [], width)
+
+    # Problems, and their absence
 
     def test_out_of_memory_on_top(self):
         self.load("synthetic", scripts=False)
@@ -358,14 +403,14 @@ class Browser(unittest.TestCase):
 
     def test_legend_of_map_has_borders(self):
         self.load("synthetic", scripts=False)
-        self.assertIn("begins", PAGE.evaluate(
+        self.assertIn("start of", PAGE.evaluate(
             "document.querySelector('#map-1 .legend .key.border').textContent"))
         self.assertGreater(PAGE.evaluate(
             "document.querySelector('#map-1 path.border').getAttribute('d').length"), 10)
 
     @unittest.skipUnless(shutil.which("pdftotext"), "no pdftotext: install poppler-utils")
     def test_headings_stay_in_print(self):
-        """No page ends with a heading, or with what introduces a picture."""
+        """No page ends with a heading, or with the text before a picture."""
         for name in ("sample", "synthetic"):
             self.load(name)
             lines = PAGE.evaluate("""Array.from(document.querySelectorAll("h2, h3"),
@@ -382,15 +427,16 @@ class Browser(unittest.TestCase):
 
     def test_chart_by_keyboard(self):
         self.load("synthetic")
-        whole = self.range_told()
+        whole = self.range_text()
         PAGE.evaluate("document.querySelector('.dygraph').focus()")
         PAGE.key("+", "+")
         for _ in range(3):
             PAGE.key("ArrowLeft")
-        self.assertTrue(self.range_told()["text"].startswith("From 0 "))
-        self.assertNotEqual(self.range_told()["text"], whole["text"])
+        self.assertTrue(self.range_text()["text"].startswith("From 0 "))
+        self.assertNotEqual(self.range_text()["text"], whole["text"])
         PAGE.key("0", "0")
-        self.assertEqual(self.range_told()["text"].replace("Show all", "").strip(), whole["text"])
+        self.assertEqual(self.range_text()["text"].replace("Show the whole run", "").strip(),
+                         whole["text"])
 
     def test_phases_and_failures(self):
         self.load("synthetic", scripts=False)
@@ -402,8 +448,8 @@ class Browser(unittest.TestCase):
 
     # Pictures
 
-    def box_told(self, picture):
-        return PAGE.evaluate(f"document.querySelector('{picture} .view:not([hidden]) .told')"
+    def box_text(self, picture):
+        return PAGE.evaluate(f"document.querySelector('{picture} .view:not([hidden]) .status')"
                              ".textContent")
 
     def test_icicle(self):
@@ -435,7 +481,7 @@ class Browser(unittest.TestCase):
         narrow = PAGE.evaluate(width)
         self.assertLess(narrow, 600)
         name = PAGE.evaluate("document.activeElement.querySelector('title').textContent")
-        self.assertEqual(self.box_told("#flame-1"), name.replace("\n", ": "))
+        self.assertEqual(self.box_text("#flame-1"), name.replace("\n", ": "))
         PAGE.key("Enter", "\r")
         self.assertEqual(PAGE.evaluate(width), 1200)
         self.assertEqual(PAGE.evaluate("document.activeElement.querySelector('text').textContent"),
@@ -452,13 +498,13 @@ class Browser(unittest.TestCase):
     def test_map_by_keyboard(self):
         self.load("synthetic")
         PAGE.evaluate("document.querySelector('#map-1 .map [tabindex=\"0\"]').focus()")
-        first = self.box_told("#map-1")
+        first = self.box_text("#map-1")
         PAGE.key("ArrowRight")
-        self.assertNotEqual(self.box_told("#map-1"), first)
-        self.assertRegex(self.box_told("#map-1"), r": \S+ \S+ at 0x7f2")
+        self.assertNotEqual(self.box_text("#map-1"), first)
+        self.assertRegex(self.box_text("#map-1"), r": \S+ \S+ at 0x7f2")
 
     def test_map_agrees_with_levels(self):
-        """The blocks of the map are what the summary says was in use at that moment."""
+        """The blocks of the map add up to the memory in use at that moment, by the summary."""
         for name in ("synthetic", "million"):
             self.load(name)
             report = report_of(name)["summary"]
@@ -473,7 +519,7 @@ class Browser(unittest.TestCase):
             self.assertEqual(sums[1][1], report["leaked_bytes"])
 
     def test_fragmentation_as_in_json(self):
-        """The sites that keep segments free, and the free space that they share."""
+        """Sites that keep segments partly free, and the free space divided among them."""
         for name in ("synthetic", "million"):
             self.load(name)
             sites = report_of(name)["fragmentation_sites"]
@@ -491,9 +537,9 @@ class Browser(unittest.TestCase):
                 .reduce((sum, row) => sum + Number(row.cells[7].dataset.v), 0)""")
             self.assertEqual(shared, holes, "free space of segments that have a block")
             PAGE.evaluate("""Array.from(document.querySelectorAll("#fragmentation-1 th button"))
-                .find((one) => one.textContent === "Its blocks").click()""")
+                .find((one) => one.textContent === "Block bytes").click()""")
             self.assertEqual(PAGE.evaluate("""document.querySelector("#fragmentation-1 th[aria-sort]")
-                .textContent"""), "Its blocks")
+                .textContent"""), "Block bytes")
 
     def test_navigation_leads_somewhere(self):
         for name in ("sample", "synthetic"):
@@ -530,7 +576,7 @@ class Browser(unittest.TestCase):
             .filter((view) => view.getBoundingClientRect().height < 10).length"""), 0)
 
     def test_narrow(self):
-        """On a telephone the page does not scroll sideways; wide parts do by themselves."""
+        """On a narrow screen the page does not scroll sideways, only its wide parts."""
         for width in (360, 800, 1320):
             PAGE.size(width)
             self.load("synthetic")
@@ -541,4 +587,4 @@ if __name__ == "__main__":
     if not browser.BROWSER:
         print("no Chromium: install the package chromium")
         sys.exit(77)
-    unittest.main(argv=sys.argv[:1] + sys.argv[4:])
+    unittest.main(argv=sys.argv[:1] + sys.argv[5:])

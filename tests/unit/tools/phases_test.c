@@ -96,7 +96,7 @@ static void release(struct subject *subject, uint64_t address)
                                         .address = address});
 }
 
-/** Load of 8 MiB, then 20 steps of two blocks each, of which 1 KiB stays. */
+/** Load of 8 MiB, then 20 steps of two blocks each; 1 KiB of each step stays. */
 static void decode(struct subject *subject)
 {
     uint64_t first = trace_writer_site(subject->writer, (const void *)decode),
@@ -165,7 +165,7 @@ Test(phases, window_by_phase)
     subject_end(&subject);
 }
 
-/** Sites without anything in the window are taken out; what is known by number follows. */
+/** Sites without anything in the window are removed; data by number follows. */
 Test(phases, window_without_the_first_sites)
 {
     struct subject subject;
@@ -265,7 +265,8 @@ Test(phases, close_spans_are_joined_when_they_are_many)
     subject_end(&subject);
 }
 
-/** What a window begins with lies in its address map, and what is older is not temporary. */
+/** Blocks live at the begin of a window are in its address map, and older ones are not temporary.
+ */
 Test(windows, know_what_was_there_before)
 {
     const struct analysis_window window = {.is_set = true, .begin_ns = 9 * MS, .end_ns = 40 * MS};

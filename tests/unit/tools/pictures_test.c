@@ -18,7 +18,7 @@
 #define SEGMENTS   4
 #define FIRST      UINT64_C(0x7f0000000000)
 
-/** What is at each slot, as the test itself keeps book. */
+/** Contents of each slot, tracked by the test itself. */
 struct model {
     uint64_t requested[SLOTS];
     bool segment[SEGMENTS];
@@ -105,7 +105,7 @@ static void map_compare(const struct address_map *map, const struct model *model
                   map->extent[i].bytes);
 }
 
-/** Blocks and segments come and go at random; the map is what the model copied at the peak. */
+/** Blocks and segments come and go at random; the map equals the model's copy at the peak. */
 Test(address_map, is_what_was_live)
 {
     char path[SUPPORT_PATH_BYTES], why[256];

@@ -3,7 +3,7 @@
  * Stands in for the preload library where a test needs hostile texts everywhere a trace holds one.
  * CUPOOL_TEST_TEXTS names a file of texts that end with a zero byte. The first is the command line,
  * the device, a phase, an API and a counter; each is the file and the function of a Python site
- * that keeps a segment mostly free, asks in vain, grows, and frees what it must not.
+ * that keeps a segment mostly free, has refused requests, grows, and makes invalid frees.
  *
  * Threading: runs before main.
  */

@@ -28,7 +28,7 @@
 
 #define HOSTILE "<img src=x onerror=document.title='taken'>"
 
-/* A function whose name is markup; its second byte is the site. */
+/* A function with markup as its name; its second byte is the site. */
 __asm__(".pushsection .text\n"
         ".globl \"" HOSTILE "\"\n"
         ".type \"" HOSTILE "\", @function\n"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is copied: every alignment, sizes from 0 to 64 KiB, every kind of memory, both directions;
- * what lies beside it stays as it was.
+ * Copied bytes: every alignment, sizes from 0 to 64 KiB, every kind of memory, both directions;
+ * neighbouring bytes stay unchanged.
  */
 #include "tests/unit/transfer/fixture.h"
 

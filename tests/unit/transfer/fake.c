@@ -107,7 +107,7 @@ static bool passed(const struct fake *fake, uint64_t fence)
     return (fence & (UINT64_MAX >> 8)) <= fake->streams[fence >> 56].passed;
 }
 
-/* One unit of a stream, with what is marked behind it. */
+/* One unit of a stream, with the marks behind it. */
 static bool stream_step(struct fake *fake, unsigned number)
 {
     uint32_t first = fake->streams[number].first;

@@ -583,7 +583,7 @@ Test(transfer_queue, faults_at_each_call_of_the_driver)
             failed += error != 0;
         }
         last = fake.all_calls > last ? fake.all_calls : last;
-        /* What failed is over: nothing of it is left in the streams, and the queues work. */
+        /* Failed transfers are complete: nothing remains in the streams, and the queues work. */
         cr_assert_eq(fake_run(&fake, UINT32_MAX), 0);
         fake.fail_at = 0;
         cr_assert_eq(wait_for(copy_of(TO, fake.device, pageable, 9000)), 0);

@@ -30,10 +30,10 @@ void html_section_end(const struct html_article *article);
 void html_section_empty(const struct html_article *article, const char *id, const char *heading,
                         const char *text);
 
-/** Writes a cell with the name of a site, and its place on hovering; empty for none. */
+/** Writes a cell with the name of a site, and its location as a tooltip; empty for none. */
 void html_cell_site(const struct html_article *article, uint64_t site);
 
-/** What matters first. */
+/** Findings: ranked causes, each with evidence and an action. */
 void html_findings_print(const struct html_article *article);
 
 /** Writes the main call paths of a site, under its name in a cell. */
@@ -49,10 +49,10 @@ int html_flame_print(const struct html_article *article);
 /** Address map. Errors: -ENOMEM. */
 int html_map_print(const struct html_article *article);
 
-/** Bars of the sizes, within another section. Errors: -ENOMEM. */
+/** Bars of sizes, inside another section. Errors: -ENOMEM. */
 int html_size_bars_print(const struct html_article *article);
 
-/** Lifetimes of blocks, and which were temporary. Errors: -ENOMEM. */
+/** Lifetimes of blocks, and temporary blocks. Errors: -ENOMEM. */
 int html_lifetimes_print(const struct html_article *article);
 
 /** Owners of the driver's memory, and the pool's statistics. Errors: -ENOMEM. */
@@ -64,13 +64,13 @@ int html_breakdowns_print(const struct html_article *article);
 /** Memory errors: writes beside blocks and into freed memory; nothing if there are none. */
 void html_memory_errors_print(const struct html_article *article);
 
-/** Refused requests: the reason, and where to read more; nothing if there were none. */
+/** Refused requests: the reason, and a link to the details; nothing if there were none. */
 void html_oom_banner_print(const struct html_article *article);
 
 /** Results of defragmentation; nothing if no pool had mapped memory. */
 void html_defragmentation_print(const struct html_article *article);
 
-/** The line of source of a site, under its name in a cell; nothing if there is none. */
+/** The source line of a site, under its name in a cell; nothing if it is not available. */
 void html_source_print(const struct html_article *article, uint64_t site);
 
 /** Leaks, invalid frees, refused requests. Errors: -ENOMEM. */

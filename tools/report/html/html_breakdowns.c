@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tables of the HTML report: who asked for memory, in what sizes, by which function, of which
- * kind and in which phase.
+ * Breakdown tables of the HTML report: memory by site, size, library, API, kind and phase.
  */
 #include "tools/report/html/html_article.h"
 
@@ -41,15 +40,15 @@ static void figures_print(FILE *out, const struct tally *row)
     html_cell_duration(out, row->latency_max_ns);
 }
 
-#define SLICED_ROWS 200 /* of a table: the others have figures of the whole run alone */
+#define SLICED_ROWS 200 /* of a table; later rows have figures of the whole run only */
 
 #define SOURCED_ROWS 100
 
 #define FIGURE_COLUMNS                                                                             \
-    "#At peak", "#Its peak", "#Allocations", "#Frees", "#Bytes in all", "#Hits", "#Failures",      \
+    "#At peak", "#Own peak", "#Allocations", "#Frees", "#Total bytes", "#Hits", "#Failures",       \
         "#Leaked", "#Longest call"
 
-/** The row of a number; only the first ones show their lines of source. */
+/** Writes the name of a row; only the first rows show source lines. */
 static void name_print(const struct html_article *article, enum report_by by,
                        const struct tally *row, size_t number)
 {
@@ -102,7 +101,7 @@ static int breakdown_print(const struct html_article *article, enum report_by by
 
     if (!rows && tallies->rows)
         return -ENOMEM;
-    snprintf(caption, sizeof caption, "%s, most at the peak first", tables[by].heading);
+    snprintf(caption, sizeof caption, "%s, largest at the peak first", tables[by].heading);
     html_section_begin(article, tables[by].id, tables[by].heading);
     if (by == REPORT_BY_SIZE && html_size_bars_print(article) < 0) {
         free(rows);
@@ -119,10 +118,10 @@ static int breakdown_print(const struct html_article *article, enum report_by by
     }
     html_table_end(article->out);
     if (tallies->rows > article->top && article->top < HTML_MOST_ROWS)
-        fprintf(article->out, "<p class=\"note\">%zu more: <code>--top %zu</code></p>\n",
+        fprintf(article->out, "<p class=\"note\">%zu more with <code>--top %zu</code></p>\n",
                 tallies->rows - article->top, tallies->rows);
     else if (tallies->rows > article->top)
-        fprintf(article->out, "<p class=\"note\">%zu more: <code>--format csv</code> has all</p>\n",
+        fprintf(article->out, "<p class=\"note\">%zu more with <code>--format csv</code></p>\n",
                 tallies->rows - article->top);
     html_section_end(article);
     free(rows);
@@ -135,8 +134,8 @@ static void kinds_print(const struct html_article *article)
     const struct tallies *kinds = &article->analysis->kinds;
 
     html_section_begin(article, "kinds", "Kinds of memory");
-    html_table_begin(article->out, "sortable sliced",
-                     "Memory of every kind, on the device and elsewhere", columns);
+    html_table_begin(article->out, "sortable sliced", "Memory by kind, on the device and elsewhere",
+                     columns);
     for (size_t i = 0; i < kinds->rows; i++) {
         html_row_begin_sliced(article, SLICE_KINDS, kinds, kinds->row[i].key);
         html_cell_text(article->out, memory_kind((unsigned)kinds->row[i].key)->name);
@@ -148,16 +147,16 @@ static void kinds_print(const struct html_article *article)
 
 static void phases_print(const struct html_article *article)
 {
-    static const char *const columns[] = {"Phase",        "Source", "#Times",       "#Time in all",
-                                          "#Allocations", "#Frees", "#Most a step", "#Driver calls",
-                                          "#Peak",        NULL};
+    static const char *const columns[] = {
+        "Phase",  "Source",         "#Count",        "#Total time", "#Allocations",
+        "#Frees", "#Most per step", "#Driver calls", "#Peak",       NULL};
     const struct analysis *analysis = article->analysis;
 
     if (!analysis->phases)
         return;
     html_section_begin(article, "phases", "Phases");
     html_table_begin(article->out, "sortable",
-                     "Phases, marked by the program or found in its memory", columns);
+                     "Phases, marked by the program or detected in its memory use", columns);
     for (size_t i = 0; i < analysis->phases && i < article->top; i++) {
         const struct analysis_phase *phase = &analysis->phase[i];
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Levels over time. The picture has a step line for each level over the points of the timeline, so
- * it shows every peak; phases are shaded, failures marked. The tables below it have the same
+ * it shows every peak; phases are shaded, failures marked. The tables below it hold the same
  * points, phases and marks; the script draws its chart from them.
  */
 #include "tools/report/html/html_article.h"
@@ -11,11 +11,10 @@
 #include "tools/report/html/html_view.h"
 #include "tools/base/units.h"
 
-#define WIDTH  1120.0 /* of the plot, in the picture's own units */
+#define WIDTH  1120.0 /* of the plot, in user units of the SVG */
 #define HEIGHT 260.0
 #define LEFT   80.0 /* room for the labels */
 #define TOP    10.0
-#define TICKS  4
 
 #define PHASES_NAMED 14 /* in the legend */
 
@@ -107,6 +106,7 @@ static void peak_print(const struct plot *plot, const struct analysis *analysis)
 static void picture_print(const struct html_article *article, const struct plot *plot)
 {
     const struct analysis *analysis = article->analysis;
+    const struct html_axes axes = {LEFT, TOP, WIDTH, HEIGHT, plot->most_bytes, plot->end_ns};
 
     fprintf(
         plot->out,
@@ -117,8 +117,7 @@ static void picture_print(const struct html_article *article, const struct plot 
         (unsigned long long)analysis->timeline.span_ns, LEFT + WIDTH + 20, TOP + HEIGHT + 30,
         unit_bytes(analysis->requested.peak).text, unit_duration(analysis->peak_time_ns).text);
     spans_draw(plot, analysis);
-    html_axes(plot->out, &(struct html_plot_area){LEFT, TOP, WIDTH, HEIGHT, TICKS},
-              plot->most_bytes, plot->end_ns);
+    html_axes_print(plot->out, &axes);
     for (size_t i = 0; i < LINES; i++)
         line_print(plot, &lines[i]);
     peak_print(plot, analysis);
@@ -150,11 +149,11 @@ static void spans_print(const struct plot *plot, const struct analysis *analysis
 
     if (!analysis->spans)
         return;
-    fprintf(plot->out, "<details><summary>%zu times of phases</summary>\n", analysis->spans);
+    fprintf(plot->out, "<details><summary>Phases over time (%zu)</summary>\n", analysis->spans);
     html_table_begin(plot->out, "spans",
                      analysis->spans_close_ns
-                         ? "When phases were open; those that follow each other closely are joined"
-                         : "When phases were open",
+                         ? "Begin and end of phases; phases in close succession are merged"
+                         : "Begin and end of phases",
                      columns);
     for (size_t i = 0; i < analysis->spans; i++) {
         const struct analysis_span *span = &analysis->span[i];
@@ -177,7 +176,7 @@ static void failures_print(const struct html_article *article)
     if (!analysis->total.failures)
         return;
     fputs("<details><summary>Failed allocations</summary>\n", article->out);
-    html_table_begin(article->out, "failures", "Failed allocations, at most the first 100",
+    html_table_begin(article->out, "failures", "Failed allocations (at most the first 100)",
                      columns);
     for (size_t i = 0; i < analysis->total.failures && i < ANALYSIS_FAILURES; i++) {
         html_row_begin(article->out);
@@ -194,7 +193,7 @@ static void points_print(const struct plot *plot)
     static const char *const columns[] = {"#Time",     "#Requested", "#Allocated",
                                           "#Reserved", "#Driver",    NULL};
 
-    fprintf(plot->out, "<details><summary>The %zu points of the chart</summary>\n", plot->count);
+    fprintf(plot->out, "<details><summary>Points of the chart (%zu)</summary>\n", plot->count);
     html_table_begin(plot->out, "points", "Device memory over time", columns);
     for (size_t i = 0; i < plot->count; i++) {
         html_row_begin(plot->out);
@@ -206,7 +205,7 @@ static void points_print(const struct plot *plot)
     fputs("</details>\n", plot->out);
 }
 
-/** The axis ends at a multiple of TICKS, and is never empty. */
+/** End of the axis; never 0. */
 static uint64_t bytes_most(const struct analysis *analysis)
 {
     uint64_t most = analysis->driver.peak;
@@ -215,7 +214,7 @@ static uint64_t bytes_most(const struct analysis *analysis)
         most = analysis->allocated.peak;
     if (analysis->requested.peak > most)
         most = analysis->requested.peak;
-    return most / TICKS * TICKS + TICKS;
+    return most ? most : 1;
 }
 
 int html_chart_print(const struct html_article *article)
@@ -236,12 +235,12 @@ int html_chart_print(const struct html_article *article)
         return 0;
     }
     html_section_begin(article, "time", "Over time");
-    fprintf(article->out,
-            "<p>Requested memory was highest, %s, after %s; then %s was held from the driver. "
-            "Of every %s the highest, the lowest and the last moment are shown.</p>\n",
-            unit_bytes(analysis->requested.peak).text, unit_duration(analysis->peak_time_ns).text,
-            unit_bytes(analysis->driver.at_peak).text,
-            unit_duration(analysis->timeline.span_ns).text);
+    fprintf(
+        article->out,
+        "<p>Requested memory peaked at %s after %s, with %s held from the driver. The chart shows "
+        "the highest, the lowest and the last moment of each %s.</p>\n",
+        unit_bytes(analysis->requested.peak).text, unit_duration(analysis->peak_time_ns).text,
+        unit_bytes(analysis->driver.at_peak).text, unit_duration(analysis->timeline.span_ns).text);
     picture_print(article, &plot);
     legend_print(&plot, analysis);
     error = html_stack_print(article);

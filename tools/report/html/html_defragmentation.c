@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the pools did to bring free memory together, in the HTML report.
+ * Defragmentation in the HTML report: operations of the pools, and the backing of each pool.
  */
 #include "tools/report/html/html_article.h"
 
@@ -10,19 +10,17 @@
 static const char *const names[DEFRAGMENTATION_KINDS] = {
     [DEFRAGMENTATION_MAP] = "Memory mapped",
     [DEFRAGMENTATION_UNMAP] = "Memory unmapped",
-    [DEFRAGMENTATION_STITCH] = "Free pieces stitched together",
-    [DEFRAGMENTATION_BREAK] = "Handles broken to be given back",
+    [DEFRAGMENTATION_STITCH] = "Free pieces stitched",
+    [DEFRAGMENTATION_BREAK] = "Handles broken up to return memory",
 };
 
 static void backings_print(const struct html_article *article)
 {
-    static const char *const columns[] = {"#Device", "#Context",   "Memory of the pool",
-                                          "Because", "#Pieces of", "#Addresses reserved",
-                                          NULL};
+    static const char *const columns[] = {
+        "#Device", "#Context", "Backing", "Reason", "#Pieces up to", "#Addresses reserved", NULL};
     const struct defragmentation *all = &article->analysis->defragmentation;
 
-    html_table_begin(article->out, "sortable parts", "Where the memory of each pool comes from",
-                     columns);
+    html_table_begin(article->out, "sortable parts", "Backing of each pool", columns);
     for (size_t i = 0; i < all->backings && i < article->top; i++) {
         const struct defragmentation_backing *backing = &all->backing[i];
 
@@ -39,22 +37,21 @@ static void backings_print(const struct html_article *article)
 
 void html_defragmentation_print(const struct html_article *article)
 {
-    static const char *const columns[] = {"What",     "#Times",   "#Bytes", "#Time",
-                                          "#Longest", "#Refused", NULL};
+    static const char *const columns[] = {"Operation", "#Count",   "#Bytes", "#Total time",
+                                          "#Longest",  "#Refused", NULL};
     const struct analysis *analysis = article->analysis;
     uint64_t free_bytes, largest_bytes;
 
     if (!defragmentation_is_mapped(analysis))
         return;
     html_section_begin(article, "defragmentation", "Defragmentation");
-    fputs("<p>The pool's memory is mapped: free pieces are brought together by mapping them anew, "
-          "without a copy.",
+    fputs("<p>The pool's memory is mapped: remapping joins free pieces, without copying.",
           article->out);
     if (defragmentation_free(analysis, &free_bytes, &largest_bytes))
-        fprintf(article->out, " At the last count %s were free, the largest piece %s.",
+        fprintf(article->out, " Last recorded: %s free, largest piece %s.",
                 unit_bytes(free_bytes).text, unit_bytes(largest_bytes).text);
     fputs("</p>\n", article->out);
-    html_table_begin(article->out, "sortable parts", "What was done, of the whole run", columns);
+    html_table_begin(article->out, "sortable parts", "Operations, over the whole run", columns);
     for (int kind = 0; kind < DEFRAGMENTATION_KINDS; kind++) {
         const struct defragmentation_sum sum = defragmentation_total(analysis, kind);
 

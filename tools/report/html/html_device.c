@@ -51,7 +51,7 @@ static void bar_print(FILE *out, const struct part *parts, size_t count, uint64_
 
 static void parts_print(FILE *out, const struct part *parts, size_t count, const char *caption)
 {
-    static const char *const columns[] = {"Part", "#Bytes", "#Of the whole", NULL};
+    static const char *const columns[] = {"Part", "#Bytes", "#Share", NULL};
     uint64_t whole = 0;
 
     for (size_t i = 0; i < count; i++)
@@ -65,7 +65,7 @@ static void parts_print(FILE *out, const struct part *parts, size_t count, const
         html_cell_percent(out, parts[i].bytes, whole);
     }
     html_row_begin(out);
-    fputs("<td>together", out);
+    fputs("<td>total", out);
     html_cell_bytes(out, whole);
     html_cell_percent(out, whole, whole);
     html_table_end(out);
@@ -99,29 +99,30 @@ static void account_print(const struct html_article *article)
     parts[3] = (struct part){"unaccounted: contexts, code, other processes", "unaccounted",
                              beyond(used, own)};
     parts[4] = (struct part){"free", "free", info->free_bytes};
-    fprintf(article->out,
-            "<h3>By the driver's account (cuMemGetInfo)</h3>\n<p>When the driver had the least "
-            "left, after %s: "
-            "%s in all = %s free + %s of this program + %s unaccounted. The driver does not tell "
-            "other processes from the rest of what is unaccounted, which was %s at most.</p>\n",
-            unit_duration(info->time_ns).text, unit_bytes(info->total_bytes).text,
-            unit_bytes(info->free_bytes).text, unit_bytes(own).text,
-            unit_bytes(parts[3].bytes).text, unit_bytes(article->analysis->unaccounted_bytes).text);
-    parts_print(article->out, parts, 5, "The whole device by the driver's account");
+    fprintf(
+        article->out,
+        "<h3>Device memory as reported by the driver (cuMemGetInfo)</h3>\n<p>At the lowest free "
+        "memory, "
+        "after %s: "
+        "%s total = %s free + %s of this program + %s unaccounted. The driver does not separate "
+        "other processes from the rest of the unaccounted memory. Unaccounted at most: %s.</p>\n",
+        unit_duration(info->time_ns).text, unit_bytes(info->total_bytes).text,
+        unit_bytes(info->free_bytes).text, unit_bytes(own).text, unit_bytes(parts[3].bytes).text,
+        unit_bytes(article->analysis->unaccounted_bytes).text);
+    parts_print(article->out, parts, 5, "The whole device as reported by the driver");
 }
 
-/** Memory from driver calls that are not hooked, by the library that took it. */
+/** Memory from driver calls that are not hooked, by the library that allocated it. */
 static int unaccounted_print(const struct html_article *article)
 {
-    static const char *const columns[] = {"Library",      "#At most",      "#At the end",
-                                          "#Allocations", "#Bytes in all", NULL};
+    static const char *const columns[] = {"Library",      "#Peak",        "#At the end",
+                                          "#Allocations", "#Total bytes", NULL};
     const struct tallies *libraries = article->analysis->driver_view.libraries;
     struct tally *rows = report_rows_sorted(libraries);
 
     if (!rows)
         return libraries->rows ? -ENOMEM : 0;
-    html_table_begin(article->out, "sortable", "Unaccounted memory, by the library that took it",
-                     columns);
+    html_table_begin(article->out, "sortable", "Unaccounted memory, by library", columns);
     for (size_t i = 0; i < libraries->rows && i < article->top; i++) {
         const char *path = (const char *)(uintptr_t)rows[i].key;
 
@@ -141,8 +142,8 @@ static int unaccounted_print(const struct html_article *article)
 static void driver_pools_print(const struct html_article *article)
 {
     static const char *const columns[] = {
-        "#Device",      "#Held at most", "#In use at most", "#Held last",
-        "#In use last", "#Trims",        "Destroyed",       NULL};
+        "#Device",      "#Peak held", "#Peak in use", "#Last held",
+        "#Last in use", "#Trims",     "Destroyed",    NULL};
     const struct driver_view *view = &article->analysis->driver_view;
 
     if (!view->pools)
@@ -173,12 +174,11 @@ static int driver_view_print(const struct html_article *article)
 
     if (!view->state)
         return 0;
-    fputs("<h3>By the driver's list of allocations (CUPTI)</h3>\n", article->out);
+    fputs("<h3>Allocations as listed by the driver (CUPTI)</h3>\n", article->out);
     if (driver_view_at(view, article->analysis->peak_time_ns, &at_peak)) {
-        fprintf(article->out, "<p>%s at the program's peak, %s at most; ",
+        fprintf(article->out, "<p>Total: %s at the program's peak, %s at most. ",
                 unit_bytes(at_peak.total_bytes).text, unit_bytes(view->total_peak_bytes).text);
-        fprintf(article->out,
-                "of which unaccounted, from calls that are not hooked, %s at the peak, ",
+        fprintf(article->out, "Unaccounted, from calls that are not hooked: %s at the peak, ",
                 unit_bytes(at_peak.unaccounted_bytes).text);
         fprintf(
             article->out, "%s at most, %s at the end. Page-locked host memory: %s at most.</p>\n",
@@ -206,18 +206,25 @@ static void gauge_cell(FILE *out, const char *name, uint64_t value)
         html_cell_count(out, value);
 }
 
+/** A level has a peak; a total has none, nor has a level that was always 0. */
+static void peak_cell(FILE *out, const struct analysis_counter *counter, uint64_t value)
+{
+    if (counter->peak)
+        gauge_cell(out, counter->name, value);
+    else
+        fputs("<td data-v=\"0\">\u2013", out);
+}
+
 static void pool_print(const struct html_article *article)
 {
-    static const char *const columns[] = {
-        "Figure", "#Context", "#At the end", "#Highest", "#At the pool's peak", NULL};
+    static const char *const columns[] = {"Statistic",           "#Context", "#At the end", "#Peak",
+                                          "#At the pool's peak", NULL};
     const struct analysis *analysis = article->analysis;
 
     if (!analysis->counters)
         return;
-    fputs("<details><summary>What the pool says of itself: cached, quarantined and more"
-          "</summary>\n",
-          article->out);
-    html_table_begin(article->out, "sortable", "Figures of the pool as it recorded them last",
+    fputs("<details><summary>Statistics of the pool</summary>\n", article->out);
+    html_table_begin(article->out, "sortable", "Levels and totals of the pool, as last recorded",
                      columns);
     for (size_t i = 0; i < analysis->counters && i < article->top; i++) {
         const struct analysis_counter *counter = &analysis->counter[i];
@@ -226,8 +233,8 @@ static void pool_print(const struct html_article *article)
         html_cell_text(article->out, counter->name);
         html_cell_count(article->out, counter->context);
         gauge_cell(article->out, counter->name, counter->current);
-        gauge_cell(article->out, counter->name, counter->peak);
-        gauge_cell(article->out, counter->name, counter->at_peak);
+        peak_cell(article->out, counter, counter->peak);
+        peak_cell(article->out, counter, counter->at_peak);
     }
     html_table_end(article->out);
     fputs("</details>\n", article->out);
@@ -244,14 +251,14 @@ int html_device_print(const struct html_article *article)
 
     own_parts(&levels, parts);
     html_section_begin(article, "device", "The device's memory");
-    fprintf(article->out, "<p>%s was taken from the driver at the peak, %.1f %% of it not in use.",
+    fprintf(article->out, "<p>Held from the driver at the peak: %s, %.1f %% unused.",
             unit_bytes(analysis->driver.at_peak).text, 100 * analysis_overhead(analysis));
     if (!analysis->has_memory_info && !analysis->driver_view.was_on)
-        fputs(" The driver's own account was never asked, so nothing is known of other memory.",
+        fputs(" The program never called cuMemGetInfo, so other memory on the device is unknown.",
               article->out);
     fputs("</p>\n", article->out);
     if (analysis->driver.at_peak)
-        parts_print(article->out, parts, 3, "Memory taken from the driver, at the peak");
+        parts_print(article->out, parts, 3, "Memory held from the driver, at the peak");
     error = driver_view_print(article);
     if (analysis->has_memory_info)
         account_print(article);

@@ -51,8 +51,10 @@ void html_paths_print(const struct html_article *article, uint64_t site)
         caller_text(article->callers, &path[i], text, sizeof text);
         if (!*text)
             continue;
-        fprintf(article->out, "<small class=\"path\">%s from ",
-                unit_bytes(path[i].sum.live_bytes.at_peak).text);
+        fputs("<small class=\"path\">", article->out);
+        if (path[i].sum.live_bytes.at_peak)
+            fprintf(article->out, "%s ", unit_bytes(path[i].sum.live_bytes.at_peak).text);
+        fputs("from ", article->out);
         html_text(article->out, text);
         fputs("</small>", article->out);
     }

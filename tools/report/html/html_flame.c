@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory by call stack, as icicles: the program on top, below each frame its callees, as wide as
- * their bytes. One picture for memory live at the peak, one for leaks, one for all bytes.
+ * Memory by call stack, as icicles: the program on top, below each frame its callees; widths are
+ * bytes. One picture for memory live at the peak, one for leaks, one for all bytes.
  *
  * Frames below a thousandth of the whole, or more if needed to keep the picture within MOST_BOXES,
- * are joined into one box of their caller, and the text says so.
+ * are joined into one box of their caller, and a note states it.
  */
 #include "tools/report/html/html_article.h"
 
@@ -120,7 +120,7 @@ static unsigned depth_shown(const struct icicle *icicle, uint32_t index)
     return deepest + 1;
 }
 
-/** Names the site with most. */
+/** Names the site with the most bytes. */
 static void summary_print(const struct icicle *icicle, const struct analysis *analysis)
 {
     const struct tally *most = NULL;
@@ -133,7 +133,7 @@ static void summary_print(const struct icicle *icicle, const struct analysis *an
     if (!most)
         return;
     report_site_name(analysis, most->key, name, sizeof name);
-    fprintf(icicle->out, "<p>%s in all, %s by ", unit_bytes(icicle->total_bytes).text,
+    fprintf(icicle->out, "<p>Total: %s; %s by ", unit_bytes(icicle->total_bytes).text,
             unit_percent(html_path_bytes(most, icicle->measure), icicle->total_bytes).text);
     html_text(icicle->out, name);
     fputs(".</p>\n", icicle->out);
@@ -147,15 +147,14 @@ static void picture_print(struct icicle *icicle, const struct analysis *analysis
     fprintf(icicle->out,
             "<div class=\"scroll\"><svg class=\"icicle\" data-measure=\"%d\" viewBox=\"0 0 %.0f "
             "%u\" role=\"img\" "
-            "aria-label=\"%s: frames as wide as their bytes\">\n",
+            "aria-label=\"%s: widths of frames are bytes\">\n",
             (int)icicle->measure, HTML_VIEW_WIDTH, depth_shown(icicle, 0) * ROW_HEIGHT,
             measures[icicle->measure].name);
     node_print(icicle, 0, &root);
     fputs("</svg></div>\n", icicle->out);
     if (icicle->joined_nodes)
-        fprintf(icicle->out,
-                "<p class=\"note\">Joined as others: %s frames with less than %s each.</p>\n",
-                unit_count(icicle->joined_nodes).text, unit_bytes(icicle->least_bytes).text);
+        fprintf(icicle->out, "<p class=\"note\">Frames below %s are joined as others: %s.</p>\n",
+                unit_bytes(icicle->least_bytes).text, unit_count(icicle->joined_nodes).text);
 }
 
 /** Rows of the same frames, indented by their depth. */
@@ -176,7 +175,7 @@ static void rows_print(const struct icicle *icicle, uint32_t index, unsigned dep
 static int measure_print(const struct html_article *article, struct flame *flame,
                          enum flame_measure measure)
 {
-    static const char *const columns[] = {"Frame", "#Bytes", "#Part", NULL};
+    static const char *const columns[] = {"Frame", "#Bytes", "#Share", NULL};
     struct icicle icicle = {.flame = flame,
                             .measure = measure,
                             .total_bytes = flame->node[0].bytes[measure],
@@ -192,7 +191,7 @@ static int measure_print(const struct html_article *article, struct flame *flame
         return -ENOMEM;
     icicle.least_bytes = least_bytes(flame, measure);
     picture_print(&icicle, article->analysis);
-    fputs("<details><summary>These frames as a table</summary>\n", article->out);
+    fputs("<details><summary>Frames as a table</summary>\n", article->out);
     html_table_begin(article->out, "frames", measures[measure].name, columns);
     rows_print(&icicle, 0, 0);
     html_table_end(article->out);
@@ -227,8 +226,8 @@ int html_flame_print(const struct html_article *article)
     struct flame flame = {0};
     int error = order ? flame_fill(&flame, article->analysis, order) : -ENOMEM;
 
-    html_section_begin(article, "flame", "Who asked for it");
-    html_views_begin(article->out, "What the widths mean");
+    html_section_begin(article, "flame", "Call stacks");
+    html_views_begin(article->out, "Memory shown");
     for (int measure = 0; measure < FLAME_MEASURES && error == 0; measure++)
         error = measure_print(article, &flame, (enum flame_measure)measure);
     html_views_end(article->out);

@@ -15,8 +15,8 @@
 
 #define ROW_HEIGHT 22
 #define NAME_WIDTH 130.0
-#define BAR_WIDTH  420.0 /* of each of the two */
-#define FIGURE     90.0  /* room behind a bar for its figure */
+#define BAR_WIDTH  420.0 /* of each of the two columns */
+#define FIGURE     90.0  /* room after a bar for its figure */
 #define MOST_ROWS  64
 
 /** One bar for the number and one for the bytes. */
@@ -106,7 +106,7 @@ int html_size_bars_print(const struct html_article *article)
         report_row_name(article->analysis, REPORT_BY_SIZE, &rows[i], name.text, sizeof name.text);
         bin_add(&bins, name, rows[i].allocations, rows[i].live_bytes.at_peak);
     }
-    bins_print(article->out, &bins, "Allocations and bytes at the peak by size", heads);
+    bins_print(article->out, &bins, "Allocations, and bytes at the peak, by size", heads);
     free(rows);
     return 0;
 }
@@ -150,11 +150,11 @@ static void lifetime_bins(const struct analysis *analysis, struct bins *ret_bins
 
 static void lifetimes_table(const struct html_article *article, const struct bins *bins)
 {
-    static const char *const columns[] = {"Lived", "#Blocks", "#Of all", "#Bytes", NULL};
+    static const char *const columns[] = {"Lifetime", "#Blocks", "#Share", "#Bytes", NULL};
     const struct tally *total = &article->analysis->total;
 
     fputs("<details><summary>Lifetimes as a table</summary>\n", article->out);
-    html_table_begin(article->out, "parts", "Blocks by the time from allocation to free", columns);
+    html_table_begin(article->out, "parts", "Blocks by time from allocation to free", columns);
     for (size_t i = 0; i < bins->count; i++) {
         html_row_begin(article->out);
         html_cell_text(article->out, bins->row[i].name.text);
@@ -177,8 +177,8 @@ static int compare_temporaries(const void *a, const void *b)
 
 static int temporaries_print(const struct html_article *article)
 {
-    static const char *const columns[] = {"Site",      "#Temporary",    "#Of all its blocks",
-                                          "#A second", "#Bytes in all", "#Mean lifetime",
+    static const char *const columns[] = {"Site",        "#Temporary",   "#Share of its blocks",
+                                          "#Per second", "#Total bytes", "#Mean lifetime",
                                           NULL};
     const struct analysis *analysis = article->analysis;
     struct tally *rows = report_rows_sorted(&analysis->sites);
@@ -189,8 +189,8 @@ static int temporaries_print(const struct html_article *article)
     qsort(rows, analysis->sites.rows, sizeof *rows, compare_temporaries);
     fputs("<h3>Temporary blocks</h3>\n", article->out);
     fprintf(article->out,
-            "<p>Freed before %d more were allocated: %s, %s of all; a buffer that is "
-            "kept would spare these calls.</p>\n",
+            "<p>Freed before %d more were allocated: %s, %s of all. Keeping a buffer would save "
+            "these calls.</p>\n",
             LIFETIME_TEMPORARY, unit_blocks(analysis->total.temporaries).text,
             unit_percent(analysis->total.temporaries, analysis->total.allocations).text);
     if (analysis->total.temporaries) {
@@ -226,7 +226,7 @@ int html_lifetimes_print(const struct html_article *article)
     html_section_begin(article, "lifetimes", "Lifetimes");
     lifetime_bins(analysis, &bins);
     if (analysis->lifetimes.blocks)
-        fprintf(article->out, "<p>Of %s that were freed, half lived %s.</p>\n",
+        fprintf(article->out, "<p>Freed: %s; median lifetime: %s.</p>\n",
                 unit_blocks(analysis->lifetimes.blocks).text, lifetime_name(median).text);
     else
         fputs("<p>No block was freed.</p>\n", article->out);

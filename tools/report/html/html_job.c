@@ -36,7 +36,7 @@ int html_job_print(const struct report_input *input, FILE *out)
         job_outlier_text(job, figure, outlier, sizeof outlier);
         if (!*outlier)
             continue;
-        fputs("<p class=\"banner\" role=\"note\"><strong>Unlike the others:</strong> ", out);
+        fputs("<p class=\"banner\" role=\"note\"><strong>Outlier:</strong> ", out);
         html_text(out, outlier);
         fputs("</p>\n", out);
     }

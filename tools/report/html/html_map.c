@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The device's addresses, at the peak and at the end: all extents one after another, wrapped into
- * rows, coloured by the sites that requested the blocks.
+ * Address map at the peak and at the end: all extents one after another, wrapped into rows,
+ * coloured by the sites that requested the blocks.
  *
  * Neighbours are joined until they are wide enough to be seen (a MOST_RUNS-th of the whole). A
  * joined run shows first the bytes of its blocks, in the colour of the largest part, then rounding,
@@ -32,7 +32,7 @@ static const struct {
     [ADDRESS_AT_END] = {"At the end", "Nothing was left when the program ended."},
 };
 
-/** What lies side by side and is drawn as one. */
+/** Neighbours that are drawn as one. */
 struct run {
     uint64_t address, bytes, hole_bytes, waste_bytes;
     uint64_t colour_bytes[HTML_COLOURS];
@@ -43,7 +43,7 @@ struct run {
 struct picture {
     const struct analysis *analysis;
     const struct address_map *map;
-    uint64_t site[COLOURED]; /* with the most bytes: those that have a colour */
+    uint64_t site[COLOURED]; /* with the most bytes: these have a colour */
     size_t sites;
     uint64_t row_bytes, least_bytes, drawn_bytes, joined_runs, gap_width;
     unsigned rows;
@@ -179,7 +179,7 @@ static void run_add(struct picture *picture, struct run *run, const struct run *
         run_print(picture, run);
 }
 
-/** Addresses of a pool's range without memory: of one width, whatever their number. */
+/** Addresses of a pool's range without memory: one width for any length. */
 static void gap_print(struct picture *picture, const struct address_extent *extent)
 {
     fprintf(picture->out, "<g><title>unmapped: no memory\n%s at %#llx, not to scale</title>",
@@ -262,8 +262,8 @@ static void legend_print(const struct picture *picture)
     html_legend_item(picture->out, "waste", "rounding");
     html_legend_item(picture->out, "hole", "hole");
     html_legend_item(picture->out, "border",
-                     picture->map->segments ? "a segment of the pool, or a block of its own, begins"
-                                            : "a block of its own begins");
+                     picture->map->segments ? "start of a pool segment or a separate block"
+                                            : "start of a separate block");
     if (picture->map->gaps_drawn)
         html_legend_item(picture->out, "gap", "unmapped addresses, not to scale");
     fputs("</p>\n", picture->out);
@@ -275,14 +275,16 @@ static void summary_print(const struct picture *picture)
 
     fprintf(picture->out, "<p>%s in %s extent%s", unit_bytes(map->bytes).text,
             unit_count(map->extents).text, map->extents == 1 ? "" : "s");
-    fprintf(picture->out, ", %s of them segments of the pool: %s in %s, ",
+    fprintf(picture->out, " (pool segments: %s). Allocated: %s in %s; ",
             unit_count(map->segments).text, unit_bytes(map->used_bytes).text,
             unit_blocks(map->blocks).text);
-    fprintf(picture->out, "%s rounding, %s holes, the largest %s.",
-            unit_bytes(map->waste_bytes).text, unit_bytes(map->hole_bytes).text,
-            unit_bytes(map->hole_most).text);
+    fprintf(picture->out, "rounding: %s; holes: %s", unit_bytes(map->waste_bytes).text,
+            unit_bytes(map->hole_bytes).text);
+    if (map->hole_bytes)
+        fprintf(picture->out, ", largest %s", unit_bytes(map->hole_most).text);
+    fputc('.', picture->out);
     if (map->gaps)
-        fprintf(picture->out, " Between them %s of addresses in %s gap%s have no memory.",
+        fprintf(picture->out, " Addresses without memory: %s in %s gap%s.",
                 unit_bytes(map->gap_bytes).text, unit_count(map->gaps).text,
                 map->gaps == 1 ? "" : "s");
     fputs("</p>\n", picture->out);
@@ -295,8 +297,8 @@ static void extents_print(const struct html_article *article, const struct addre
                                           "#Largest hole", NULL};
     char address[32];
 
-    fputs("<details><summary>These extents as a table</summary>\n", article->out);
-    html_table_begin(article->out, "sortable", "Addresses taken from the driver", columns);
+    fputs("<details><summary>Extents as a table</summary>\n", article->out);
+    html_table_begin(article->out, "sortable", "Extents of memory from the driver", columns);
     for (size_t i = 0; i < map->extents && i < EXTENTS_SHOWN; i++) {
         const struct address_extent *extent = &map->extent[i];
 
@@ -332,7 +334,7 @@ static void picture_print(struct picture *picture, const char *name)
     picture->least_bytes = map->bytes / MOST_RUNS + 1;
     fprintf(picture->out,
             "<div class=\"scroll\"><svg class=\"map\" viewBox=\"0 0 %.0f %u\" role=\"img\" "
-            "aria-label=\"%s: blocks and holes in the order of their addresses\">\n",
+            "aria-label=\"%s: blocks and holes by address\">\n",
             HTML_VIEW_WIDTH, picture->rows * ROW_HEIGHT, name);
     for (size_t i = 0; i < map->extents; i++)
         extent_print(picture, &map->extent[i], &run);
@@ -342,11 +344,12 @@ static void picture_print(struct picture *picture, const char *name)
     legend_print(picture);
     if (picture->joined_runs)
         fprintf(picture->out,
-                "<p class=\"note\">A row is %s. What is smaller than %s is joined with its "
-                "neighbours: first what is used, then rounding, then holes.</p>\n",
+                "<p class=\"note\">One row is %s. Neighbours below %s are joined and drawn as "
+                "blocks, then "
+                "rounding, then holes.</p>\n",
                 unit_bytes(picture->row_bytes).text, unit_bytes(picture->least_bytes).text);
     else
-        fprintf(picture->out, "<p class=\"note\">A row is %s.</p>\n",
+        fprintf(picture->out, "<p class=\"note\">One row is %s.</p>\n",
                 unit_bytes(picture->row_bytes).text);
 }
 
@@ -380,8 +383,8 @@ int html_map_print(const struct html_article *article)
 {
     int error = 0;
 
-    html_section_begin(article, "map", "Addresses");
-    html_views_begin(article->out, "When");
+    html_section_begin(article, "map", "Address map");
+    html_views_begin(article->out, "Moment");
     for (int moment = 0; moment < ADDRESS_MOMENTS && error == 0; moment++)
         error = moment_print(article, (enum address_moment)moment);
     html_views_end(article->out);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory errors in the HTML report: forbidden writes of the program.
+ * Memory errors in the HTML report: invalid accesses found by guards.
  */
 #include "tools/report/html/html_article.h"
 
@@ -25,7 +25,7 @@ static void row_print(const struct html_article *article, const struct memory_er
     html_cell_text(article->out, text);
     text[0] = 0;
     if (memory_error_has_bytes(row))
-        snprintf(text, sizeof text, "%#04x in place of %#04x", row->found, row->expected);
+        snprintf(text, sizeof text, "%#04x instead of %#04x", row->found, row->expected);
     html_cell_text(article->out, text);
     html_cell_site(article, row->allocation_site);
     html_cell_site(article, row->free_site);
@@ -40,13 +40,13 @@ void html_memory_errors_print(const struct html_article *article)
     if (!errors->count)
         return;
     html_section_begin(article, "memory-errors", "Memory errors");
-    fprintf(article->out,
-            "<p>%s: the program wrote beside a block or into freed memory, or its kernels met "
-            "addresses "
-            "without memory. The guards see what was changed, not by which kernel; of an illegal "
-            "address they know the blocks it may have to do with, its suspects.</p>\n",
-            unit_count(errors->count).text);
-    html_table_begin(article->out, "sortable", "Memory errors, at most the first 100", columns);
+    fprintf(
+        article->out,
+        "<p>Memory errors: %s. The program wrote outside a block or into freed memory, or a kernel "
+        "accessed addresses without memory. Guards show the changed bytes, not the kernel; for an "
+        "illegal address they list the isolated blocks that may be involved as suspects.</p>\n",
+        unit_count(errors->count).text);
+    html_table_begin(article->out, "sortable", "Memory errors (at most the first 100)", columns);
     for (uint64_t i = 0; i < memory_errors_kept(errors) && i < article->top; i++) {
         row_print(article, &errors->row[i]);
         for (uint64_t j = 0; j < errors->suspects; j++)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Origin of the figures of the HTML report: the command, the devices, the recording, the files
- * that were loaded, and what was left out.
+ * Origin of the report: the command, the devices, the recording, the loaded files, and the limits
+ * of the page.
  */
 #include "tools/report/html/html_article.h"
 
 #include <errno.h>
+#include <string.h>
 #include <time.h>
 
 #include "tools/base/disguise.h"
@@ -34,7 +35,7 @@ static void devices_print(const struct html_article *article)
 
         snprintf(text, sizeof text, "%u: %s, %s%s; driver %llu.%llu, CUDA runtime %llu.%llu",
                  device->index, device->name, unit_bytes(device->total_bytes).text,
-                 device->simulated ? " (simulated)" : "",
+                 device->simulated && !strstr(device->name, "(simulated)") ? " (simulated)" : "",
                  (unsigned long long)device->driver_version / 1000,
                  (unsigned long long)device->driver_version % 1000 / 10,
                  (unsigned long long)device->runtime_version / 1000,
@@ -58,7 +59,7 @@ static void recording_print(const struct html_article *article)
     count_print(article->out, "Frees of unknown blocks", article->analysis->unmatched_frees);
 }
 
-/** Files by path; the build-id of one site stands for the whole file. */
+/** Files by path, each with the build-id of its first site. */
 static int modules_print(const struct html_article *article)
 {
     static const char *const columns[] = {"File", "Build-id", NULL};
@@ -66,8 +67,8 @@ static int modules_print(const struct html_article *article)
     struct tallies seen = {0};
     bool fine = true;
 
-    fputs("<details><summary>Files with sites, and their build-ids</summary>\n", article->out);
-    html_table_begin(article->out, "sortable", "Files that asked for device memory", columns);
+    fputs("<details><summary>Files with sites</summary>\n", article->out);
+    html_table_begin(article->out, "sortable", "Files that allocated device memory", columns);
     for (size_t i = 0; i < analysis->sites.rows && fine; i++) {
         struct trace_site place;
         size_t before = seen.rows;
@@ -88,16 +89,17 @@ static int modules_print(const struct html_article *article)
     return fine ? 0 : -ENOMEM;
 }
 
-static void left_out_print(const struct html_article *article)
+static void limits_print(const struct html_article *article)
 {
     const struct analysis *analysis = article->analysis;
     char text[256];
 
     snprintf(text, sizeof text,
-             "tables end after %zu rows; levels are kept for at most %d spans of time; pictures "
-             "join what is too small to see, and say how much",
+             "at most %zu rows per table; at most %d spans of the timeline; elements too small to "
+             "see are "
+             "joined, with a note",
              article->top, TIMELINE_SPANS);
-    item_print(article->out, "Left out", text);
+    item_print(article->out, "Limits", text);
     if (analysis->recording.unknown_records)
         count_print(article->out, "Unknown records", analysis->recording.unknown_records);
 }
@@ -106,24 +108,26 @@ int html_provenance_print(const struct html_article *article)
 {
     const struct analysis *analysis = article->analysis;
     time_t start = (time_t)(analysis->recording.start_realtime_ns / 1000000000);
-    char text[64] = "unknown";
+    char text[64];
     struct tm calendar;
     int error;
 
-    html_section_begin(article, "provenance", "Where the figures come from");
+    html_section_begin(article, "provenance", "Origin");
     fputs("<dl class=\"origin\">\n", article->out);
     item_print(article->out, "Command", analysis->command ? analysis->command : "unknown");
-    count_print(article->out, "Pid", analysis->recording.pid);
+    snprintf(text, sizeof text, "%u", analysis->recording.pid);
+    item_print(article->out, "Process ID", text);
+    snprintf(text, sizeof text, "unknown");
     if (gmtime_r(&start, &calendar))
         strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", &calendar);
     item_print(article->out, "Started", text);
-    item_print(article->out, "Ran", unit_duration(analysis->duration_ns).text);
+    item_print(article->out, "Run time", unit_duration(analysis->duration_ns).text);
     snprintf(text, sizeof text, "%d", analysis_exit_status(analysis));
     item_print(article->out, "Exit status", analysis_exit_status(analysis) < 0 ? "unknown" : text);
     item_print(article->out, "Recorded by", analysis->version ? analysis->version : "unknown");
     devices_print(article);
     recording_print(article);
-    left_out_print(article);
+    limits_print(article);
     fputs("</dl>\n", article->out);
     error = modules_print(article);
     html_section_end(article);

@@ -9,7 +9,7 @@
 #include "tools/report/html/html_series.h"
 #include "tools/report/html/html_table.h"
 
-#define MOST_PATHS 400 /* of a page, for the script */
+#define MOST_PATHS 400 /* per page, for the script */
 
 uint64_t html_path_stack(const struct analysis *analysis, uint64_t key)
 {
@@ -52,7 +52,7 @@ void html_path_find(const struct analysis *analysis, uint64_t stack, struct fram
         const char *file = frames[i].site.module ? frame_file_name(frames[i].site.module)
                                                  : "unknown";
 
-        /* A module stands once before its functions. */
+        /* The module once before its functions. */
         if (!module || strcmp(file, module) != 0)
             path_push(ret_path, file, true);
         module = file;
@@ -61,7 +61,7 @@ void html_path_find(const struct analysis *analysis, uint64_t stack, struct fram
     }
 }
 
-/** Weight of a path: its largest part of any whole, in millionths. */
+/** Weight of a path: its largest share of any total, in millionths. */
 static uint64_t path_worth(const struct analysis *analysis, const struct tally *row)
 {
     const struct tally *total = &analysis->total;
@@ -101,7 +101,7 @@ struct html_path_order *html_paths_order(const struct analysis *analysis)
     return order;
 }
 
-/** Data of a path, or of several together, for the script. */
+/** Data of one path, or the sum of several, for the script. */
 struct sums {
     uint64_t bytes[FLAME_MEASURES];
     uint64_t series[FLAME_MEASURES][SLICES_MOST];

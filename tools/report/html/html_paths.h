@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stacks of the report as lists of strings, and the same in the page for the script, which makes
- * icicles from them: of a range, reversed, and by thread.
+ * Stacks as lists of strings, in memory and in the page. The script makes icicles from those in the
+ * page: of a range, reversed, and by thread.
  *
  * Threading: not thread-safe.
  */
@@ -17,7 +17,7 @@
 struct html_path {
     char text[FLAME_DEPTH][HTML_FRAME_BYTES];
     const char *frame[FLAME_DEPTH];
-    bool is_module[FLAME_DEPTH]; /* and no frame */
+    bool is_module[FLAME_DEPTH]; /* not a frame */
     size_t depth;
 };
 
@@ -31,10 +31,10 @@ uint64_t html_path_stack(const struct analysis *analysis, uint64_t key);
 void html_path_find(const struct analysis *analysis, uint64_t stack, struct frames_budget *budget,
                     struct html_path *ret_path);
 
-/** A stack's bytes. */
+/** Bytes of a stack. */
 uint64_t html_path_bytes(const struct tally *row, enum flame_measure measure);
 
-/** Rows of the paths by weight: their largest part of any whole. */
+/** Rows of the paths by weight: their largest share of any total. */
 struct html_path_order {
     size_t row;
     uint64_t worth, key;
@@ -43,7 +43,7 @@ struct html_path_order {
 /** One for each row; free() it. NULL: out of memory. */
 struct html_path_order *html_paths_order(const struct analysis *analysis);
 
-/** Writes the largest stacks, for the script; all others in one. Errors: -ENOMEM. */
+/** Writes the largest stacks for the script, and the sum of the others. Errors: -ENOMEM. */
 int html_paths_data_print(const struct html_article *article, const struct html_path_order *order);
 
 #endif

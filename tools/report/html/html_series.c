@@ -75,18 +75,18 @@ void html_slices_print(const struct html_article *article)
 {
     static const char *const columns[] = {"#Begin",
                                           "#End",
-                                          "#Peak after",
+                                          "#Time of peak",
                                           "#Peak",
                                           "#Allocated",
                                           "#From the driver",
-                                          "#At most",
+                                          "#Driver peak",
                                           "#Allocations",
                                           "#Hits",
                                           "#Frees",
-                                          "#Calls",
+                                          "#Calls without pool",
                                           "#Driver calls",
                                           "#Never freed",
-                                          "#Its blocks",
+                                          "#Blocks never freed",
                                           "#Failed",
                                           "#Invalid frees",
                                           NULL};
@@ -96,10 +96,10 @@ void html_slices_print(const struct html_article *article)
 
     if (!slices)
         return;
-    fprintf(out, "<details><summary>The run in %zu slices of time</summary>\n", slices->count);
+    fprintf(out, "<details><summary>Slices of time (%zu)</summary>\n", slices->count);
     html_table_begin(out, "slices",
-                     "Equal slices of the run; what is allocated in one and never freed is "
-                     "counted there",
+                     "Equal slices of the run; memory never freed counts in the slice that "
+                     "allocated it",
                      columns);
     for (size_t i = 0; i < slices->count && i * slices->width_ns <= end_ns; i++) {
         const struct slice *slice = &slices->slice[i];
@@ -131,7 +131,7 @@ void html_slices_print(const struct html_article *article)
 static void runs_print(FILE *out, const struct slice *slice,
                        unsigned (*colour)(const void *context, uint64_t site), const void *context)
 {
-    uint64_t next = 0; /* an address that follows from the one before is left out */
+    uint64_t next = 0; /* an address equal to the end of the previous run is omitted */
 
     for (size_t i = 0; i < slice->runs; i++) {
         const struct slice_run *run = &slice->run[i];

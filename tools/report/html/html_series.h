@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Figures of all slices of time (series/slices.h) in the page, in attributes of their elements:
- * numbers of base 36 separated by commas, "v*n" for n equal ones; semicolons separate figures. The
- * script computes those of a range from them.
+ * Figures of all slices of time (series/slices.h), as attributes of elements of the page: numbers
+ * in base 36 separated by commas, "v*n" for n equal ones; semicolons separate figures. The script
+ * computes the figures of a range from them.
  *
  * Threading: not thread-safe.
  */
@@ -11,14 +11,14 @@
 
 #include "tools/report/html/html_article.h"
 
-/** A number of each slice. */
+/** One number per slice. */
 void html_series_print(FILE *out, const uint64_t *values, size_t count);
 
 /** Opens a row of a table of figures, with its series where slices are kept. */
 void html_row_begin_sliced(const struct html_article *article, enum slice_table table,
                            const struct tallies *tallies, uint64_t key);
 
-/** Sites over time, most of them in separate colours; nothing without slices. Errors: -ENOMEM. */
+/** Sites over time, the largest in separate colours; nothing without slices. Errors: -ENOMEM. */
 int html_stack_print(const struct html_article *article);
 
 /** The figures of the whole program in each slice, as a table; nothing without slices. */

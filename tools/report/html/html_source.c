@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lines of source under the names of sites, if the files exist.
+ * Source lines under the names of sites, if the files exist.
  *
- * The trace, which is not trusted, names the files. So only a regular file that is named as source
- * code is read, one line of it, and none if the report is for sharing. A file changed since the
- * recording began has other lines, so it is left out.
+ * The file names come from the trace, which is not trusted. So only regular files with the
+ * extension of a source language are read, one line each, and none if the report is anonymized. A
+ * file changed since the recording began may have other lines, so it is not read.
  */
 #include "tools/report/html/html_article.h"
 
@@ -20,7 +20,7 @@
 #include "tools/report/html/html_table.h"
 
 #define LINE_BYTES 160
-#define FILE_BYTES (4 << 20) /* a longer file is no source */
+#define FILE_BYTES (4 << 20) /* longer files are not read */
 
 static bool is_source(const char *path)
 {
@@ -35,7 +35,7 @@ static bool is_source(const char *path)
     return false;
 }
 
-/** NULL: no such file, none to read, or one that was changed after `since_ns`. */
+/** NULL: no such file, not a source file, or changed after `since_ns`. */
 static FILE *source_open(const char *path, uint64_t since_ns)
 {
     int fd = *path == '/' && is_source(path) ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;

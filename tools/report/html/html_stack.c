@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory by site over time: stacked steps, as high as a site's memory when requested memory was
- * highest in each slice of time. Bands carry numbers, which also appear in the legend, so nobody
- * needs to distinguish colours.
+ * Memory by site over time: stacked steps; the height is the site's memory when requested memory
+ * was highest in each slice of time. Bands have numbers, repeated in the legend, so that colours
+ * need not be distinguished.
  */
 #include "tools/report/html/html_series.h"
 
@@ -18,12 +18,11 @@
 #define HEIGHT     240.0
 #define LEFT       80.0
 #define TOP        10.0
-#define TICKS      4
 #define BANDS      (HTML_COLOURS - 1)
 #define LABEL_HIGH 13.0 /* room that a number needs */
 
 struct band {
-    uint64_t key; /* a site; the last band is of all others */
+    uint64_t key; /* a site; the last band is all others */
     uint64_t bytes[SLICES_MOST];
 };
 
@@ -83,25 +82,39 @@ static double height_of(const struct stack *stack, uint64_t bytes)
     return HEIGHT * (double)bytes / (double)stack->most_bytes;
 }
 
+/** The slice in which a band is highest, and the middle of the steps that continue it. */
+static size_t label_place(const struct stack *stack, const struct band *band, const double *base,
+                          double *ret_middle)
+{
+    size_t best = 0, longest = 0, length;
+
+    for (size_t i = 0; i < stack->shown; i += length) {
+        for (length = 1; i + length < stack->shown && band->bytes[i + length] == band->bytes[i] &&
+                         base[i + length] == base[i];)
+            length++;
+        if (band->bytes[i] > band->bytes[best] ||
+            (band->bytes[i] == band->bytes[best] && length > longest)) {
+            best = i;
+            longest = length;
+        }
+    }
+    *ret_middle = (double)best + (double)longest / 2;
+    return best;
+}
+
 /** From the bottom line in `base` to the top line, which becomes the next base. */
 static void band_print(const struct stack *stack, size_t number, double base[SLICES_MOST])
 {
     const struct band *band = &stack->band[number];
     bool others = !band->key && number == BANDS;
-    double top[SLICES_MOST], highest = 0, label_x = 0, label_y = 0;
+    double top[SLICES_MOST], middle;
+    size_t place = label_place(stack, band, base, &middle);
+    double highest = height_of(stack, band->bytes[place]);
 
-    for (size_t i = 0; i < stack->shown; i++) {
-        double height = height_of(stack, band->bytes[i]);
-
-        top[i] = base[i] - height;
-        if (height > highest) {
-            highest = height;
-            label_x = LEFT + stack->slice_width * ((double)i + 0.5);
-            label_y = top[i] + height / 2 + 4;
-        }
-    }
-    if (highest <= 0)
+    if (!band->bytes[place])
         return;
+    for (size_t i = 0; i < stack->shown; i++)
+        top[i] = base[i] - height_of(stack, band->bytes[i]);
     fprintf(stack->out, "<path class=\"band c%zu\" d=\"M%.1f %.1f", others ? 0 : number + 1, LEFT,
             base[0]);
     for (size_t i = 0; i < stack->shown; i++)
@@ -111,7 +124,7 @@ static void band_print(const struct stack *stack, size_t number, double base[SLI
     fputs("z\"/>\n", stack->out);
     if (highest >= LABEL_HIGH && !others)
         fprintf(stack->out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%zu</text>\n",
-                label_x, label_y, number + 1);
+                LEFT + stack->slice_width * middle, top[place] + highest / 2 + 4, number + 1);
     memcpy(base, top, sizeof top);
 }
 
@@ -133,10 +146,11 @@ static void legend_print(const struct html_article *article, const struct stack 
 
 static void picture_print(const struct html_article *article, struct stack *stack)
 {
-    const uint64_t end_ns = article->analysis->duration_ns;
+    const uint64_t end_ns = article->analysis->duration_ns ? article->analysis->duration_ns : 1;
+    const struct html_axes axes = {LEFT, TOP, WIDTH, HEIGHT, stack->most_bytes, end_ns};
     double base[SLICES_MOST];
 
-    stack->slice_width = WIDTH * (double)stack->slices->width_ns / (double)(end_ns ? end_ns : 1);
+    stack->slice_width = WIDTH * (double)stack->slices->width_ns / (double)end_ns;
     stack->shown = (size_t)(end_ns / stack->slices->width_ns) + 1;
     if (stack->shown > stack->slices->count)
         stack->shown = stack->slices->count;
@@ -150,8 +164,7 @@ static void picture_print(const struct html_article *article, struct stack *stac
             "height=\"%.0f\"/></clipPath>\n",
             LEFT + WIDTH + 20, TOP + HEIGHT + 30, LEFT, WIDTH, TOP, HEIGHT, article->number, LEFT,
             WIDTH, TOP + HEIGHT);
-    html_axes(stack->out, &(struct html_plot_area){LEFT, TOP, WIDTH, HEIGHT, TICKS},
-              stack->most_bytes, end_ns);
+    html_axes_print(stack->out, &axes);
     fprintf(stack->out, "<g clip-path=\"url(#stack-clip-%zu)\">\n", article->number);
     for (size_t i = 0; i < stack->bands; i++)
         band_print(stack, i, base);
@@ -181,7 +194,7 @@ int html_stack_print(const struct html_article *article)
     free(rows);
     if (stack->most_bytes) {
         fprintf(article->out,
-                "<h3>By site</h3>\n<p>What the sites held at the highest moment of each %s.</p>\n",
+                "<h3>By site</h3>\n<p>Memory of each site at the peak of each %s.</p>\n",
                 unit_duration(analysis->slices->width_ns).text);
         picture_print(article, stack);
     }

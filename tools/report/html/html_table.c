@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rows and cells are not closed, which HTML permits: it makes the file a fifth smaller.
+ * Rows and cells have no end tags, which HTML permits: the file becomes a fifth smaller.
  */
 #include "tools/report/html/html_table.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tables of the HTML report. Every figure has its plain value in data-v, from which the script
- * sorts and draws, so nothing is written twice.
+ * Tables of the HTML report. Each figure has its plain value in data-v, which the script uses to
+ * sort and draw, so that no value is written twice.
  *
  * Threading: not thread-safe.
  */
@@ -13,7 +13,7 @@
 #include <stdio.h>
 
 /**
- * Opens a table: `classes` say what the script may do with it ("sortable", "searchable"). A column
+ * Opens a table; `classes` enable features of the script ("sortable", "searchable"). A column
  * with a name that begins with "#" holds figures; the sign is not shown. NULL ends the columns.
  */
 void html_table_begin(FILE *out, const char *classes, const char *caption,
@@ -22,9 +22,9 @@ void html_table_end(FILE *out);
 
 void html_row_begin(FILE *out);
 
-/** Cells of the row that was begun last. */
+/** Cells of the current row. */
 void html_cell_text(FILE *out, const char *text);
-void html_cell_hint(FILE *out, const char *text, const char *hint); /* the hint on hovering */
+void html_cell_hint(FILE *out, const char *text, const char *hint); /* tooltip */
 void html_cell_bytes(FILE *out, uint64_t bytes);
 void html_cell_count(FILE *out, uint64_t count);
 void html_cell_duration(FILE *out, uint64_t ns);

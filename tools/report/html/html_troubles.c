@@ -36,7 +36,7 @@ static int leaks_print(const struct html_article *article)
         return 0;
     }
     html_section_begin(article, "leaks", "Leaks");
-    fprintf(article->out, "<p>%s of device memory in %s was never freed.</p>\n",
+    fprintf(article->out, "<p>Device memory never freed: %s in %s.</p>\n",
             unit_bytes(analysis->total.leaked_bytes).text,
             unit_blocks(analysis->total.leaked_blocks).text);
     html_table_begin(article->out, "sortable", "Memory never freed, by site", columns);
@@ -57,7 +57,8 @@ static int leaks_print(const struct html_article *article)
 /** Sites with steadily growing live blocks. */
 static void growth_print(const struct html_article *article)
 {
-    static const char *const columns[] = {"Site", "#Blocks", "#Bytes", "#Never freed", NULL};
+    static const char *const columns[] = {"Site", "#Blocks added", "#Bytes added",
+                                          "#Blocks never freed", NULL};
     const struct analysis *analysis = article->analysis;
 
     if (!analysis->growths)
@@ -80,19 +81,19 @@ static void growth_print(const struct html_article *article)
 /** Sites with blocks that keep segments of the pool partly free. */
 static void fragmentation_print(const struct html_article *article)
 {
-    static const char *const columns[] = {"Site",        "#Kept free", "#Of the free space",
-                                          "#Its blocks", "#Blocks",    "#Segments held",
-                                          NULL};
+    static const char *const columns[] = {"Site",    "#Held free",     "#Share", "#Block bytes",
+                                          "#Blocks", "#Segments held", NULL};
     const struct fragmentation *fragmentation = &article->analysis->fragmentation;
 
     if (!fragmentation->sites)
         return;
     html_section_begin(article, "fragmentation", "Fragmentation");
-    fprintf(article->out,
-            "<p>At the peak %s of the pool's segments were free beside blocks. The free space of a "
-            "segment is shared out among the blocks in it by their size: a site with small blocks "
-            "and a large share keeps segments from being given back.</p>\n",
-            unit_bytes(fragmentation->pinned_bytes).text);
+    fprintf(
+        article->out,
+        "<p>Free next to live blocks in the pool's segments at the peak: %s. The free space of a "
+        "segment is divided among its blocks by size: a site with small blocks and a large "
+        "share keeps segments from returning to the driver.</p>\n",
+        unit_bytes(fragmentation->pinned_bytes).text);
     html_table_begin(article->out, "sortable",
                      "Sites whose blocks keep segments of the pool partly free", columns);
     for (size_t i = 0; i < fragmentation->sites && i < article->top; i++) {
@@ -120,11 +121,11 @@ static void invalid_frees_print(const struct html_article *article)
 
     if (!analysis->total.invalid_frees) {
         html_section_empty(article, "invalid", "Invalid frees",
-                           "None: no free was double, interior or foreign.");
+                           "None: no double, interior or foreign free.");
         return;
     }
     html_section_begin(article, "invalid", "Invalid frees");
-    html_table_begin(article->out, "sortable", "Invalid frees, at most the first 100", columns);
+    html_table_begin(article->out, "sortable", "Invalid frees (at most the first 100)", columns);
     for (size_t i = 0; i < analysis->total.invalid_frees && i < ANALYSIS_INVALID_FREES; i++) {
         const struct analysis_invalid_free *invalid = &analysis->invalid_free[i];
 
@@ -161,7 +162,7 @@ static void postmortems_print(const struct html_article *article)
     if (!analysis->postmortems)
         return;
     html_section_begin(article, "oom", "Out of memory");
-    html_table_begin(article->out, "sortable", "Requests refused, at most the first 100", columns);
+    html_table_begin(article->out, "sortable", "Refused requests (at most the first 100)", columns);
     for (size_t i = 0; i < analysis->postmortems && i < ANALYSIS_POSTMORTEMS; i++) {
         const struct analysis_postmortem *postmortem = &analysis->postmortem[i];
 
@@ -170,8 +171,9 @@ static void postmortems_print(const struct html_article *article)
         html_cell_bytes(article->out, postmortem->request_bytes);
         html_cell_hint(article->out,
                        postmortem->is_refused ? verdict_name(postmortem->verdict) : "not refused",
-                       postmortem->is_refused ? verdict_sentence(postmortem->verdict)
-                                              : "the driver could serve it, or an older trace");
+                       postmortem->is_refused
+                           ? verdict_sentence(postmortem->verdict)
+                           : "served by the driver, or recorded by an older version");
         html_cell_bytes(article->out, postmortem->levels.requested_bytes);
         html_cell_bytes(article->out, postmortem->levels.driver_bytes);
         html_cell_bytes(article->out, postmortem->is_refused ? postmortem->facts.cached_bytes
@@ -239,11 +241,11 @@ void html_oom_banner_print(const struct html_article *article)
             first->is_refused ? "was refused" : "found no room in the pool",
             unit_bytes(first->levels.requested_bytes).text);
     if (analysis->postmortems > 1)
-        fprintf(article->out, "; the first of %s", unit_count(analysis->postmortems).text);
+        fprintf(article->out, "; the first of %s requests", unit_count(analysis->postmortems).text);
     fputc('.', article->out);
     if (first->is_refused)
         oom_state_print(article, first);
-    fprintf(article->out, " <a href=\"#oom-%zu\">All requests refused</a></p>\n", article->number);
+    fprintf(article->out, " <a href=\"#oom-%zu\">All refused requests</a></p>\n", article->number);
 }
 
 int html_troubles_print(const struct html_article *article)

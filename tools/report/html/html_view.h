@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pictures of the HTML report: boxes with a text on hovering, which the script makes accessible by
- * keyboard, and views, one of which the script shows at a time.
+ * Pictures of the HTML report: boxes with tooltips, which the script makes accessible by keyboard,
+ * and views, of which the script shows one at a time.
  *
  * A box's text is in its <title>: the name, a line end, the figures.
  *
@@ -16,30 +16,30 @@
 #include <stdio.h>
 
 #define HTML_VIEW_WIDTH 1200.0
-#define HTML_COLOURS    8 /* classes c0 (nothing in particular) … c7 */
+#define HTML_COLOURS    8 /* classes c0 (neutral) … c7 */
 
-/** Views stand between these; each begins with its name, which the script makes a tab. */
+/** Enclose the views; each view begins with its name, which the script makes a tab. */
 void html_views_begin(FILE *out, const char *label);
 void html_views_end(FILE *out);
 void html_view_begin(FILE *out, const char *name);
 void html_view_end(FILE *out);
 
-/** Whether a width has room for any. */
+/** Whether a label of any length fits into a width. */
 bool html_label_fits(double width);
 
-/** Text cut to a width of a picture, at a whole character. */
+/** Text cut to a width of a picture, between characters. */
 void html_label(FILE *out, const char *text, double width);
 
-/** The area of a picture over time: bytes upwards, time to the right. */
-struct html_plot_area {
+/** Frame of a picture of bytes over time; its scales end at most_bytes and end_ns. */
+struct html_axes {
     double left, top, width, height;
-    int ticks; /* on each axis */
+    uint64_t most_bytes, end_ns;
 };
 
-/** Grid and labels of both axes, up to the most bytes and the end. */
-void html_axes(FILE *out, const struct html_plot_area *area, uint64_t most_bytes, uint64_t end_ns);
+/** Grid lines and labels of both axes, at round values. */
+void html_axes_print(FILE *out, const struct html_axes *axes);
 
-/** A colour with its meaning, in a legend. */
+/** One entry of a legend. */
 void html_legend_item(FILE *out, const char *classes, const char *name);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The report as one self-contained HTML file: it includes tables and pictures, and scripts only
- * add to them. The page's own policy allows the two scripts by their hashes and no connection at
- * all, so that even text that slipped through the escaping could not run or fetch anything.
+ * The report as one self-contained HTML file: tables and pictures work without the scripts, which
+ * only add to them. The page's content security policy allows the two scripts by hash and no
+ * connections, so that text that escaped the escaping could neither run nor fetch anything.
  */
 #include "tools/report/html/report_html.h"
 
@@ -17,10 +17,10 @@
 #include "tools/base/units.h"
 
 #define DEFAULT_TOP      500
-#define NAMED_LEAST_PART 1000 /* of the peak: less is not worth naming */
+#define NAMED_LEAST_PART 1000 /* of the peak: smaller sites are not named */
 #define TOP_SITES        3
-#define LEAST_TOP        50         /* when many traces share the page */
-#define FULL_BYTES       (6U << 20) /* of a page; later traces are only named, with their headline */
+#define LEAST_TOP        50         /* if many traces share the page */
+#define FULL_BYTES       (6U << 20) /* of a page; later traces get their headline only */
 
 static void asset_print(FILE *out, const char *element, const struct html_asset *asset)
 {
@@ -95,8 +95,8 @@ static void navigation_print(const struct html_article *article)
         const char *id, *name; /* NULL: there is no such section */
     } places[] = {
         {"time", "Time"},
-        {"flame", "Who"},
-        {"map", "Addresses"},
+        {"flame", "Call stacks"},
+        {"map", "Address map"},
         {"device", "Device"},
         {article->analysis->postmortems ? "oom" : NULL, "Out of memory"},
         {article->analysis->memory_errors.count ? "memory-errors" : NULL, "Memory errors"},
@@ -123,7 +123,7 @@ static void navigation_print(const struct html_article *article)
     fputs("</nav>\n", article->out);
 }
 
-/** `id`: as the script knows it. */
+/** `id`: used by the script. */
 static void card_print(FILE *out, const char *id, const char *name, const char *value,
                        const char *note, bool bad)
 {
@@ -145,8 +145,8 @@ static void headline_print(const struct html_article *article)
                note, false);
     snprintf(note, sizeof note, "%.1f %% unused; %s at most", 100 * analysis_overhead(analysis),
              unit_bytes(analysis->driver.peak).text);
-    card_print(article->out, "driver", "Held from the driver",
-               unit_bytes(analysis->driver.at_peak).text, note, false);
+    card_print(article->out, "driver", "Driver memory", unit_bytes(analysis->driver.at_peak).text,
+               note, false);
     snprintf(note, sizeof note, "%s served by the pool",
              unit_percent(total->hits, total->allocations).text);
     card_print(article->out, "allocations", "Allocations", unit_count(total->allocations).text,
@@ -162,8 +162,7 @@ static void headline_print(const struct html_article *article)
                total->invalid_frees);
     if (analysis->memory_errors.count)
         card_print(article->out, "errors", "Memory errors",
-                   unit_count(analysis->memory_errors.count).text,
-                   "writes beside blocks or after their free", true);
+                   unit_count(analysis->memory_errors.count).text, "invalid accesses", true);
     card_print(article->out, "failed", "Failed", unit_count(total->failures).text, "allocations",
                total->failures);
     fputs("</dl>\n", article->out);
@@ -174,7 +173,7 @@ static int top_sites_print(const struct html_article *article)
 {
     const struct analysis *analysis = article->analysis;
     struct tally *rows = report_rows_sorted(&analysis->sites);
-    const char *separator = "Most at the peak: ";
+    const char *separator = "Largest at the peak: ";
     char name[256];
 
     if (!rows)
@@ -213,12 +212,13 @@ static void heading_print(const struct html_article *article)
     banners_print(article);
 }
 
-/** A trace for which the page has no room. */
+/** Writes only the headline of a trace: the page is full. */
 static void article_name(const struct html_article *article)
 {
     heading_print(article);
     headline_print(article);
-    fputs("<p class=\"note\">The page is full: report this trace by itself.</p>\n</article>\n",
+    fputs("<p class=\"note\">The page is full: make a separate report of this "
+          "trace.</p>\n</article>\n",
           article->out);
 }
 
@@ -252,7 +252,7 @@ static size_t rows_wanted(const struct report_input *input, const struct report_
     return share > LEAST_TOP ? share : LEAST_TOP;
 }
 
-/** A stream that knows how much went through it. */
+/** A stream that counts its bytes. */
 struct counted {
     FILE *out;
     size_t bytes;

@@ -43,7 +43,7 @@ static int verify(struct block *block)
     return host[0] != block->value || memcmp(host, host + 1, block->bytes - 1) != 0;
 }
 
-/* What a block holds that was just allocated: undefined, unless an option defines it. */
+/* Contents of a new block: undefined, unless an option defines them. */
 static int fresh(void)
 {
     unsigned char first[1000], last[1000];

@@ -206,7 +206,7 @@ static void refused(CUstream stream)
     route_report("  free", route_free(other));
 }
 
-/* What the runtime has beside, and each family's memory given back by the other. */
+/* Further functions of the runtime, and memory of each family freed by the other. */
 static void runtime(CUstream stream)
 {
     const struct cudaChannelFormatDesc format = {32, 0, 0, 0, cudaChannelFormatKindFloat};

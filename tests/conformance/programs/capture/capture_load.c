@@ -30,7 +30,7 @@ static void *load(void *unused)
     return NULL;
 }
 
-/* Two fifths of what is free, again and again: after two of them there is no third. */
+/* Two fifths of free memory, repeatedly: after two of them a third does not fit. */
 static void *load_heavy(void *unused)
 {
     size_t free_bytes = 0, total_bytes = 0;

@@ -28,7 +28,7 @@ static uint32_t next_random(void)
     return state >> 8;
 }
 
-/* What is free by the route's function, which the driver's own must confirm. */
+/* Free memory by the route's function, which must equal the driver's own result. */
 static size_t available(size_t *ret_total)
 {
     size_t free_bytes = 0, total = 0, again = 0, again_total = 0;
@@ -94,7 +94,7 @@ static void in_turn(void)
     say("given back");
 }
 
-/* A step moved what is free from one figure to the other: whether that was the wrong way. */
+/* Whether a step changed free memory in the wrong direction. */
 static bool is_wrong(bool is_taking, size_t before, size_t now)
 {
     return is_taking ? now > before : now < before;

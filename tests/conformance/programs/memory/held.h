@@ -37,7 +37,7 @@ static inline size_t free_now(void)
     return free_bytes;
 }
 
-/* Contexts of the devices there are, the first one current, and what is free in the beginning. */
+/* Contexts of all devices, the first one current, and the initial free memory. */
 static inline void held_start(void)
 {
     int devices = 0;

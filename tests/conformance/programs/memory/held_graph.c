@@ -8,7 +8,7 @@
 
 static CUstream stream;
 
-/* What the device keeps for graphs is given back, so that what is held is what is in use. */
+/* Memory that the device keeps for graphs is trimmed, so that memory held equals memory in use. */
 static void held_by_graphs(const char *when)
 {
     report("wait", DRIVER(cuStreamSynchronize)(stream));

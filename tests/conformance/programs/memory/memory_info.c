@@ -67,7 +67,7 @@ int program_memory_info(const char *self, const char *route, const char *argumen
     }
     for (int i = 0; i < 100; i++)
         route_free(small[i]);
-    /* The driver too may keep a segment of its own for small blocks. */
+    /* The driver, too, may keep a segment for small blocks. */
     printf("never rose: %d, as before: %d\n", fell, available() + SEGMENT > first);
     return 0;
 }

@@ -63,7 +63,7 @@ static void ask_attributes(const char *pointer, CUdeviceptr address)
     }
 }
 
-/* Several at once: no attribute is refused, what is unknown is zero. */
+/* Several at once: no attribute is refused, unknown ones are zero. */
 static void ask_together(const char *pointer, CUdeviceptr address)
 {
     CUdeviceptr start = 1;
@@ -149,7 +149,7 @@ static void ask_ordinary(size_t bytes)
     route_report("free", route_free(blocks[2]));
 }
 
-/* A program that takes the range for the extent of its block harms nobody. */
+/* A program that treats the range as its block harms no other block. */
 static void clear_by_range(size_t bytes)
 {
     char *blocks[BLOCKS];

@@ -3,7 +3,7 @@
  * An allocation does not wait for work that cannot end before the program continues. Everything was
  * freed while the device was idle; then a stream is kept busy, or a host function needs a lock that
  * the allocating thread holds. Blocks of all sizes, by one thread and by several, on a device with
- * plenty of memory and on a full one, with what is free asked for meanwhile.
+ * plenty of memory and on a full one, with queries of free memory meanwhile.
  *
  * A program that hangs is ended by its alarm. Needs a stream that can be held, so a simulated
  * device.

@@ -51,7 +51,7 @@ static int give(void **blocks)
     return errors;
 }
 
-/* Writes are pending on blocks when they are freed; what is allocated then must not receive them.
+/* Writes are pending on blocks when they are freed; later allocations must not receive them.
  */
 static void contents(CUstream stream)
 {

@@ -47,7 +47,7 @@ static void from_text(const char *text, CUipcMemHandle *ret_handle)
     }
 }
 
-/* An opened pointer is a range of its own, as the block was where it comes from. */
+/* An opened pointer is a separate range, like the block in the exporter. */
 static void ask(const char *opened)
 {
     CUdeviceptr base = 0, start = 0, address = (CUdeviceptr)(uintptr_t)opened;

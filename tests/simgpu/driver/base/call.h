@@ -3,7 +3,7 @@
  * The frame around every entry point. CALL(name, work, format, ...) counts the call, refuses it
  * before cuInit and after fork, lets SIMGPU_FAULT fail it, runs `work` (an expression of type
  * CUresult) with the driver's lock held, adds its cost, and writes its line in the log. Functions
- * of the driver call each other below this frame, so only what the program called is counted.
+ * of the driver call each other below this frame, so only the program's calls are counted.
  *
  * CALL_UNLOCKED runs work without the lock; CALL_ANYTIME is also allowed before cuInit.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A number for every exported function. Included before cuda.h, whose macros would rename the
+ * A number for every exported function. Included before cuda.h, because its macros would rename the
  * rows of the table.
  */
 #ifndef SIMGPU_DRIVER_BASE_CALL_ID_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SIMGPU_LOG: one line per call of the program, written with one write(), so that what was done
+ * SIMGPU_LOG: one line per call of the program, written with one write(), so that it
  * survives any end of the process. Fields, separated by tabs: sequence, thread, virtual ns, name,
  * result, key=value ...
  */

@@ -33,7 +33,7 @@ struct machine_table {
     int (*driver_version)(void);
     unsigned (*devices)(void);
     void (*device)(unsigned index, struct machine_device *ret);
-    /** Work on a stream, in place of what a library would compute. */
+    /** Work on a stream, instead of a library's computation. */
     CUresult (*skip)(CUstream stream, const char *function);
 };
 

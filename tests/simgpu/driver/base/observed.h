@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The driver's side of observer.h: passes events on. Callers look at `observed` first, so that an
- * event costs one load while nobody observes.
+ * event costs one load without an observer.
  */
 #ifndef SIMGPU_DRIVER_BASE_OBSERVED_H
 #define SIMGPU_DRIVER_BASE_OBSERVED_H

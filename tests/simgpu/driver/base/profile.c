@@ -269,7 +269,7 @@ void profile_load(void)
     keys_load();
     if (memory && *memory) {
         if (size_parse(memory, &profile.memory_bytes))
-            profile.context_bytes = 0; /* a test that names a size means all of it */
+            profile.context_bytes = 0; /* a size set by a test is usable as a whole */
         else
             fprintf(stderr, "simgpu: SIMGPU_MEMORY: \"%s\" is not a size\n", memory);
     }

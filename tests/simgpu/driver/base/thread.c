@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The list of threads that have called the driver. It has a lock of its own, taken last, because
+ * The list of threads that have called the driver. It has its own lock, taken last, because
  * the log reads the clock with the driver's lock held.
  */
 #include "tests/simgpu/driver/base/thread.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Green contexts: a share of a device's multiprocessors with streams of its own, in the address
+ * Green contexts: a share of a device's multiprocessors with its own streams, in the address
  * space of the device's primary context, which each retains. As a CUcontext one is an alias of the
  * primary context: current on a thread it stands for itself in cuCtxGetCurrent, cuCtxGetId and in
  * the streams made then, and for the primary context in everything else.

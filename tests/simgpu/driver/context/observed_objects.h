@@ -15,7 +15,7 @@ void observed_memory(enum observer_kind kind, const struct allocation *allocatio
 void observed_ordered(enum observer_kind kind, const struct allocation *allocation,
                       CUcontext context, CUstream stream, uint64_t stream_id);
 
-/** The observer learns of it when the call has released driver_lock. `stream` NULL, id 0: of the
+/** The observer is notified after the call has released driver_lock. `stream` NULL, id 0: of the
  *  context itself. */
 void observed_made(enum observer_kind kind, CUcontext context, CUstream stream, uint64_t stream_id);
 /** driver_lock is released meanwhile: check the handles again. */

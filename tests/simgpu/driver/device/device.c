@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Devices: what they say about themselves, and the calls that ask.
+ * Devices: their properties, and the calls that query them.
  */
 #include "tests/simgpu/driver/device/device.h"
 

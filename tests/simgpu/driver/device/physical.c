@@ -22,7 +22,7 @@ static struct {
     uint64_t next;
 } shared_file = {.fd = -1};
 
-/* Memory with a file of its own: what an import may turn out to be. */
+/* Memory with a separate file, as an import may be. */
 static LIST_HEAD(, physical) with_file = LIST_HEAD_INITIALIZER(with_file);
 
 static struct handle_cache physical_cache = {
@@ -113,7 +113,7 @@ static bool backing_take(struct physical *physical, bool own_fd)
     char name[32];
 
     if (own_fd) {
-        /* The name tells an importer whose memory it is. */
+        /* The name identifies the owner of the memory to an importer. */
         snprintf(name, sizeof name, "simgpu-shared-%d", device ? (int)device->physical : -1);
         physical->fd = file_create(name, physical->bytes);
         if (physical->fd < 0)

@@ -2,7 +2,7 @@
 /*
  * Physical memory of the device, in multiples of 2 MiB, bounded by its capacity. It is a stretch
  * of a memfd: of the device's, which is sparse and never ends, or, when it may be exported, of one
- * of its own. Nothing is committed before it is touched; what is released is given back by punching
+ * of its own. Nothing is committed before it is touched; released memory is returned by punching
  * a hole. Reference counts as cuda.h has them: a mapping keeps memory alive after its release.
  */
 #ifndef SIMGPU_DRIVER_DEVICE_PHYSICAL_H
@@ -30,7 +30,7 @@ struct physical {
     CUmemAllocationProp prop;
 };
 
-/** With one handle. `own_fd`: in a file of its own, which can be exported. */
+/** With one handle. `own_fd`: in a separate file, which can be exported. */
 CUresult physical_create(struct device *device, size_t bytes, bool own_fd, struct physical **ret);
 /** What another process, or this one, exported; `fd` is duplicated. */
 CUresult physical_import(struct device *device, int fd, uint64_t offset, size_t bytes,

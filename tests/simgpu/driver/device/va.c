@@ -47,7 +47,8 @@ static void extent_remove(uint32_t first)
     pages[first].extent_pages = pages[first + count - 1].extent_pages = 0;
 }
 
-/* Reserve what the system gives: sanitizers and limits leave less room than a plain process. */
+/* Reserve as much as the system gives: sanitizers and limits leave less room than a plain process.
+ */
 CUresult va_open(void)
 {
     size_t bytes = REGION_LARGEST;

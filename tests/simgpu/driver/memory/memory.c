@@ -44,7 +44,7 @@ size_t memory_rounded(size_t bytes)
     return bytes < PAGE_BYTES ? ROUND_UP(bytes, MEMORY_ALIGN) : ROUND_UP(bytes, PAGE_BYTES);
 }
 
-/* Physical memory at an address of its own; both or nothing. */
+/* Physical memory at a new address; both or nothing. */
 static CUresult backing_map(struct device *device, size_t bytes, struct physical **ret_physical,
                             uintptr_t *ret_base)
 {

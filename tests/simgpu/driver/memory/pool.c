@@ -2,7 +2,7 @@
 /*
  * Pools. Small blocks come from the pool's arena, which keeps its empty segments; large ones that
  * were freed wait in `cached` with their physical memory. Equation: reserved = segments * 2 MiB +
- * large; used = extents of what is allocated and not yet freed in its stream.
+ * large; used = extents allocated and not yet freed in their stream.
  */
 #include "tests/simgpu/driver/memory/pool.h"
 

@@ -165,7 +165,7 @@ static bool mapped_throughout(CUdeviceptr address, size_t bytes)
     return bytes && aligned(address) && aligned(bytes);
 }
 
-/* Profile key unmap_part: what remains of a mapping on one side of a hole. */
+/* Profile key unmap_part: the rest of a mapping on one side of a hole. */
 static bool mapping_keep(const struct allocation *was, uintptr_t base, size_t bytes)
 {
     if (!bytes)

@@ -13,7 +13,7 @@ struct reservation {
     size_t bytes;
 };
 
-/** What a device may do with a mapping. */
+/** Access rights of a device to a mapping. */
 CUmemAccess_flags mapping_access(const struct allocation *mapping, unsigned ordinal);
 
 /** The calls of the same names, once nothing has to be waited for. */

@@ -126,7 +126,7 @@ CUresult image_function(struct image *image, const char *name, CUfunction *ret)
     return CUDA_SUCCESS;
 }
 
-/* What is known of a variable before it has memory. */
+/* Properties of a variable before it has memory. */
 struct variable {
     size_t bytes; /* 0: there is none of that name */
     bool managed;

@@ -32,7 +32,7 @@ struct image {
     LIST_HEAD(, global) globals;
     void *data; /* a copy, where names can be looked up in it; else NULL */
     size_t bytes;
-    CUmodule module; /* whose it is: one of the two */
+    CUmodule module; /* owner: one of the two */
     CUlibrary library;
 };
 
@@ -49,7 +49,7 @@ struct CUlib_st {
     struct image image;
 };
 
-/** Keeps what is needed of an image; INVALID_IMAGE if it is none. */
+/** Keeps the needed parts of an image; INVALID_IMAGE if it is not one. */
 CUresult image_open(struct image *image, const void *data);
 void image_close(struct image *image);
 /** The kernel of that name; the same handle each time. */

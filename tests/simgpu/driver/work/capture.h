@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stream capture: what may be called while something captures, and how submitted work becomes nodes
+ * Stream capture: calls permitted during a capture, and how submitted work becomes nodes
  * of a graph. A capture belongs to the thread that began it; streams join it by waiting for an
  * event recorded inside. Once invalid it stays so until its origin ends it.
  */
@@ -39,7 +39,7 @@ CUresult capture_check_event(CUevent event);
 CUresult capture_check_event_query(CUevent event);
 /** The legacy stream is used while a blocking stream captures: refuse, if one does. */
 CUresult capture_refuse_legacy(CUcontext ctx);
-/** Invalidate what the stream takes part in, and return the error. */
+/** Invalidate the capture that the stream takes part in, and return the error. */
 CUresult capture_refuse(CUstream stream, CUresult error);
 
 /** Add work, a record or a wait of a capturing stream. */

@@ -14,7 +14,7 @@
 
 enum place { PLACE_DEVICE, PLACE_PINNED, PLACE_PAGEABLE, PLACE_BAD };
 
-/* Where [address, +bytes) is. Addresses of the region are the device's or nobody's. */
+/* Where [address, +bytes) is. Addresses of the region belong to the device or are invalid. */
 static enum place place_of(uintptr_t address, size_t bytes)
 {
     if (va_contains(address)) {

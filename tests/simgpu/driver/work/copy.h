@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Copies and fills: checking what a program asks for, and queueing it. Synchronous with the host
+ * Copies and fills: checking of requests, and queueing. Synchronous with the host
  * where cuda.h says so: copies from or to host memory when called without "Async", asynchronous
  * ones to pageable memory; copies within the device and fills of it never are. A pageable source of
  * an asynchronous copy is read before the call returns.

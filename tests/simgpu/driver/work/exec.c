@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Executable graphs. What a launch executes is a body: a private clone in topological order.
+ * Executable graphs. A launch executes a body: a private clone in topological order.
  * Changes to an executable graph make a new body when launches in flight still refer to the old
  * one.
  */
@@ -197,7 +197,7 @@ static CUresult memory_prepare(CUgraphExec exec)
     return CUDA_SUCCESS;
 }
 
-/* What is allocated when this launch and all before it are done. */
+/* Memory allocated after this launch and all before it. */
 static void memory_hand(const struct graph_body *body)
 {
     for (size_t i = 0; i < body->order_count; i++) {
@@ -217,7 +217,7 @@ static void records_open(const struct graph_body *body)
             body->order[i]->work->event.event->state->recorded++;
 }
 
-/* A launch while the stream captures becomes a child graph of what is captured. */
+/* A launch while the stream captures becomes a child graph of the captured graph. */
 static CUresult launch_captured(CUgraphExec exec, CUstream stream)
 {
     struct work *work = work_create(WORK_CHILD);

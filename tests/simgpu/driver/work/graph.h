@@ -35,7 +35,7 @@ struct CUgraph_st {
     struct user_reference *objects; /* cuGraphRetainUserObject */
 };
 
-/** What a launch executes; immutable while anybody but one executable graph refers to it. */
+/** The body of a launch; immutable while anything but one executable graph refers to it. */
 struct graph_body {
     unsigned refs;
     CUgraph graph;
@@ -98,7 +98,7 @@ void graph_memory_free(struct graph_memory *memory);
 void graph_memory_end(struct graph_memory *memory);
 /** Physical memory for it, before a launch. */
 CUresult graph_memory_back(struct graph_memory *memory);
-/** The one whose address this is, or NULL. */
+/** The graph with this address, or NULL. */
 struct graph_memory *graph_memory_find(uintptr_t base);
 /** Drops the backing of all that are not live. */
 void graph_memory_trim(struct device *device);

@@ -137,7 +137,7 @@ CUresult work_of_child(CUgraph child, struct work **ret)
     return result;
 }
 
-/* What the entry points do with a new unit: `made` says whether there is one. They own it. */
+/* Handling of a new unit by the entry points, which own it; `made`: whether there is one. */
 
 static CUresult add(CUresult made, struct work **work, CUgraph graph, const CUgraphNode *deps,
                     size_t count, CUgraphNode *ret)
@@ -365,7 +365,7 @@ static CUresult work_of_any(CUgraphNodeParams *any, struct work **ret)
 }
 
 /* clang-format off */
-/* One kind of node: its typed calls differ in the parameter's type and in how work is made of it. */
+/* One kind of node: its typed calls differ in the parameter's type and in the conversion to work. */
 #define NODE_ADD(name, type, work_of)                                                              \
     CUresult CUDAAPI name(CUgraphNode *node, CUgraph graph, const CUgraphNode *deps, size_t count, \
                           type params)                                                             \

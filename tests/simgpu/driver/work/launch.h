@@ -10,7 +10,7 @@
 
 /** Runs a `struct launch`. No lock. */
 void launch_run(void *launch);
-/** The kernel's arguments as a block of its own; false without memory. */
+/** The kernel's arguments as one block; false without memory. */
 bool launch_clone_arguments(struct launch *into, const struct launch *from);
 
 /** Checks and copies what cuLaunchKernel was given. */

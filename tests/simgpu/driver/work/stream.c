@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Queues and workers. A unit starts when it is first in its queue, nobody holds the stream, and its
+ * Queues and workers. A unit starts when it is first in its queue, the stream is not held, and its
  * points are reached. It is then executed without the lock, by the stream's worker or, when the
  * caller waits for it anyway or there is nothing to execute, by the caller.
  */
@@ -145,7 +145,7 @@ void point_wait(const struct point *point, bool remote)
         nap(&driver_progress, remote);
 }
 
-/* SIMGPU_DELAY_US: real time, so that work in flight meets what the program does meanwhile. */
+/* SIMGPU_DELAY_US: real time, so that work in flight overlaps the program's actions. */
 static void linger(void)
 {
     static _Atomic uint64_t drawn;

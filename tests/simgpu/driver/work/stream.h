@@ -27,7 +27,7 @@ struct CUstream_st {
     unsigned flags;
     int priority;
     uint64_t id;
-    uint64_t thread_id; /* whose default stream it is */
+    uint64_t thread_id; /* thread of this default stream */
     TAILQ_HEAD(, work) works;
     uint64_t submitted;
     _Atomic uint64_t completed;
@@ -53,7 +53,7 @@ struct point {
 /** A new stream of a context; cannot be NULL-ed by capture. */
 CUresult stream_create(CUcontext ctx, enum stream_kind kind, unsigned flags, int priority,
                        CUstream *ret);
-/** Finishes what is queued, then disappears. */
+/** Finishes queued work, then ends. */
 void stream_destroy(CUstream stream);
 
 /** The stream a program means: NULL by `per_thread`, CU_STREAM_LEGACY, CU_STREAM_PER_THREAD. */
@@ -69,7 +69,7 @@ CUresult stream_check_capture(CUstream stream);
 bool stream_is_idle(CUstream stream);
 bool stream_is_blocking(CUstream stream);
 
-/** Later work of the stream waits for what the event has recorded. */
+/** Later work of the stream waits for the work recorded in the event. */
 CUresult stream_wait_event(CUstream stream, CUevent event);
 
 /** Wait, with the lock released, for all work submitted so far. */

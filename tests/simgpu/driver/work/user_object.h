@@ -7,7 +7,7 @@
 
 #include "tests/simgpu/driver/work/graph.h"
 
-/** Gives up what the graph holds. */
+/** Releases the graph's references. */
 void graph_drop_objects(CUgraph graph);
 /** A clone keeps alive what its original does; false without memory. */
 bool graph_share_objects(CUgraph into, CUgraph from);

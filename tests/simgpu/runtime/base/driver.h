@@ -48,7 +48,7 @@ int driver_load(void);
 int driver_open(void);
 
 /**
- * Tells the simulated driver how large a variable is whose image does not say (a compressed one).
+ * Sets the size of a variable in the simulated driver, if the image lacks it (a compressed one).
  * The only other dlsym there ever is, and only for a variable the driver does not find: a control
  * of the simulated device has no place among the driver's functions. False with any other driver.
  */

@@ -2,7 +2,7 @@
 /*
  * The simulated CUDA runtime, inside view.
  *
- * The runtime is a translation: it checks what the runtime API promises to check, turns arguments
+ * The runtime is a translation: it checks arguments as documented by the runtime API, turns them
  * into the driver's, calls the driver through driver.h and turns the answer back. It owns no memory
  * of the device and no stream; what it does own is the thread's current device and last error
  * (context.c, error.c) and the programs' registered images (image.c).
@@ -24,7 +24,7 @@
 #if RUNTIME_MAJOR <= 12
 #include "tests/simgpu/runtime/abi/abi12_names.h"
 #endif
-/* Built with hidden visibility: what the toolkit's header declares is public, all else is not. */
+/* Built with hidden visibility: only the declarations of the toolkit's header are public. */
 #pragma GCC visibility push(default)
 #include <cuda_runtime_api.h>
 #pragma GCC visibility pop
@@ -32,7 +32,7 @@
 /** A public function that the header does not declare. */
 #define RUNTIME_PUBLIC __attribute__((visibility("default")))
 
-/** What cudaRuntimeGetVersion says: the release whose ABI this build has. */
+/** Result of cudaRuntimeGetVersion: the release with the ABI of this build. */
 #if RUNTIME_MAJOR == 11
 #define RUNTIME_VERSION 11080
 #elif RUNTIME_MAJOR == 12

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Allocation: what the runtime adds to the driver's functions.
+ * Allocation: additions of the runtime to the driver's functions.
  *
  * Where the driver refuses a size of zero the runtime succeeds with NULL, and freeing NULL succeeds
  * after making sure there is a context (programs use cudaFree(0) for just that). No allocation is

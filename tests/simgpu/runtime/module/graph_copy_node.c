@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memcpy nodes. The runtime has four ways to say what is copied (a box, a run of bytes, to and from
+ * Memcpy nodes. The runtime has four ways to describe a copy (a box, a run of bytes, to and from
  * a symbol) and three places to say it (a new node, a node, an instantiated graph); each way
  * becomes one description, each place one function.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Graph nodes that need translation: kernels, memsets, conditionals, and the generic form. Nodes
- * whose parameters the two APIs lay out alike are plain forwards in calls.def.
+ * with parameters of the same layout in both APIs are plain forwards in calls.def.
  *
  * A kernel node is handed to the driver by kernel, not by function, and without a context: the
  * driver then takes the current one. Memcpy and memset nodes name the current context.
@@ -192,7 +192,7 @@ static cudaError_t generic_to_driver(const struct cudaGraphNodeParams *from,
     }
 }
 
-/* What the driver writes back into the parameters of a node it made. */
+/* Fields that the driver sets in the parameters of a node that it made. */
 static void generic_outputs(const CUgraphNodeParams *from, struct cudaGraphNodeParams *to)
 {
     if (to->type == cudaGraphNodeTypeMemAlloc)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the files on graph nodes share. Thread-safe. */
+/* Shared by the files on graph nodes. Thread-safe. */
 #ifndef SIMGPU_RUNTIME_GRAPH_NODE_H
 #define SIMGPU_RUNTIME_GRAPH_NODE_H
 

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <uthash.h>
 
-/* What the compiler emits around an image (fatbinary_section.h). */
+/* Wrapper that the compiler emits around an image (fatbinary_section.h). */
 struct fat_binary {
     int magic;
     int version;

@@ -27,7 +27,7 @@ void *image_function_symbol(CUfunction function);
 
 /**
  * Address and size of a __device__, __constant__ or __managed__ variable in the current context.
- * cudaErrorInvalidSymbol for an address nobody registered. Needs context_ready().
+ * cudaErrorInvalidSymbol for an unregistered address. Needs context_ready().
  */
 cudaError_t image_variable(const void *symbol, CUdeviceptr *ret_address, size_t *ret_bytes);
 

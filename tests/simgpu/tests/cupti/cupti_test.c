@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CUPTI's memory activity and resource callbacks, against what the headers of CUDA 13.0 document.
+ * CUPTI's memory activity and resource callbacks, compared with the headers of CUDA 13.0.
  * Runs once for each layout of records (SIMGPU_CUPTI_VERSION).
  */
 #include <cupti.h>

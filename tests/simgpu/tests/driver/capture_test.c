@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stream capture: what is recorded, what is refused, what a refusal does to the capture.
+ * Stream capture: recorded calls, refused calls, effects of a refusal on the capture.
  */
 #include "tests/simgpu/tests/driver/support.h"
 
@@ -183,7 +183,7 @@ static void fork_and_join(void)
     CHECK(edges == 4 && roots == 1);
     OK(cuGraphDestroy(graph));
 
-    /* Not joined; ended by another stream; dependent on what is outside. */
+    /* Not joined; ended by another stream; dependent on outside work. */
     begin(CU_STREAM_CAPTURE_MODE_GLOBAL);
     OK(cuEventRecord(fork, a));
     OK(cuStreamWaitEvent(b, fork, 0));

@@ -59,7 +59,7 @@ static void stack(void)
     OK(cuCtxDestroy(b));
 }
 
-/* What a context owns goes with it. */
+/* Objects of a context are destroyed with it. */
 static void destruction(void)
 {
     CUcontext keeper = create(), victim = create();

@@ -81,7 +81,7 @@ static int fd_receive(int from)
     return fd;
 }
 
-/* Memory of the parent's by a descriptor, also when the parent has none of it any more. */
+/* The parent's memory through a descriptor, also after the parent has released it. */
 static void child_physical(void)
 {
     CUmemGenericAllocationHandle physical;

@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-/* A module whose image says nothing about names, as a compressed fat binary. */
+/* A module with an image without names, as a compressed fat binary. */
 static const uint32_t fatbin[16] = {0xba55ed50u, 0x00100001u};
 
 struct packed {

@@ -281,7 +281,7 @@ static void edits_are_noticed(void)
     EXPECT(CUDA_ERROR_ILLEGAL_ADDRESS, cuStreamSynchronize(stream));
 }
 
-/* A page exchanged below work that goes on: nothing faults, so only the key tells. */
+/* A page exchanged under running work: nothing faults, so only the key shows it. */
 static void edits_break(void)
 {
     CUdeviceptr range = pair();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cuMemAlloc and its family: what is allocated, what ranges look like, what may be freed.
+ * cuMemAlloc and its family: allocations, ranges, permitted frees.
  */
 #include "tests/simgpu/tests/driver/support.h"
 

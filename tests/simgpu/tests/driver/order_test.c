@@ -94,7 +94,7 @@ static void in_flight(CUstream a, CUstream b)
     OK(cuStreamWaitEvent(b, event, 0));
     OK(cuMemsetD8Async(memory, 2, 64, b));
     EXPECT(CUDA_ERROR_NOT_READY, cuStreamQuery(b));
-    /* A wait is for what was recorded when it was submitted. */
+    /* A wait covers work recorded before its submission. */
     OK(cuEventRecord(event, b));
     release(a);
     OK(cuEventSynchronize(event));

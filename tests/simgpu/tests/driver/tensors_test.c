@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Descriptors of tensors: what cuda.h demands of each argument, and what is accepted.
+ * Descriptors of tensors: requirements of cuda.h on each argument, and accepted values.
  */
 #include "tests/simgpu/tests/driver/support.h"
 
-/** A request that is good; a test spoils one thing of it. */
+/** A valid request; a test makes one field invalid. */
 struct request {
     CUtensorMapDataType type;
     cuuint32_t rank;

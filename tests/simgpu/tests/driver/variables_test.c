@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * variables CUBIN: what a module and a library say of the variables in it.
+ * variables CUBIN: queries of variables by module and by library.
  */
 #include "tests/simgpu/tests/driver/support.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CUDA arrays: what they say about themselves, and copies in and out in one, two and three
+ * CUDA arrays: their attributes, and copies in and out in one, two and three
  * dimensions, with offsets in the units the documentation gives.
  */
 #include "tests/simgpu/tests/runtime/support.h"

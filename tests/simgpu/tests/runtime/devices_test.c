@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Devices, contexts and threads, on two devices: which one a thread uses, who follows whom when
- * both APIs are mixed, copies and access between devices, and what a reset leaves of other threads.
+ * both APIs are mixed, copies and access between devices, and effects of a reset on other threads.
  */
 #include "tests/simgpu/tests/runtime/support.h"
 

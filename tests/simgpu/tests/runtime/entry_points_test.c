@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The way from the runtime to the driver: exactly one dlsym, for cuGetProcAddress_v2, then only
- * cuGetProcAddress, all of it at the first use; and what the runtime calls is what was answered.
+ * cuGetProcAddress, all at the first use; and the runtime calls the returned functions.
  *
  * This program defines dlsym itself, before the runtime's eyes, and hands out a resolver of its own
  * that counts, and that substitutes cuMemAlloc, as a preloaded library would.

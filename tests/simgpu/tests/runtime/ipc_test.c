@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Memory shared between two processes through the runtime: this program starts itself with the
- * handle in hexadecimal as argument; the child reads what the parent wrote, and answers.
+ * handle in hexadecimal as argument; the child reads the parent's bytes, and replies.
  */
 #include "tests/simgpu/tests/runtime/support.h"
 

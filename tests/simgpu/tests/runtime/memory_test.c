@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Allocating, copying and filling, by the documentation: sizes of zero, wrong pointers, every kind
- * of copy, pitched memory and boxes, what a pointer says about itself.
+ * of copy, pitched memory and boxes, attributes of pointers.
  */
 #include "tests/simgpu/tests/runtime/support.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Streams and events: what is ordered is ordered, what is not is not. A held stream makes "still
- * running" a fact instead of a matter of time. Built twice: also for per-thread default streams,
- * where the names become those of the twins.
+ * Streams and events: ordered work runs in order, other work does not wait. A held stream makes
+ * "still running" a fact instead of a matter of time. Built twice: also for per-thread default
+ * streams, where the names become those of the twins.
  */
 #include "tests/simgpu/tests/runtime/support.h"
 
@@ -183,7 +183,7 @@ static void *entry_point(unsigned long long flags)
     return function;
 }
 
-/* The default is what the program was compiled for. */
+/* The default depends on how the program was compiled. */
 static void test_entry_points(void)
 {
     void *legacy = entry_point(cudaEnableLegacyStream);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests of the simulated runtime share: checks that say what they saw and go on, and the
+ * Shared by the tests of the simulated runtime: checks that print the result and continue, and the
  * simulated device's controls, found the way a program would find them.
  *
  * These programs are written against cuda_runtime_api.h; only what uses the controls needs the

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Texture objects and imported memory through the runtime: what was described is told again.
+ * Texture objects and imported memory through the runtime: queries return the description.
  */
 #include <cuda_runtime_api.h>
 #include <sys/mman.h>

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Chart. What lies below is drawn first and wider, so that equal levels both stay visible.
+// Levels over time, as a chart with zoom. Lower layers are drawn first and wider, so that equal levels
+// stay visible.
 
 const DRIVER = 1, REQUESTED = 4;
 
-// [seconds, driver, reserved, allocated, requested], from nothing at the start to the end of the run.
+// Rows of [seconds, driver, reserved, allocated, requested], from zero at the start to the end of the run.
 function points(section, endSeconds) {
     const rows = section.querySelector("table.points").tBodies[0].rows;
     const data = Array.from(rows, (row) => [
@@ -19,8 +20,8 @@ function points(section, endSeconds) {
     return data;
 }
 
-// The highest requested between two times, and what it might have been at most: where the range
-// cuts a span of the timeline in two, only the highest of the whole span is known.
+// The highest requested level between two times, and its upper bound: where an end of the range cuts a
+// span of the timeline in two, only the highest level of the whole span is known.
 function rangePeak(data, begin, end, span) {
     const first = Math.floor(begin / span), last = Math.floor(end / span);
     let best = null, most = 0;
@@ -42,6 +43,11 @@ function colour(name) {
     return getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
 }
 
+function bytesShort(bytes) {
+    const [value, unit] = bytesText(bytes, 2).split(" ");
+    return Number(value) + " " + unit;
+}
+
 function chartColours() {
     return {
         colors: [colour("driver"), colour("reserved"), colour("allocated"), colour("requested")],
@@ -56,7 +62,8 @@ function chartColours() {
     };
 }
 
-// Behind the lines: phases as bands, the peak as a line, failures as marks at the top.
+// Behind the lines: phases as bands, failures as marks at the top, the peak as a line with its label
+// at the bottom, where the lines of the levels rarely are.
 
 function phasesDraw(canvas, area, graph, phases) {
     const named = new Map();
@@ -108,27 +115,26 @@ function peakDraw(canvas, area, graph, seconds) {
     canvas.stroke();
     canvas.font = "12px system-ui, sans-serif";
     canvas.textAlign = x > area.x + area.w - 50 ? "right" : "left";
-    canvas.fillText("peak", x + (canvas.textAlign === "left" ? 6 : -6), area.y + 24);
+    canvas.fillText("peak", x + (canvas.textAlign === "left" ? 6 : -6), area.y + area.h - 8);
 }
 
-function rangeTell(section, data, graph, span) {
+function rangeDescribe(section, data, graph, span) {
     const [begin, end] = graph.xAxisRange();
     const {best, most} = rangePeak(data, begin, end, span);
     const line = section.querySelector(".range");
-    let text = ": nothing in use";
+    let text = ": no memory in use";
     if (best) {
         text = ": peak " + bytesText(best[REQUESTED]) + " after " + secondsText(best[0]) + ", " +
             bytesText(best[DRIVER]) + " held from the driver";
         text += most === best[REQUESTED]
             ? " (exact)"
-            : " (the ends of the range are known to " + secondsText(span) + ": at most " +
-              bytesText(most) + ")";
+            : " (at most " + bytesText(most) + ": the ends of the range are known to " + secondsText(span) + ")";
     }
     line.textContent = "From " + secondsText(Math.max(begin, 0)) + " to " + secondsText(end) + text;
     line.dataset.peak = best ? best[REQUESTED] : 0;
     line.dataset.most = most;
     if (graph.isZoomed("x")) {
-        const button = element("button", "", "Show all");
+        const button = element("button", "", "Show the whole run");
         button.type = "button";
         button.addEventListener("click", () => graph.resetZoom());
         line.append(" ", button);
@@ -145,7 +151,7 @@ function tableRows(section, name) {
     return table ? Array.from(table.tBodies[0].rows) : [];
 }
 
-// Arrows move the range, plus and minus change its length, 0 shows all.
+// Arrow keys move the range, plus and minus change its length, 0 shows the whole run.
 function chartKeys(place, graph, end) {
     const steps = {ArrowLeft: [-0.25, -0.25], ArrowRight: [0.25, 0.25], "+": [0.25, -0.25],
         "-": [-0.5, 0.5]};
@@ -183,7 +189,7 @@ function chartMake(chart) {
     picture.before(place);
     place.setAttribute("role", "application");
     place.setAttribute("aria-label", picture.getAttribute("aria-label") +
-        ". Arrows move the range, plus and minus change it, 0 shows all.");
+        ". Arrow keys move the range, plus and minus change its length, 0 shows the whole run.");
     const article = chart.closest("article");
     const graph = new Dygraph(place, data, {
         labels: ["time", "driver", "reserved", "allocated", "requested"],
@@ -203,8 +209,8 @@ function chartMake(chart) {
         axes: {
             x: {valueFormatter: secondsText, axisLabelFormatter: (value) => secondsText(value),
                 axisLabelWidth: 90},
-            y: {labelsKMG2: true, valueFormatter: bytesText,
-                axisLabelFormatter: (value) => bytesText(value), axisLabelWidth: 80},
+            y: {labelsKMG2: true, valueFormatter: (value) => bytesText(value),
+                axisLabelFormatter: bytesShort, axisLabelWidth: 80},
         },
         underlayCallback: (canvas, area, drawn) => {
             canvas.save();
@@ -214,7 +220,7 @@ function chartMake(chart) {
             canvas.restore();
         },
         drawCallback: (drawn, first) => {
-            rangeTell(section, data, drawn, span);
+            rangeDescribe(section, data, drawn, span);
             if (article.rangeChosen) {
                 article.rangeChosen(...drawn.xAxisRange(), first);
             }

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Turns the style sheets and scripts of the HTML report into a C file (see html_assets.h).
 
-usage: embed.py OUTPUT.c NAME=FILE,FILE…       every NAME becomes html_asset_NAME, its files joined
-       embed.py OUTPUT.c --missing PACKAGE NAME…  all of them empty, for a build without PACKAGE
+usage: embed.py OUTPUT.c NAME=FILE,FILE…       each NAME becomes html_asset_NAME, with its files concatenated
+       embed.py OUTPUT.c --missing PACKAGE NAME…  all empty, for a build without PACKAGE
 """
 import base64
 import hashlib
@@ -13,13 +13,13 @@ import sys
 
 
 def asset_read(path):
-    """A file's bytes, without a reference to another file, which nobody would find."""
+    """Bytes of a file, without references to source maps, which do not exist beside a report."""
     data = re.sub(rb"(//[#@]|/\*#) ?sourceMappingURL=[^\n]*", b"", pathlib.Path(path).read_bytes())
     data = data.strip() + b"\n"
     data.decode("utf-8")
     for mark in (b"</script", b"</style", b"<!--", b"\r"):
         if mark in data.lower():
-            sys.exit(f"embed.py: {path}: holds {mark.decode()!r}: it cannot stand inside a page")
+            sys.exit(f"embed.py: {path}: contains {mark.decode()!r}, which must not occur inside a page")
     return data
 
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Icicles made here: of a range of time, from the allocation site outwards, and by thread. The stacks
-// with most, all others in one, stand in the page with their bytes, in all and by slice of time. As
-// they come, icicles of the whole run are those of the page itself.
+// Icicles of a range of time, from the allocation site outwards, and by thread, made from data in the
+// page: the largest stacks, and the sum of all others, each with its total bytes and its bytes by slice
+// of time. Icicles of the whole run, callers on top, are those in the page.
 
 const NAMESPACE = "http://www.w3.org/2000/svg";
 const ROW = 26, MOST_BOXES = 900, LEAST_PARTS = 1000, BOX_COLOURS = 7;
@@ -9,7 +9,7 @@ const AT_PEAK = 0;
 const ORDERS = ["Callers on top", "Allocation sites on top", "By thread"];
 const FROM_SITES = 1, BY_THREAD = 2;
 
-// Numbers of base 36 with commas between, "v*n" for n equal ones.
+// Reads numbers in base 36, separated by commas; "v*n" is n equal ones.
 function seriesRead(text) {
     return text.split(",").flatMap((part) => {
         const [value, same] = part.split("*");
@@ -25,7 +25,7 @@ function sumOf(series, first, last) {
     return sum;
 }
 
-// The stacks of a section, read once it needs them.
+// Reads the stacks of a section; called when they are first needed.
 function pathsRead(section) {
     const place = section.querySelector(".paths");
     const names = Array.from(place.querySelectorAll("li"), (item) => item.textContent);
@@ -37,7 +37,7 @@ function pathsRead(section) {
                                           isModule: one[0] === "m"}));
         return {
             frames, bytes: seriesRead(v), series: s ? s.split(";").map(seriesRead) : null,
-            thread: f === undefined ? "other stacks" : t === "0" ? "thread not known"
+            thread: f === undefined ? "other stacks" : t === "0" ? "unknown thread"
                 : t === process ? "main thread " + t : "thread " + t,
         };
     });
@@ -167,7 +167,7 @@ function rowsDraw(table, root, least) {
     table.tBodies[0].replaceChildren(...rows);
 }
 
-// What a view shows as the page has it, to go back to.
+// The original contents of a view, for the way back to the whole run.
 function icicleKeep(view) {
     const picture = view.querySelector("svg.icicle"), table = view.querySelector("table.frames");
     const said = view.querySelector("p");

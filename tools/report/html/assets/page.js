@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT
-// What the scripts add to the HTML report: tables that sort and can be searched, a chart that can be
-// zoomed and tells the peak of what it shows, pictures that are reached by keyboard. They read the
-// figures from the tables, and never make markup out of text. "?sort=NAME" in the address sorts all tables that have a column
-// of that name; a second one of the same name turns the order round. "?range=BEGIN,END" in seconds
-// shows that part of the time, "?search=WORDS" the rows that hold all the words.
+// Scripts of the HTML report: sorting and searching in tables, a chart with zoom and the peak of the
+// range shown, access to pictures by keyboard. They read figures from the tables, and never make markup
+// from text. Parameters of the address: "?sort=NAME" sorts all tables with a column of that name, a
+// second one reverses the order; "?range=BEGIN,END" (seconds) shows a part of the run; "?search=WORDS"
+// shows the rows that contain all the words.
 "use strict";
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 
-function bytesText(bytes) {
+function bytesText(bytes, digits = 1) {
     let unit = 0;
     for (; bytes >= 1023.95 && unit + 1 < UNITS.length; unit++) {
         bytes /= 1024;
     }
-    return bytes.toFixed(unit ? 1 : 0) + " " + UNITS[unit];
+    return bytes.toFixed(unit ? digits : 0) + " " + UNITS[unit];
 }
 
 function secondsText(seconds) {
@@ -53,7 +53,7 @@ function element(name, className, text) {
     return made;
 }
 
-// The last value of a name in the address, or null.
+// The last value of a parameter of the address, or null.
 function asked(name) {
     return new URLSearchParams(location.search).getAll(name).pop() || null;
 }
@@ -76,7 +76,7 @@ function rowsSort(body, column, order) {
     body.append(...rows);
 }
 
-// By the same column in the same order, as figures changed.
+// Sorts again after figures changed: same column, same order.
 function tableSortAgain(table) {
     const heading = table.querySelector("th[aria-sort]");
     if (heading) {
@@ -132,7 +132,7 @@ function tableMakeSearchable(table) {
     table.parentElement.before(label);
 }
 
-// A long table scrolls by itself, by keyboard too.
+// A long table gets its own scroll area, also for the keyboard.
 function tableMakeScrolled(table) {
     const frame = table.parentElement;
     if (table.tBodies[0].rows.length > 25) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A range of time chosen in the chart is the range of the cards, the tables of figures, the icicles
-// and the address map. Figures are kept by equal slices of the run, so a range is widened to whole
-// slices, and the bar on top says to which. What it says nothing of is marked as of the whole run.
+// A range of time selected in the chart also applies to the cards, the tables of figures, the icicles
+// and the address map. Figures are kept by equal slices of the run, so the range is widened to whole
+// slices, and the bar on top shows the result. Other sections are marked "whole run".
 
 const SLICE = {begin: 0, end: 1, peakTime: 2, peak: 3, driver: 5, driverMost: 6, allocations: 7,
                hits: 8, frees: 9, calls: 10, driverCalls: 11, leaked: 12, leakedBlocks: 13,
@@ -15,7 +15,7 @@ function sliceRead(row) {
     return Object.fromEntries(Object.entries(SLICE).map(([name, i]) => [name, cellValue(row, i)]));
 }
 
-// The slices that a range touches; null: all of them.
+// The slices that a range overlaps; null: all.
 function rangeOf(slices, beginNs, endNs) {
     let first = slices.findIndex((slice) => slice.end > beginNs), last = slices.length - 1;
     first = first < 0 ? last : first;
@@ -229,20 +229,20 @@ function mapMake(section) {
             picture.setAttribute("viewBox", kept.box);
             picture.replaceChildren(...kept.groups);
         } else if (!runs) {
-            said.textContent = "What lay where is not kept of this range: too many blocks were live.";
+            said.textContent = "The address map of this range was not kept: too many blocks were live.";
             note.textContent = "";
         } else {
             const {whole, rowBytes} = mapDraw(picture, runs, names);
             said.textContent = whole ? bytesText(whole) + " at the range's peak, " + range.peakText +
                 "." : "Nothing was in use at an address of the device in this range.";
-            note.textContent = "A row is " + bytesText(rowBytes) + ". Narrow neighbours are joined: " +
-                "first what is used, then rounding, then holes.";
+            note.textContent = "One row is " + bytesText(rowBytes) + ". Small neighbours are joined and drawn " +
+                "as blocks, then rounding, then holes.";
         }
         pictureFill(picture);
     };
 }
 
-// What lies outside of the range, on the picture of sites over time.
+// Shades the time outside the range in the picture of sites over time.
 function shadeMake(article) {
     const picture = article.querySelector("svg.stack");
     return (slices, range) => {

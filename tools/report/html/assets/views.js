@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Views of which one is shown, and pictures made of boxes. A picture is one stop of the tab key;
-// arrows go from box to box, and the line below it tells what a box says. In an icicle, Enter or a
-// click makes a frame as wide as the picture, Escape goes back to all.
+// Views shown one at a time, and pictures made of boxes. A picture is one tab stop; arrow keys move
+// from box to box, and the line below it shows the text of the box. In an icicle, Enter or a click
+// zooms to a frame, Escape shows all.
 
 function tabsMake(views) {
     const list = element("div", "tabs", ""), panels = Array.from(views.children);
@@ -37,7 +37,7 @@ function tabsMake(views) {
 
 // Boxes.
 
-// A box that was zoomed goes back to where it was drawn.
+// Reads a box; one that was zoomed returns to its original place.
 function boxPlace(group) {
     const shape = group.querySelector("rect");
     const {x, width} = group.place || {x: Number(shape.getAttribute("x")),
@@ -57,7 +57,7 @@ function boxText(box) {
     return name + ": " + figures.join(" ");
 }
 
-// The box that an arrow key leads to: in the same row the next one, in another row the nearest.
+// The target of an arrow key: the next box in the same row, or the nearest in another row.
 function boxBeside(boxes, from, key) {
     const shown = boxes.filter((box) => !box.group.hasAttribute("hidden"));
     const same = shown.filter((box) => box.y === from.y), at = same.indexOf(from);
@@ -106,7 +106,7 @@ function icicleZoom(boxes, to) {
     }
 }
 
-// Takes what a picture holds now as its boxes.
+// Reads the boxes of a picture again.
 function pictureFill(picture) {
     const boxes = Array.from(picture.querySelectorAll("g"), boxPlace);
     const zooms = picture.classList.contains("icicle");
@@ -130,16 +130,16 @@ function pictureFill(picture) {
     if (boxes.length) {
         boxes[0].group.setAttribute("tabindex", "0");
     }
-    picture.told.textContent = !boxes.length ? "" : zooms
-        ? "Click a frame, or go to it by arrow keys and press Enter, to zoom; Escape shows all."
-        : "Point at a box, or go to it by arrow keys, to see what it is.";
+    picture.status.textContent = !boxes.length ? "" : zooms
+        ? "To zoom, click a frame, or select it with the arrow keys and press Enter; Escape shows all."
+        : "For details, point at a box or select it with the arrow keys.";
 }
 
 function pictureChoose(picture, box, focus) {
     picture.current.group.setAttribute("tabindex", "-1");
     picture.current = box;
     box.group.setAttribute("tabindex", "0");
-    picture.told.textContent = boxText(box);
+    picture.status.textContent = boxText(box);
     if (focus) {
         box.group.focus();
     }
@@ -171,15 +171,15 @@ function pictureMake(picture) {
     if (!picture.querySelector("g")) {
         return;
     }
-    picture.told = element("p", "told", "");
-    picture.told.setAttribute("aria-live", "polite");
+    picture.status = element("p", "status", "");
+    picture.status.setAttribute("aria-live", "polite");
     picture.setAttribute("role", zooms ? "tree" : "list");
-    picture.parentElement.after(picture.told);
+    picture.parentElement.after(picture.status);
     pictureFill(picture);
     picture.addEventListener("mouseover", (event) => {
         const box = boxOf(event);
         if (box) {
-            picture.told.textContent = boxText(box);
+            picture.status.textContent = boxText(box);
         }
     });
     picture.addEventListener("focusin", (event) => {

@@ -304,7 +304,7 @@ CUresult CUDAAPI cuCtxSynchronize_v2(CUcontext ctx)
     CALL(cuCtxSynchronize_v2, synchronize(ctx), "ctx=0x%llx", HEX(ctx));
 }
 
-/* The marker is a stream of its own, which waits for the others and holds up none of them. */
+/* The marker is a separate stream, which waits for the others and delays none of them. */
 CUresult context_record_event(CUcontext given, CUevent event)
 {
     struct point *points = NULL;

@@ -235,7 +235,7 @@ CUresult CUDAAPI cuCtxResetPersistingL2Cache(void)
     CALL(cuCtxResetPersistingL2Cache, nothing_to_reset());
 }
 
-/* All addresses are valid everywhere; what peer access changes is what a program is told. */
+/* All addresses are valid everywhere; peer access changes only the results of queries. */
 static CUresult peer_enable(CUcontext peer, unsigned flags)
 {
     CUcontext ctx;

@@ -15,7 +15,7 @@
 #define PARTITION_SMS 8
 #define LEAST_SMS     2
 
-/* What a CUdevResourceDesc points at. */
+/* Target of a CUdevResourceDesc. */
 struct CUdevResourceDesc_st {
     struct handle handle;
     CUdevSmResource sm;

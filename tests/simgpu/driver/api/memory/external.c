@@ -26,7 +26,7 @@ struct CUextMemory_st {
     size_t bytes;
 };
 
-/* What the file of a semaphore begins with. */
+/* Header of the file of a semaphore. */
 struct semaphore_state {
     _Atomic uint64_t value;
     _Atomic uint64_t signals;

@@ -108,7 +108,7 @@ static CUresult host_flags(unsigned *ret, void *pointer)
 
     if (!ret || !range || range->kind != MEMORY_HOST)
         return CUDA_ERROR_INVALID_VALUE;
-    *ret = range->flags | CU_MEMHOSTALLOC_DEVICEMAP; /* unified addressing maps all of it */
+    *ret = range->flags | CU_MEMHOSTALLOC_DEVICEMAP; /* unified addressing maps all host memory */
     return CUDA_SUCCESS;
 }
 

@@ -139,7 +139,7 @@ static bool still_posted(const struct memory_handle *handle)
     return got == sizeof id && id == handle->id;
 }
 
-/* Ids are unique in a process; together with the process they are unique here. */
+/* Ids are unique in a process, and with the process id everywhere. */
 static uint64_t origin_of(const struct memory_handle *handle)
 {
     return (uint64_t)handle->pid << 40 | handle->id;

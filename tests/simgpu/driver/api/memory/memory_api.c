@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cuMemAlloc and its family, cuMemFree, and what the program can ask about an address's range.
+ * cuMemAlloc and its family, cuMemFree, and queries of address ranges.
  */
 #include "tests/simgpu/driver/base/call.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pointer attributes. cuPointerGetAttribute fails for what is not memory of CUDA;
+ * Pointer attributes. cuPointerGetAttribute fails for memory unknown to CUDA;
  * cuPointerGetAttributes answers zeros for it, and needs no context.
  */
 #include "tests/simgpu/simgpu.h"
@@ -120,7 +120,7 @@ static struct allocation *find(CUdeviceptr address)
     return found ? found : host_memory_find(address);
 }
 
-/* Reserved address space that nothing is mapped to has a few attributes of its own. */
+/* Reserved address space without a mapping has a few attributes. */
 static CUresult look_unmapped(CUpointer_attribute attribute, CUdeviceptr address, union value *ret)
 {
     struct page *page = va_page(address);

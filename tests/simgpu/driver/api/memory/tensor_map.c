@@ -16,7 +16,7 @@
 #define BOX_MOST       256
 #define STEP_MOST      8
 
-/** What a descriptor holds of the request. */
+/** Fields of the request kept in a descriptor. */
 struct kept {
     uint64_t address;
     uint32_t type, rank, interleave, swizzle, promotion, fill;

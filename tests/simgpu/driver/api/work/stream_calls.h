@@ -23,7 +23,7 @@ enum stream_property {
     STREAM_PROPERTY_ID,
     STREAM_PROPERTY_DEVICE,
 };
-/** As an integer of its own type behind `ret`. */
+/** As an integer of the target's type at `ret`. */
 CUresult stream_property(CUstream given, bool per_thread, enum stream_property property, void *ret);
 CUresult stream_context(CUstream given, bool per_thread, CUcontext *ret, CUgreenCtx *ret_green);
 
