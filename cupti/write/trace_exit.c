@@ -101,40 +101,40 @@ static int exit_write(int fd, int wait_status)
         .record = {.kind = TRACE_EVENT_EXIT, .value = (uint32_t)wait_status},
     };
     uint32_t block = 0;
-    int r = read_at(fd, &file, sizeof file, 0);
+    int error = read_at(fd, &file, sizeof file, 0);
 
-    if (r < 0 || file.magic != TRACE_FILE_MAGIC || file.version < TRACE_VERSION ||
+    if (error < 0 || file.magic != TRACE_FILE_MAGIC || file.version < TRACE_VERSION ||
         file.version > TRACE_VERSION_LIMITED)
-        return r < 0 ? r : -EBADMSG;
-    r = free_block_find(fd, &block);
-    if (r < 0)
-        return r;
+        return error < 0 ? error : -EBADMSG;
+    error = free_block_find(fd, &block);
+    if (error < 0)
+        return error;
     exit_block.record.time_ns = since_ns(file.start_realtime_ns);
     exit_block.header.sequence = sequence_next(fd, &file, block);
     exit_block.header.checksum = crc32c(&exit_block.record, sizeof exit_block.record);
     if (ftruncate(fd, (off_t)block * TRACE_BLOCK_BYTES) < 0)
         return -errno;
-    r = file_space_reserve(fd, (uint64_t)block * TRACE_BLOCK_BYTES,
-                           ((uint64_t)block + 1) * TRACE_BLOCK_BYTES);
-    if (r < 0)
-        return r;
+    error = file_space_reserve(fd, (uint64_t)block * TRACE_BLOCK_BYTES,
+                               ((uint64_t)block + 1) * TRACE_BLOCK_BYTES);
+    if (error < 0)
+        return error;
     return write_at(fd, &exit_block, sizeof exit_block, (off_t)block * TRACE_BLOCK_BYTES);
 }
 
 int trace_file_append_exit(const char *path, int wait_status)
 {
-    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY), r;
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY), error;
     struct stat status;
 
     if (fd < 0)
         return -errno;
     if (fstat(fd, &status) < 0)
-        r = -errno;
+        error = -errno;
     else if (!S_ISREG(status.st_mode) || status.st_uid != geteuid())
-        r = -EACCES;
+        error = -EACCES;
     else
-        r = exit_write(fd, wait_status);
-    if (close(fd) < 0 && r == 0)
-        r = -errno;
-    return r;
+        error = exit_write(fd, wait_status);
+    if (close(fd) < 0 && error == 0)
+        error = -errno;
+    return error;
 }

@@ -152,6 +152,7 @@ static void tokens_pack(struct cupool_publisher *publisher, msgpack_packer *pack
         uint32_t got = publisher->config.tokens(publisher->config.tokens_state,
                                                 &publisher->hashes[event->first + at],
                                                 publisher->tokens + count, room);
+
         count += got < room ? got : room;
     }
     field(publisher, packer, "token_ids");
@@ -299,6 +300,7 @@ static void replay_send(struct cupool_publisher *publisher, const uint8_t *clien
     publisher->counts.replays++;
     for (uint64_t at = oldest; at < publisher->kept; at++) {
         const struct batch *batch = &publisher->batches[at % publisher->config.batches];
+
         if (batch->sequence < first)
             continue;
         const void *frames[] = {client, "", number, batch->data};
@@ -323,6 +325,7 @@ static void replays_serve(struct cupool_publisher *publisher)
     for (unsigned served = 0; served < REPLAYS_ONCE; served++) {
         uint8_t client[256], delimiter[8], number[8], rest[8];
         int more, client_bytes = frame_take(publisher->replay, client, sizeof(client), &more);
+
         if (client_bytes < 0)
             return;
         int middle = more ? frame_take(publisher->replay, delimiter, sizeof(delimiter), &more) : -1;
@@ -368,6 +371,7 @@ static int publish(struct cupool_publisher *publisher, const struct source *sour
     pthread_mutex_lock(&publisher->lock);
     while ((error = events_take(publisher, source, &count, &lost)) == 0) {
         msgpack_sbuffer buffer;
+
         publisher->counts.lost += lost;
         publisher->sequence += lost > 0;
         if (count == 0)

@@ -39,6 +39,7 @@ struct page_wire page_wire_make(enum page_wire_kind kind, uint32_t slot, uint64_
 uint64_t page_wire_now_ns(void)
 {
     struct timespec now;
+
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
@@ -57,12 +58,14 @@ static bool address_of(int directory, const char *name, struct sockaddr_un *ret_
 static int socket_make(void)
 {
     int made = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
     return made < 0 ? -errno : made;
 }
 
 int page_wire_listen(int directory, const char *name)
 {
     struct sockaddr_un address;
+
     if (!address_of(directory, name, &address))
         return -ENAMETOOLONG;
     int made = socket_make();
@@ -82,6 +85,7 @@ bool page_wire_peer(int socket, pid_t *ret_process, uid_t *ret_user)
 {
     struct ucred peer;
     socklen_t bytes = sizeof(peer);
+
     if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) < 0 || bytes != sizeof(peer))
         return false;
     *ret_process = peer.pid;
@@ -94,6 +98,7 @@ static int connect_in(int directory, const char *name)
     struct sockaddr_un address;
     pid_t process;
     uid_t user;
+
     if (!address_of(directory, name, &address))
         return -ENAMETOOLONG;
     int made = socket_make(), error = 0;
@@ -113,6 +118,7 @@ static int connect_once(const char *where, const char *name)
 {
     unsigned number = 0;
     int directory, made = -ENOENT;
+
     while (made == -ENOENT && (directory = living_directory_next(where, &number)) >= 0) {
         made = connect_in(directory, name);
         close(directory);
@@ -123,6 +129,7 @@ static int connect_once(const char *where, const char *name)
 int page_wire_connect(const char *where, const char *name, uint64_t end_ns)
 {
     int made;
+
     while ((made = connect_once(where, name)) == -EAGAIN || made == -EINTR) {
         if (page_wire_now_ns() >= end_ns)
             return -ETIMEDOUT;
@@ -141,6 +148,7 @@ int page_wire_send(int socket, const struct page_wire *message, const int *descr
     struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
     size_t bytes = message->count * sizeof(int);
     ssize_t sent;
+
     if (descriptors && message->count) {
         header.msg_control = control.bytes;
         header.msg_controllen = CMSG_SPACE(bytes);
@@ -166,6 +174,7 @@ void page_wire_close(const int *descriptors, unsigned count)
 static unsigned rights_take(struct msghdr *header, int ret_descriptors[PAGE_WIRE_MOST])
 {
     unsigned count = 0;
+
     for (struct cmsghdr *each = CMSG_FIRSTHDR(header); each; each = CMSG_NXTHDR(header, each)) {
         if (each->cmsg_level != SOL_SOCKET || each->cmsg_type != SCM_RIGHTS)
             continue;
@@ -188,6 +197,7 @@ static bool rest_is_empty(const struct page_wire *message)
 static bool is_message(const struct page_wire *message, unsigned descriptors)
 {
     bool carries = message->kind == PAGE_WIRE_PUT || message->kind == PAGE_WIRE_ANSWER;
+
     return memcmp(message->magic, MAGIC, sizeof(message->magic)) == 0 &&
            message->count <= PAGE_WIRE_MOST && message->count == descriptors &&
            (carries || !descriptors) && rest_is_empty(message);
@@ -218,6 +228,7 @@ int page_wire_receive(int socket, struct page_wire *ret_message,
         .msg_controllen = sizeof(control.bytes),
     };
     ssize_t got;
+
     do
         got = recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     while (got < 0 && errno == EINTR);
@@ -238,8 +249,10 @@ static int wait_for(int socket, short events, uint64_t end_ns)
 {
     struct pollfd wanted = {.fd = socket, .events = events};
     int ready = 0;
+
     while (ready <= 0) {
         uint64_t now_ns = page_wire_now_ns();
+
         if (now_ns >= end_ns)
             return -ETIMEDOUT;
         ready = poll(&wanted, 1, (int)((end_ns - now_ns) / 1000000 + 1));
@@ -254,6 +267,7 @@ int page_wire_ask(int socket, const struct page_wire *question, const int *descr
                   int ret_descriptors[PAGE_WIRE_MOST])
 {
     int error = page_wire_send(socket, question, descriptors);
+
     while (error == -EAGAIN && (error = wait_for(socket, POLLOUT, end_ns)) == 0)
         error = page_wire_send(socket, question, descriptors);
     if (error == 0)

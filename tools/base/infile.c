@@ -13,18 +13,18 @@
 
 static int file_open(const char *path, size_t *ret_bytes)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), r = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), error = 0;
     struct stat status;
 
     if (fd < 0)
         return -errno;
     if (fstat(fd, &status) < 0)
-        r = -errno;
+        error = -errno;
     else if (!S_ISREG(status.st_mode))
-        r = S_ISDIR(status.st_mode) ? -EISDIR : -EINVAL;
-    if (r < 0) {
+        error = S_ISDIR(status.st_mode) ? -EISDIR : -EINVAL;
+    if (error < 0) {
         close(fd);
-        return r;
+        return error;
     }
     *ret_bytes = (size_t)status.st_size;
     return fd;

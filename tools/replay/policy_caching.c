@@ -108,12 +108,12 @@ static int segment_take(struct caching *caching, uint64_t bytes, uint32_t stream
                         struct model_block **ret_block)
 {
     uint64_t wanted = segment_bytes(bytes);
-    int r = device_model_take(caching->device, wanted);
+    int error = device_model_take(caching->device, wanted);
     struct model_area *area;
 
     device_model_call(caching->device, DEVICE_ALLOCATE, wanted);
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     area = model_area_create(&caching->heap, wanted);
     if (!area)
         return -ENOMEM;
@@ -376,19 +376,19 @@ static int caching_allocate(void *state, const struct policy_request *request, u
     bool small = bytes <= SMALL_MOST;
     struct stream_pool *pool = pool_of(caching, request->stream, small);
     struct model_block *block = pool ? cached_take(caching, &pool->blocks, bytes) : NULL, *rest;
-    int r = 0;
+    int error = 0;
 
     if (!pool)
         return -ENOMEM;
-    if (!block && (r = fresh_take(caching, bytes, request->stream, &block)) < 0) {
+    if (!block && (error = fresh_take(caching, bytes, request->stream, &block)) < 0) {
         if (caching->expandable)
             handles_release(caching);
         else
             segments_release(caching);
-        r = fresh_take(caching, bytes, request->stream, &block);
+        error = fresh_take(caching, bytes, request->stream, &block);
     }
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     if (is_worth_splitting(caching, block->node.bytes - bytes, small)) {
         rest = model_block_split(block, bytes);
         if (!rest)

@@ -101,10 +101,10 @@ static bool functions_read(struct elf_module *module, Elf *elf)
 
 static void module_load(struct elf_module *module)
 {
-    int r = module_files_open(module->path, module->build_id, &module->files);
+    int error = module_files_open(module->path, module->build_id, &module->files);
 
-    module->changed = r == -ESTALE;
-    if (r < 0)
+    module->changed = error == -ESTALE;
+    if (error < 0)
         return;
     if (module->files.dwarf)
         debug_info_open(module->files.dwarf, module->files.folder, &module->info);

@@ -147,7 +147,7 @@ int module_files_identify(const char *path, char ret_text[MODULE_FILES_IDENTITY_
 /** Opens a file that can be loaded. Errors: -ENOENT none, -ESTALE with another build-id. */
 static int loadable_open(const char *path, const char *build_id)
 {
-    int fd = regular_open(path), r = -ENOENT;
+    int fd = regular_open(path), error = -ENOENT;
     GElf_Ehdr header;
     Elf *elf;
 
@@ -156,12 +156,12 @@ static int loadable_open(const char *path, const char *build_id)
     elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
     if (elf && elf_kind(elf) == ELF_K_ELF && gelf_getehdr(elf, &header) &&
         (header.e_type == ET_EXEC || header.e_type == ET_DYN) && is_proportionate(fd, elf))
-        r = build_id_is(elf, build_id) ? 0 : -ESTALE;
+        error = build_id_is(elf, build_id) ? 0 : -ESTALE;
     elf_end(elf);
-    if (!r)
+    if (!error)
         return fd;
     close(fd);
-    return r;
+    return error;
 }
 
 /** Input and result of the search for a module's debug files. */

@@ -69,15 +69,15 @@ static off_t block_next(int from, off_t offset, off_t bytes)
 /** 0: copied; -EAGAIN: it changed meanwhile. */
 static int copy_try(int from, int to, off_t bytes, char *buffer)
 {
-    int r = ftruncate(to, bytes) < 0 ? -errno : 0;
+    int error = ftruncate(to, bytes) < 0 ? -errno : 0;
 
-    for (off_t at = block_next(from, 0, bytes); at < bytes && r == 0;
+    for (off_t at = block_next(from, 0, bytes); at < bytes && error == 0;
          at = block_next(from, at + TRACE_BLOCK_BYTES, bytes))
-        r = block_copy(from, to, at, buffer);
-    for (off_t at = block_next(to, TRACE_BLOCK_BYTES, bytes); at < bytes && r == 0;
+        error = block_copy(from, to, at, buffer);
+    for (off_t at = block_next(to, TRACE_BLOCK_BYTES, bytes); at < bytes && error == 0;
          at = block_next(to, at + TRACE_BLOCK_BYTES, bytes))
-        r = is_same_use(from, to, at) ? 0 : -EAGAIN;
-    return r;
+        error = is_same_use(from, to, at) ? 0 : -EAGAIN;
+    return error;
 }
 
 static int nameless_file(void)
@@ -104,20 +104,20 @@ int snapshot_copy(int fd, struct trace_source *ret_source)
 {
     static const struct timespec pause = {.tv_nsec = PAUSE_NS};
     char *buffer = malloc(TRACE_BLOCK_BYTES);
-    int copy = buffer ? nameless_file() : -ENOMEM, r = copy < 0 ? copy : -EAGAIN;
+    int copy = buffer ? nameless_file() : -ENOMEM, error = copy < 0 ? copy : -EAGAIN;
     struct stat status;
 
-    for (int i = 0; i < TRIES && copy >= 0 && r == -EAGAIN; i++) {
+    for (int i = 0; i < TRIES && copy >= 0 && error == -EAGAIN; i++) {
         if (i)
             nanosleep(&pause, NULL);
-        r = fstat(fd, &status) < 0 || ftruncate(copy, 0) < 0
-                ? -errno
-                : copy_try(fd, copy, status.st_size, buffer);
+        error = fstat(fd, &status) < 0 || ftruncate(copy, 0) < 0
+                    ? -errno
+                    : copy_try(fd, copy, status.st_size, buffer);
     }
-    if (r == 0)
-        r = trace_source_file(copy, ret_source);
-    if (r < 0 && copy >= 0)
+    if (error == 0)
+        error = trace_source_file(copy, ret_source);
+    if (error < 0 && copy >= 0)
         close(copy);
     free(buffer);
-    return r;
+    return error;
 }

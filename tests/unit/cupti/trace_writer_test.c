@@ -618,16 +618,16 @@ Test(trace_store, a_limit_is_kept_to_the_block)
     struct stat status;
     uint32_t sequence = 0;
     void *block, *last = NULL;
-    int r, count = 0;
+    int error, count = 0;
 
     support_path(path);
     cr_assert(trace_store_open(&store, path, (uint64_t)BLOCKS * TRACE_BLOCK_BYTES) == 0);
-    while ((r = trace_store_block(&store, TRACE_STORE_EVENTS, &block, &sequence)) == 0 &&
+    while ((error = trace_store_block(&store, TRACE_STORE_EVENTS, &block, &sequence)) == 0 &&
            count++ < 3 * BLOCKS) {
         memset(block, 1, TRACE_BLOCK_BYTES);
         last = block;
     }
-    cr_expect(r == -EAGAIN && count == BLOCKS - 1, "%d blocks", count);
+    cr_expect(error == -EAGAIN && count == BLOCKS - 1, "%d blocks", count);
     cr_expect(trace_store_left_locked(&store) == 0);
     trace_store_return_locked(&store, BLOCKS - 2);
     cr_expect(trace_store_left_locked(&store) == 1);

@@ -44,6 +44,7 @@ static void from_text(const char *text, CUipcMemHandle *ret_handle)
 {
     for (size_t i = 0; i < sizeof(*ret_handle); i++, text += 2) {
         char digits[3] = {text[0], text[1], 0};
+
         ret_handle->reserved[i] = (char)strtoul(digits, NULL, 16);
     }
 }
@@ -53,6 +54,7 @@ static void ask(const char *opened)
 {
     CUdeviceptr base = 0, start = 0, address = (CUdeviceptr)(uintptr_t)opened;
     size_t size = 0, range = 0;
+
     DRIVER(cuMemGetAddressRange)(&base, &size, address + 1);
     DRIVER(cuPointerGetAttribute)(&start, CU_POINTER_ATTRIBUTE_RANGE_START_ADDR, address);
     DRIVER(cuPointerGetAttribute)(&range, CU_POINTER_ATTRIBUTE_RANGE_SIZE, address);
@@ -65,6 +67,7 @@ static void ask(const char *opened)
 static unsigned long long id_of(const char *opened)
 {
     unsigned long long id = 0;
+
     DRIVER(cuPointerGetAttribute)
     (&id, CU_POINTER_ATTRIBUTE_BUFFER_ID, (CUdeviceptr)(uintptr_t)opened);
     return id;
@@ -78,6 +81,7 @@ static void synchronous(char *const opened[], int count, unsigned value)
                                                    (CUdeviceptr)(uintptr_t)opened[i]));
     for (int i = 0; i < count; i++) {
         unsigned now = 9;
+
         DRIVER(cuPointerGetAttribute)
         (&now, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS, (CUdeviceptr)(uintptr_t)opened[i]);
         printf("%s%u%s", i ? ", " : "  synchronous: ", now, i + 1 < count ? "" : "\n");
@@ -93,6 +97,7 @@ static int child_open(char *handles)
     unsigned char bytes[CHECK_BYTES];
     CUipcMemHandle handle;
     int count = 0;
+
     for (char *text = strtok(handles, " "); text && count < BLOCKS; text = strtok(NULL, " ")) {
         from_text(text, &handle);
         if (strchr(text, '+'))
@@ -136,6 +141,7 @@ static int child_hold(char *handles)
     unsigned char bytes[CHECK_BYTES];
     CUipcMemHandle handle;
     int count = 0;
+
     for (char *text = strtok(handles, " "); text && count < BLOCKS; text = strtok(NULL, " ")) {
         from_text(text, &handle);
         route_report("  open", route_ipc_open((void **)&opened[count++], handle));
@@ -163,6 +169,7 @@ static void try_handle(const char *text)
     size_t bytes = 0;
     unsigned char first = 0, last = 0;
     char *opened = NULL;
+
     from_text(text, &handle);
     int error = route_ipc_open((void **)&opened, handle);
     if (error) {
@@ -181,6 +188,7 @@ static void try_handle(const char *text)
 static int child_try(void)
 {
     char line[TEXT_BYTES + 2];
+
     printf("ready\n");
     fflush(stdout);
     while (fgets(line, sizeof(line), stdin)) {
@@ -194,6 +202,7 @@ static int child_try(void)
 static void export_silently(char *const blocks[BLOCKS], char *text)
 {
     CUipcMemHandle handle;
+
     for (int i = 0; i < BLOCKS; i++) {
         memset(&handle, 0, sizeof(handle));
         route_ipc_export(&handle, blocks[i]);
@@ -216,9 +225,11 @@ static void *open_and_close(void *argument)
     struct racer *racer = argument;
     CUipcMemHandle handle;
     unsigned char bytes[CHECK_BYTES];
+
     for (int round = 0; round < RACES; round++)
         for (const char *text = racer->handles; *text; text += TEXT_BYTES + 1) {
             char *opened;
+
             from_text(text, &handle);
             racer->wrong += route_ipc_open((void **)&opened, handle) != 0;
             racer->wrong += route_read(bytes, opened, CHECK_BYTES) != 0;
@@ -236,6 +247,7 @@ static CUcontext shared_context;
 static void *race_begin(void *argument)
 {
     struct racer *racer = argument;
+
     DRIVER(cuCtxSetCurrent)(shared_context);
     if (racer->handles)
         return open_and_close(racer);
@@ -247,6 +259,7 @@ static int race(const char *handles, char *const *blocks, char *ret_text)
 {
     static struct racer racers[THREADS];
     int wrong = 0;
+
     DRIVER(cuCtxGetCurrent)(&shared_context);
     for (int i = 0; i < THREADS; i++) {
         racers[i] = (struct racer){.handles = handles, .blocks = blocks};
@@ -265,6 +278,7 @@ static int race(const char *handles, char *const *blocks, char *ret_text)
 static void child_run(const char *self, const char *route, const char *handles)
 {
     char text[ALL_BYTES + 8];
+
     snprintf(text, sizeof(text), "open %s", handles);
     fflush(stdout);
     pid_t pid = fork();
@@ -290,6 +304,7 @@ static void allocate(char *blocks[BLOCKS])
 static void export_all(char *blocks[BLOCKS], size_t offset, char *text)
 {
     CUipcMemHandle handles[BLOCKS];
+
     for (int i = 0; i < BLOCKS; i++) {
         route_report("export", route_ipc_export(&handles[i], blocks[i] + offset));
         to_text(&handles[i], text + (size_t)i * (TEXT_BYTES + 1));
@@ -304,6 +319,7 @@ static void print_first_bytes(char *blocks[BLOCKS])
 {
     for (int i = 0; i < BLOCKS; i++) {
         unsigned char byte = 0, last = 0;
+
         route_report("read", route_read(&byte, blocks[i], 1));
         route_report("read", route_read(&last, blocks[i] + sizes[i] - 1, 1));
         printf("%d: %d %d\n", i, byte, last);
@@ -314,8 +330,10 @@ static void print_first_bytes(char *blocks[BLOCKS])
 static void export_ranges(char *blocks[BLOCKS], char *text)
 {
     CUipcMemHandle handle;
+
     for (int i = 0; i < BLOCKS; i++) {
         CUdeviceptr base = 0, address = (CUdeviceptr)(uintptr_t)blocks[i];
+
         route_report("range", DRIVER(cuMemGetAddressRange)(&base, NULL, address));
         route_report("export", route_ipc_export(&handle, (char *)(uintptr_t)base));
         to_text(&handle, text);
@@ -328,6 +346,7 @@ static void export_ranges(char *blocks[BLOCKS], char *text)
 static void child_end(void)
 {
     int status = -1;
+
     fflush(stdout);
     pid_t pid = fork();
     if (pid == 0)
@@ -341,6 +360,7 @@ static void export_large(char *text)
 {
     CUipcMemHandle handle;
     char *block;
+
     route_report("allocate", route_allocate((void **)&block, LARGE_BYTES));
     route_report("fill", route_fill(block, 21, LARGE_BYTES));
     route_report("fill", route_fill(block + LARGE_BYTES - CHECK_BYTES, 22, CHECK_BYTES));
@@ -357,6 +377,7 @@ static void export_and_leave(void)
 {
     CUipcMemHandle handle;
     void *block;
+
     route_report("allocate", route_allocate(&block, sizes[0]));
     route_ipc_export(&handle, block);
     printf("left\n");
@@ -366,6 +387,7 @@ static void export_and_leave(void)
 static int serve(const char *how)
 {
     char *blocks[BLOCKS], text[ALL_BYTES], line[16];
+
     if (strcmp(how, "serve-leave") == 0)
         export_and_leave();
     allocate(blocks);
@@ -388,6 +410,7 @@ static int serve(const char *how)
 int program_ipc_blocks(const char *self, const char *route, const char *argument)
 {
     char *blocks[BLOCKS], text[ALL_BYTES], same[ALL_BYTES], line[ALL_BYTES];
+
     route_start();
     if (argument && strncmp(argument, "serve", 5) == 0)
         return serve(argument);

@@ -56,6 +56,7 @@ static uint64_t seal_of(const struct memory_handle *handle)
 {
     const unsigned char *bytes = (const unsigned char *)handle;
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
     for (size_t i = 0; i < offsetof(struct memory_handle, seal); i++)
         hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
     return hash;
@@ -107,6 +108,7 @@ static CUresult memory_export(CUipcMemHandle *ret, CUdeviceptr address)
     struct memory_handle handle;
     struct allocation *found = memory_find(address);
     CUresult result = context_current(&ctx);
+
     if (result != CUDA_SUCCESS)
         return result;
     if (!ret || !found || found->kind != MEMORY_DEVICE)
@@ -133,6 +135,7 @@ static CUresult memory_export(CUipcMemHandle *ret, CUdeviceptr address)
 static int foreign_fd(int pid, int fd)
 {
     char path[64];
+
     snprintf(path, sizeof path, "/proc/%d/fd/%d", pid, fd);
     return open(path, O_RDWR | O_CLOEXEC);
 }
@@ -141,6 +144,7 @@ static bool still_posted(const struct memory_handle *handle)
 {
     uint64_t id = 0;
     int fd = foreign_fd(handle->pid, handle->board_fd);
+
     if (fd < 0)
         return false;
     ssize_t got = pread(fd, &id, sizeof id, (off_t)(handle->slot * sizeof id));
@@ -157,6 +161,7 @@ static uint64_t origin_of(const struct memory_handle *handle)
 static struct allocation *opened_before(CUcontext ctx, uint64_t origin)
 {
     struct allocation *each;
+
     LIST_FOREACH(each, &ctx->allocations, link)
         if (each->kind == MEMORY_IMPORTED && each->origin == origin)
             return each;
@@ -169,6 +174,7 @@ static CUresult map_foreign(CUcontext ctx, const struct memory_handle *handle,
     struct physical *physical;
     size_t bytes = ROUND_UP(handle->skip + handle->bytes, PAGE_BYTES);
     int fd = foreign_fd(handle->pid, handle->fd);
+
     if (fd < 0)
         return CUDA_ERROR_INVALID_HANDLE;
     CUresult result = physical_import(ctx->device, fd, handle->offset, bytes, &physical);
@@ -186,6 +192,7 @@ static CUresult memory_open(CUdeviceptr *ret, const CUipcMemHandle *given, unsig
 {
     CUcontext ctx;
     struct memory_handle handle;
+
     memcpy(&handle, given, sizeof handle);
     CUresult result = context_current(&ctx);
     if (result == CUDA_SUCCESS)
@@ -215,6 +222,7 @@ static CUresult memory_close(CUdeviceptr address)
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result == CUDA_SUCCESS)
         result = capture_check_unsafe();
     if (result != CUDA_SUCCESS)
@@ -231,6 +239,7 @@ static CUresult memory_close(CUdeviceptr address)
 static CUresult state_map(CUevent event, int fd)
 {
     void *page = mmap(NULL, sizeof *event->state, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
     if (page == MAP_FAILED)
         return CUDA_ERROR_OUT_OF_MEMORY;
     event->state = page;
@@ -242,6 +251,7 @@ static CUresult state_map(CUevent event, int fd)
 CUresult ipc_share_event(CUevent event)
 {
     int fd = memfd_create("simgpu-event", MFD_CLOEXEC);
+
     if (fd < 0)
         return CUDA_ERROR_OPERATING_SYSTEM;
     CUresult result = ftruncate(fd, sizeof *event->state) ? CUDA_ERROR_OPERATING_SYSTEM
@@ -268,6 +278,7 @@ static CUresult event_open(CUevent *ret, const CUipcEventHandle *given)
     CUcontext ctx;
     struct event_handle handle;
     CUevent made;
+
     memcpy(&handle, given, sizeof handle);
     CUresult result = context_current(&ctx);
     if (result != CUDA_SUCCESS)
