@@ -51,6 +51,19 @@ static uint32_t sequence_next(int fd, const struct trace_file_header *file, uint
     return highest + 1;
 }
 
+/** Returns the end of what the file has: behind it there may be a hole without a bound. */
+static int64_t data_end(int fd, int64_t bytes)
+{
+    off_t data, end = 0;
+
+    while ((data = lseek(fd, end, SEEK_DATA)) >= 0) {
+        end = lseek(fd, data, SEEK_HOLE);
+        if (end <= data)
+            return bytes;
+    }
+    return errno == ENXIO ? end : bytes;
+}
+
 /** Returns the position of the first block after every used one. */
 static int free_block_find(int fd, uint32_t *ret_block)
 {
@@ -60,7 +73,9 @@ static int free_block_find(int fd, uint32_t *ret_block)
 
     if (fstat(fd, &status) < 0)
         return -errno;
-    block = (status.st_size - 1) / TRACE_BLOCK_BYTES;
+    block = (data_end(fd, status.st_size) - 1) / TRACE_BLOCK_BYTES;
+    if (block >= UINT32_MAX)
+        return -EFBIG;
     for (; block > 0; block--)
         if (read_at(fd, &header, sizeof header, block * TRACE_BLOCK_BYTES) == 0 && header.magic)
             break;

@@ -57,10 +57,17 @@ int cupool_publisher_stats(struct cupool_publisher *publisher,
 #include <unistd.h>
 #include <zmq.h>
 
-#define EVENTS_ONCE 64u
-#define HASHES_ONCE 4096u
-#define TOKENS_MOST 65536u
-#define LINGER_MS   1000
+#define EVENTS_ONCE  64u
+#define HASHES_ONCE  4096u
+#define TOKENS_MOST  65536u
+#define LINGER_MS    1000
+
+/* A peer's message: of a subscriber its topic, of a requester a number. libzmq would take any size.
+ */
+#define PEER_BYTES   INT64_C(4096)
+
+/* Requests answered in one poll: whoever sends them without pause does not hold the caller. */
+#define REPLAYS_ONCE 16u
 
 struct batch {
     uint64_t sequence;
@@ -309,12 +316,13 @@ static void replay_send(struct cupool_publisher *publisher, const uint8_t *clien
     frames_send(publisher->replay, frames, bytes, 4);
 }
 
-/* Reads requests: the requester, an empty frame, the first number. Others are dropped. */
+/* Reads requests: the requester, an empty frame, the first number. Others are dropped. The rest is
+ * for the next poll. */
 static void replays_serve(struct cupool_publisher *publisher)
 {
     if (!publisher->replay)
         return;
-    for (;;) {
+    for (unsigned served = 0; served < REPLAYS_ONCE; served++) {
         uint8_t client[256], delimiter[8], number[8], rest[8];
         int more, client_bytes = frame_take(publisher->replay, client, sizeof(client), &more);
 
@@ -411,12 +419,14 @@ static int socket_open(struct cupool_publisher *publisher, int kind, const char 
                        bool connect, int high_water, void **ret_socket)
 {
     const int linger = LINGER_MS;
+    const int64_t most = PEER_BYTES;
     void *socket = zmq_socket(publisher->context, kind);
 
     if (!socket)
         return -ENOMEM;
     *ret_socket = socket;
     if (zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof(linger)) != 0 ||
+        zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &most, sizeof(most)) != 0 ||
         zmq_setsockopt(socket, ZMQ_SNDHWM, &high_water, sizeof(high_water)) != 0 ||
         (connect ? zmq_connect(socket, endpoint) : zmq_bind(socket, endpoint)) != 0)
         return -zmq_errno();

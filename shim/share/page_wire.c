@@ -183,13 +183,34 @@ static unsigned rights_take(struct msghdr *header, int ret_descriptors[PAGE_WIRE
     return count;
 }
 
+/* Whether the places of pages that a message does not have are empty. */
+static bool rest_is_empty(const struct page_wire *message)
+{
+    for (uint32_t i = message->count; i < PAGE_WIRE_MOST; i++)
+        if (message->pages[i].id || message->pages[i].bytes)
+            return false;
+    return true;
+}
+
 static bool is_message(const struct page_wire *message, unsigned descriptors)
 {
     bool carries = message->kind == PAGE_WIRE_PUT || message->kind == PAGE_WIRE_ANSWER;
 
     return memcmp(message->magic, MAGIC, sizeof(message->magic)) == 0 &&
            message->count <= PAGE_WIRE_MOST && message->count == descriptors &&
-           (carries || !descriptors);
+           (carries || !descriptors) && rest_is_empty(message);
+}
+
+/* An answer to a question about pages begins where the question does, and names no memory. */
+static bool is_answer_to(const struct page_wire *answer, const struct page_wire *question)
+{
+    if (answer->kind != PAGE_WIRE_ANSWER || answer->slot != question->slot ||
+        answer->key != question->key)
+        return false;
+    for (uint32_t i = 0; i < answer->count; i++)
+        if (answer->pages[i].id)
+            return false;
+    return question->kind != PAGE_WIRE_ASK || answer->first == question->first;
 }
 
 int page_wire_receive(int socket, struct page_wire *ret_message,
@@ -251,7 +272,7 @@ int page_wire_ask(int socket, const struct page_wire *question, const int *descr
         error = wait_for(socket, POLLIN, end_ns);
     if (error == 0)
         error = page_wire_receive(socket, ret_answer, ret_descriptors);
-    if (error == 0 && ret_answer->kind != PAGE_WIRE_ANSWER) {
+    if (error == 0 && !is_answer_to(ret_answer, question)) {
         page_wire_close(ret_descriptors, ret_answer->count);
         error = -EBADMSG;
     }

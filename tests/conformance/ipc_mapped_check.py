@@ -335,13 +335,13 @@ class Liar:
             connection.close()
 
 
-def say(connection, descriptors, sizes, kind=ANSWER, count=None, magic=MAGIC, extra=b""):
-    """Makes a message with these descriptors and sizes of pages."""
+def say(connection, descriptors, sizes, kind=ANSWER, count=None, magic=MAGIC, extra=b"", content=None):
+    """Makes a message with these descriptors and sizes of pages, or of any content."""
     pages = b"".join(struct.pack("<QQ", 0, size) for size in sizes)
     data = MESSAGE.pack(magic, kind, 0, 9, 0, len(descriptors) if count is None else count, pages)
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
     try:
-        connection.sendmsg([data + extra], rights if descriptors else [])
+        connection.sendmsg([data + extra if content is None else content], rights if descriptors else [])
     except OSError:
         pass
 

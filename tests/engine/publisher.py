@@ -6,6 +6,7 @@ usage: publisher.py --build DIR
 """
 
 import argparse
+import contextlib
 import os
 import pathlib
 import sys
@@ -230,6 +231,33 @@ with tempfile.TemporaryDirectory(prefix="cupool-events-") as folder, cupool.Devi
     for _ in range(20):
         publisher.poll(pool)
         assert not noise.poll(5)
+    # Who asks without pause does not hold the one who publishes: the rest is for the next poll.
+    before, asked = publisher.stats().replays, 50
+    for _ in range(asked):
+        noise.send_multipart([b"", (router.last + 1).to_bytes(8, "big")])
+    polls = most = 0
+    time.sleep(0.2)  # all of them have arrived, unless this machine is slow
+    while publisher.stats().replays - before < asked and polls < 1000:
+        served = publisher.stats().replays
+        publisher.poll(pool)
+        most = max(most, publisher.stats().replays - served)
+        polls += 1
+        time.sleep(0.002 if most == 0 else 0)
+    assert publisher.stats().replays - before == asked and most <= 16, (publisher.stats(), most)
+    # A message of megabytes ends its connection, so what follows it is not answered.
+    large = context.socket(zmq.DEALER)
+    large.setsockopt(zmq.RECONNECT_IVL, -1)
+    large.setsockopt(zmq.LINGER, 0)
+    large.connect(replay)
+    large.send_multipart([b"", bytes(8 << 20)])
+    answered = False
+    for _ in range(30):
+        with contextlib.suppress(zmq.Again):  # there is no connection any more
+            large.send_multipart([b"", (router.last + 1).to_bytes(8, "big")], zmq.DONTWAIT)
+        publisher.poll(pool)
+        answered |= bool(large.poll(10))
+    large.close()
+    assert not answered, "a message of any size is taken"
     # Events that were dropped before they were polled are a gap.
     for _ in range(100):
         cache(7, 1)

@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import pickle
+import resource
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "endtoend"))
@@ -61,6 +62,30 @@ def lifetimes(inputs):
     inputs.refused("d.csv", "id,lower,upper,size\n1,0,2,99999999999999999999\n", "d.csv:2")
     inputs.refused("e.csv", "id,lower,upper,size\n", "no allocation")
     inputs.refused("f.csv", "what,is,this\n", "no trace of a known form")
+
+
+def bounded(inputs):
+    """Small files that take long where the cost is that of what they name, not of what they are."""
+    before = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (20, before[1]))  # children get it: a thousandth is enough
+    try:
+        rows = "".join(f"{i},{i + 1},{i + 1001},{1 << 46}\n" for i in range(1000))
+        inputs.read("handles.csv", "id,lower,upper,size\n" + rows, "-p", "expandable")
+        rows = "".join(f"{i},{i + 1},{i + 90001},{1 << 44}\n" for i in range(90000))
+        inputs.read("ranges.csv", "id,lower,upper,size\n" + rows, "-p", "expandable")
+        block = {"address": 4096, "size": 512, "requested_size": 512, "state": "active_allocated"}
+        segment = {"device": 0, "stream": 0, "blocks": [block] * 20000}
+        many = {"segments": [segment] * 20000, "device_traces": [[entry("alloc", 0, 512, 1)]]}
+        inputs.refused("segments.pickle", pickle.dumps(many, 4), "over and over")
+        wide = {**{f"key {i}": i for i in range(20000)}, **entry("alloc", 0, 512, 1)}
+        wide = dict(reversed(wide.items()))
+        many = {"segments": [], "device_traces": [[wide] * 20000]}
+        inputs.refused("history.pickle", pickle.dumps(many, 4), "over and over")
+    finally:
+        resource.setrlimit(resource.RLIMIT_CPU, before)
+    # A hole is no row.
+    inputs.refused("hole.csv", b"id,lower,upper,size\n1,0,2,7\n" + bytes(100) + b"\n2,0,2,7\n",
+                   "hole.csv:3")
 
 
 def rmm(inputs):
@@ -171,6 +196,7 @@ def main():
     inputs = Inputs(preload.Machine(preload.arguments(__doc__).build))
     lifetimes(inputs)
     rmm(inputs)
+    bounded(inputs)
     snapshots(inputs)
     real_snapshot(inputs)
 

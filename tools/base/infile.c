@@ -71,6 +71,19 @@ int infile_read(const char *path, size_t most_bytes, char **ret_text, size_t *re
     return 0;
 }
 
+int infile_open(const char *path, FILE **ret_file, size_t *ret_bytes)
+{
+    int fd = file_open(path, ret_bytes);
+
+    if (fd < 0)
+        return fd;
+    *ret_file = fdopen(fd, "r");
+    if (*ret_file)
+        return 0;
+    close(fd);
+    return -ENOMEM;
+}
+
 int infile_peek(const char *path, char *ret_bytes, size_t bytes)
 {
     size_t size = 0;

@@ -9,6 +9,7 @@
 #define TOOLS_BASE_INFILE_H
 
 #include <stddef.h>
+#include <stdio.h>
 
 /**
  * Reads the whole file and appends a zero byte; free() it. Errors: -EINVAL it is not a regular
@@ -16,6 +17,9 @@
  * has messages for them.
  */
 int infile_read(const char *path, size_t most_bytes, char **ret_text, size_t *ret_bytes);
+
+/** Opens the file as a stream, for formats that have no bound. Errors: -EINVAL; from the system. */
+int infile_open(const char *path, FILE **ret_file, size_t *ret_bytes);
 
 /** Reads the first bytes of a file, as many as there are: their number. Errors: as above. */
 int infile_peek(const char *path, char *ret_bytes, size_t bytes);

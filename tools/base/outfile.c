@@ -25,21 +25,48 @@ static int stream_begin(struct outfile *file, int fd)
     return -ENOMEM;
 }
 
-/** Creates a file beside the destination, with an unpredictable name. */
-static int draft_create(struct outfile *file, mode_t mode)
+/** Gives the draft an unpredictable name beside the destination. */
+static int draft_name(struct outfile *file)
 {
     uint64_t number = 0;
-    int fd = -1;
+
+    if (getrandom(&number, sizeof number, 0) != sizeof number)
+        return -EAGAIN;
+    snprintf(file->draft, sizeof file->draft, ".cupool-%016" PRIx64 ".part", number);
+    return 0;
+}
+
+/** Creates a file without a name, of which nothing is left if this process is killed; else, where
+ * the system has none or could not name it later, one with a name beside the destination. */
+static int draft_create(struct outfile *file, mode_t mode)
+{
+    int fd = faccessat(AT_FDCWD, "/proc/self/fd", X_OK, 0) < 0
+                 ? -1
+                 : openat(file->directory, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, mode);
 
     for (int i = 0; i < DRAFT_TRIES && fd < 0; i++) {
-        if (getrandom(&number, sizeof number, 0) != sizeof number)
+        if (draft_name(file) < 0)
             return -EAGAIN;
-        snprintf(file->draft, sizeof file->draft, ".cupool-%016" PRIx64 ".part", number);
         fd = openat(file->directory, file->draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
         if (fd < 0 && errno != EEXIST)
             return -errno;
     }
     return fd < 0 ? -EEXIST : fd;
+}
+
+/** Names a draft without a name. Errors: -EEXIST the name is taken; others from the system. */
+static int draft_link(const struct outfile *file, const char *name)
+{
+    char path[40];
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fileno(file->stream));
+    return linkat(AT_FDCWD, path, file->directory, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+}
+
+static void draft_remove(const struct outfile *file)
+{
+    if (*file->draft)
+        unlinkat(file->directory, file->draft, 0);
 }
 
 /** Returns the mode of the user's own earlier file, for its replacement. */
@@ -70,7 +97,7 @@ static int regular_open(struct outfile *file, const struct outplace *place, mode
         file->mode = mode_keep(fd, &place->status);
     fd = stream_begin(file, fd);
     if (fd < 0)
-        unlinkat(file->directory, file->draft, 0);
+        draft_remove(file);
     return fd;
 }
 
@@ -163,8 +190,21 @@ static int draft_place_new(const struct outfile *file)
     return renameat(directory, file->draft, directory, file->name) < 0 ? -errno : 0;
 }
 
-static int draft_place(const struct outfile *file)
+static int draft_place(struct outfile *file)
 {
+    int error = -EEXIST;
+
+    if (!*file->draft && !file->replace)
+        return draft_link(file, file->name);
+    for (int i = 0; i < DRAFT_TRIES && !*file->draft && error == -EEXIST; i++) {
+        error = draft_name(file);
+        if (error == 0)
+            error = draft_link(file, file->draft);
+        if (error < 0)
+            *file->draft = '\0';
+    }
+    if (!*file->draft)
+        return error;
     if (!file->replace)
         return draft_place_new(file);
     return renameat(file->directory, file->draft, file->directory, file->name) < 0 ? -errno : 0;
@@ -188,14 +228,14 @@ int outfile_close(struct outfile *file, int error)
 {
     if (error >= 0)
         error = stream_end(file);
+    if (error == 0 && file->directory >= 0)
+        error = draft_place(file);
     if (fclose(file->stream) == EOF && error == 0)
         error = -errno;
     if (file->directory < 0)
         return error;
-    if (error == 0)
-        error = draft_place(file);
     if (error < 0)
-        unlinkat(file->directory, file->draft, 0);
+        draft_remove(file);
     close(file->directory);
     return error;
 }

@@ -2,11 +2,12 @@
 /*
  * Writes an output file: used for every file that the tool makes.
  *
- * A regular file appears whole or not at all: it is written beside its destination and moved there
- * at the end. A new file never replaces one that appeared meanwhile. An earlier file is replaced,
- * not written into, because others may have it open; its mode is kept if it is the user's own,
- * without setuid, setgid and sticky. Pipes and character devices are written into; anything else is
- * refused. Links are followed one by one, and only those made by the user or root.
+ * A regular file appears whole or not at all: it is written without a name, or where that cannot be
+ * beside its destination, and moved there at the end; of a process that is killed nothing is left.
+ * A new file never replaces one that appeared meanwhile. An earlier file is replaced, not written
+ * into, because others may have it open; its mode is kept if it is the user's own, without setuid,
+ * setgid and sticky. Pipes and character devices are written into; anything else is refused. Links
+ * are followed one by one, and only those made by the user or root.
  *
  * Threading: not thread-safe.
  */
@@ -28,7 +29,7 @@ struct outfile {
     bool replace;            /* a file that is there gives way */
     mode_t mode;             /* to be given at the end; 0: as it was made */
     char name[NAME_MAX + 1]; /* in the directory */
-    char draft[40];
+    char draft[40];          /* its name while it is written; empty: it has none */
 };
 
 /**

@@ -15,14 +15,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cupti/format/trace_format.h"
 #include "tools/trace/anonymize.h"
 #include "tools/base/outfile.h"
 #include "tools/trace/packed.h"
 #include "tools/base/progress.h"
 #include "tools/trace/trace_open.h"
 
-#define VERB_NAME "pack"
-#define SUFFIX    ".zst"
+#define VERB_NAME  "pack"
+#define HOLE_FOLD  100 /* so many times the bytes of a trace may be in holes */
+#define HOLE_LEAST (UINT64_C(16) << 20)
+#define SUFFIX     ".zst"
 
 static const char help_text[] =
     "Options:\n"
@@ -177,6 +180,17 @@ static char *output_name(const struct request *request)
     return name;
 }
 
+/** Whether a trace has a hole many times as long as all it holds, of which every frame would take
+ * time, and which no reader of the packed trace would believe. */
+static bool is_mostly_hole(const struct trace_source *source)
+{
+    uint64_t held = 0, at = source->data ? source->data(source->context, 0) : source->bytes;
+
+    for (; at < source->bytes; at = source->data(source->context, at + TRACE_BLOCK_BYTES))
+        held += TRACE_BLOCK_BYTES;
+    return source->data && source->bytes > HOLE_LEAST && source->bytes / HOLE_FOLD > held;
+}
+
 /** Reads the whole trace before packing it: a damaged one is not packed. */
 static int trace_verify(struct work *work)
 {
@@ -206,6 +220,12 @@ static int pack(struct work *work, const char *output)
         return error;
     if (trace_source_open(work->request->trace, &work->source, why, sizeof why) < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", work->request->trace, why);
+    if (!work->request->unpack && is_mostly_hole(&work->source)) {
+        work->source.close(work->source.context);
+        return verb_error(VERB_NAME, EXIT_TROUBLE,
+                          "%s: mostly a hole: it is small as it is, and every verb reads it",
+                          work->request->trace);
+    }
     error = output_write(work, output);
     work->source.close(work->source.context);
     if (error == -ENOTSUP)

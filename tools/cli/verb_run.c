@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -421,7 +422,10 @@ static void run_conclude(const struct request *request, const char *pattern, uin
         return;
     main_file = traces_of(&files, launch->pid, trace_origin());
     if (main_file) {
-        int error = trace_file_append_exit(main_file->path, launch->wait_status);
+        int error;
+
+        signal(SIGXFSZ, SIG_IGN); /* the program, which gets it, has ended */
+        error = trace_file_append_exit(main_file->path, launch->wait_status);
 
         if (error < 0)
             verb_error(VERB_NAME, 0, "%s: exit status not recorded: %s", main_file->path,

@@ -127,12 +127,19 @@ uint64_t device_model_memory_calls(const struct device_model *device)
            device->calls[DEVICE_INFO];
 }
 
-void device_model_call(struct device_model *device, enum device_call call, uint64_t bytes)
+void device_model_call_often(struct device_model *device, enum device_call call, uint64_t bytes,
+                             uint64_t count)
 {
     const struct device_profile *profile = device->profile;
 
-    device->calls[call]++;
-    device->simulated_ns += profile->base_ns[call] + (profile->mib_ns[call] * (bytes >> 10) >> 10);
+    device->calls[call] += count;
+    device->simulated_ns += count * (profile->base_ns[call] +
+                                     (profile->mib_ns[call] * (bytes >> 10) >> 10));
+}
+
+void device_model_call(struct device_model *device, enum device_call call, uint64_t bytes)
+{
+    device_model_call_often(device, call, bytes, 1);
 }
 
 int device_model_take(struct device_model *device, uint64_t bytes)
@@ -146,6 +153,16 @@ int device_model_take(struct device_model *device, uint64_t bytes)
     if (used > device->peak_bytes)
         device->peak_bytes = used;
     return 0;
+}
+
+uint64_t device_model_take_often(struct device_model *device, uint64_t bytes, uint64_t count)
+{
+    uint64_t most = device->capacity_bytes ? device->capacity_bytes : UINT64_MAX;
+    uint64_t room = most > device->used_bytes ? (most - device->used_bytes) / bytes : 0;
+    uint64_t taken = count < room ? count : room;
+
+    (void)device_model_take(device, taken * bytes);
+    return taken;
 }
 
 void device_model_give(struct device_model *device, uint64_t bytes)

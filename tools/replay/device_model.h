@@ -93,6 +93,13 @@ uint64_t device_model_memory_calls(const struct device_model *device);
 /** Counts a call about so many bytes and adds its cost. */
 void device_model_call(struct device_model *device, enum device_call call, uint64_t bytes);
 
+/** Counts calls about so many bytes each. */
+void device_model_call_often(struct device_model *device, enum device_call call, uint64_t bytes,
+                             uint64_t count);
+
+/** Allocates up to `count` pieces of memory; returns how many the device had. Counts no call. */
+uint64_t device_model_take_often(struct device_model *device, uint64_t bytes, uint64_t count);
+
 /** Allocates memory: -ENOMEM if the device has not enough. Counts no call. */
 int device_model_take(struct device_model *device, uint64_t bytes);
 void device_model_give(struct device_model *device, uint64_t bytes);

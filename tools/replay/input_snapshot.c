@@ -27,7 +27,7 @@
 #define SIZE_MOST       (UINT64_C(1) << 47)
 
 struct snapshot {
-    const struct pickle *pickle;
+    struct pickle *pickle;
     struct replay_trace *trace;
     struct live_table live;
     struct number_table streams;
@@ -102,7 +102,7 @@ static uint64_t entry_time(struct snapshot *snapshot, const struct pickle_value 
 
 static int entry_add(struct snapshot *snapshot, const struct pickle_value *entry)
 {
-    const struct pickle *pickle = snapshot->pickle;
+    struct pickle *pickle = snapshot->pickle;
     const struct pickle_value *action = pickle_get(pickle, entry, "action");
     uint64_t address = pickle_unsigned(pickle_get(pickle, entry, "addr"), 0);
     uint64_t bytes = pickle_unsigned(pickle_get(pickle, entry, "size"), 0);
@@ -131,15 +131,18 @@ static int history_add(struct snapshot *snapshot, const struct pickle_value *his
 {
     int error = 0;
 
-    for (size_t i = 0; error == 0 && history && i < history->count; i++)
+    for (size_t i = 0; error == 0 && history && i < history->count; i++) {
         error = entry_add(snapshot, pickle_item(snapshot->pickle, history, i));
+        if (pickle_is_exhausted(snapshot->pickle))
+            return -E2BIG;
+    }
     return error;
 }
 
 /* A block that is live at the end and never allocated in the history existed all the time. */
 static int block_add(struct snapshot *snapshot, const struct pickle_value *block, uint64_t stream)
 {
-    const struct pickle *pickle = snapshot->pickle;
+    struct pickle *pickle = snapshot->pickle;
     uint64_t size = pickle_unsigned(pickle_get(pickle, block, "size"), 0);
     uint64_t bytes = pickle_unsigned(pickle_get(pickle, block, "requested_size"), size);
     const struct pickle_value *address = pickle_get(pickle, block, "address");
@@ -162,7 +165,7 @@ static int block_add(struct snapshot *snapshot, const struct pickle_value *block
 static int segments_add(struct snapshot *snapshot, const struct pickle_value *segments,
                         uint64_t device)
 {
-    const struct pickle *pickle = snapshot->pickle;
+    struct pickle *pickle = snapshot->pickle;
     int error = 0;
 
     for (size_t i = 0; error == 0 && segments && i < segments->count; i++) {
@@ -173,10 +176,13 @@ static int segments_add(struct snapshot *snapshot, const struct pickle_value *se
         if (pickle_unsigned(pickle_get(pickle, segment, "device"), 0) != device)
             continue;
         for (size_t j = 0; error == 0 && blocks && blocks->type == PICKLE_LIST && j < blocks->count;
-             j++)
+             j++) {
             error = block_add(snapshot, pickle_item(pickle, blocks, j), stream);
+            if (pickle_is_exhausted(pickle))
+                return -E2BIG;
+        }
     }
-    return error;
+    return pickle_is_exhausted(pickle) ? -E2BIG : error;
 }
 
 /* Early blocks come first, the others stay in their order. */
@@ -221,7 +227,7 @@ static const struct pickle_value *history_choose(const struct pickle *pickle,
 static int snapshot_read(struct snapshot *snapshot, const struct input_request *request,
                          char *ret_why, size_t why_bytes)
 {
-    const struct pickle *pickle = snapshot->pickle;
+    struct pickle *pickle = snapshot->pickle;
     const struct pickle_value *root = pickle_root(pickle);
     const struct pickle_value *histories = pickle_get(pickle, root, "device_traces");
     const struct pickle_value *segments = pickle_get(pickle, root, "segments"), *history;
@@ -242,6 +248,8 @@ static int snapshot_read(struct snapshot *snapshot, const struct input_request *
         error = segments_add(snapshot, segments, device);
     if (error == -EBADMSG)
         snprintf(ret_why, why_bytes, "a block of more than 2^47 bytes");
+    if (error == -E2BIG)
+        snprintf(ret_why, why_bytes, "it names the same lists and dicts over and over");
     return error < 0 ? error : early_first(snapshot);
 }
 

@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "tools/base/infile.h"
 #include "tools/base/progress.h"
 #include "tools/replay/input_tables.h"
 
@@ -31,24 +31,22 @@ struct lines {
 
 static int lines_open(const char *path, struct lines *ret_lines, char *ret_why, size_t why_bytes)
 {
-    struct stat status;
+    size_t bytes;
+    int error;
 
     memset(ret_lines, 0, sizeof *ret_lines);
     ret_lines->path = path;
-    ret_lines->file = fopen(path, "re");
-    if (!ret_lines->file || fstat(fileno(ret_lines->file), &status) < 0) {
-        int error = -errno;
-
-        snprintf(ret_why, why_bytes, "%s: %s", path, strerror(-error));
-        if (ret_lines->file)
-            fclose(ret_lines->file);
+    error = infile_open(path, &ret_lines->file, &bytes);
+    if (error < 0) {
+        snprintf(ret_why, why_bytes, "%s: %s", path, infile_reason(error));
         return error;
     }
-    progress_begin(&ret_lines->progress, path, (uint64_t)status.st_size);
+    progress_begin(&ret_lines->progress, path, bytes);
     return 0;
 }
 
-/* Reads the next line without its end. 1: there is one; 0: the end; -EBADMSG: it is too long. */
+/* Reads the next line without its end. 1: there is one; 0: the end; -EBADMSG: it is too long, or
+ * holds a zero byte, as a hole of a file does. */
 static int lines_next(struct lines *lines)
 {
     size_t length;
@@ -58,7 +56,7 @@ static int lines_next(struct lines *lines)
     lines->number++;
     length = strlen(lines->text);
     progress_add(&lines->progress, length);
-    if (length + 1 == sizeof lines->text)
+    if (length + 1 == sizeof lines->text || (!strchr(lines->text, '\n') && !feof(lines->file)))
         return -EBADMSG;
     while (length && (lines->text[length - 1] == '\n' || lines->text[length - 1] == '\r'))
         lines->text[--length] = '\0';

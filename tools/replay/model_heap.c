@@ -16,7 +16,8 @@ struct model_area *model_area_create(struct model_heap *heap, uint64_t bytes)
         return NULL;
     }
     heap->next_address += AREA_GRAIN;
-    *area = (struct model_area){.address = heap->next_address, .bytes = bytes, .first = block};
+    *area = (struct model_area){
+        .address = heap->next_address, .bytes = bytes, .first = block, .last = block};
     heap->next_address += (bytes + AREA_GRAIN - 1) / AREA_GRAIN * AREA_GRAIN;
     block->node.address = area->address;
     block->node.bytes = bytes;
@@ -59,8 +60,7 @@ struct model_block *model_block_split(struct model_block *block, uint64_t bytes)
     rest->unmapped = block->unmapped;
     rest->prev = block;
     rest->next = block->next;
-    if (rest->next)
-        rest->next->prev = rest;
+    *(rest->next ? &rest->next->prev : &rest->area->last) = rest;
     block->next = rest;
     block->node.bytes = bytes;
     return rest;
@@ -72,8 +72,7 @@ void model_block_join_next(struct model_block *block)
 
     block->node.bytes += gone->node.bytes;
     block->next = gone->next;
-    if (block->next)
-        block->next->prev = block;
+    *(block->next ? &block->next->prev : &block->area->last) = block;
     free(gone);
 }
 

@@ -18,11 +18,13 @@
 
 struct model_area {
     uint64_t address, bytes;
-    struct model_block *first;
+    struct model_block *first, *last;
     struct model_area *next, *prev;
     struct model_area *earlier; /* of the same stream and size, where a model looks for them */
     uint32_t stream;
-    bool small; /* belongs to the pool for small blocks */
+    uint32_t unmapped; /* blocks that are */
+    bool small;        /* belongs to the pool for small blocks */
+    bool listed;       /* where a model looks for it */
 };
 
 struct model_block {

@@ -17,6 +17,11 @@
 #define MEMO_MOST   (UINT32_C(1) << 24)
 #define UNSET       UINT32_MAX
 
+/* Comparisons for each byte. A dict of ten pairs has forty bytes at least, and each of the six keys
+ * of interest is compared with all of them. */
+#define LOOKS_OF_BYTE UINT64_C(16)
+#define LOOKS_LEAST   UINT64_C(65536)
+
 /** A growing array of numbers. */
 struct numbers {
     uint32_t *number;
@@ -27,6 +32,7 @@ struct pickle {
     struct pickle_value *values;
     size_t value_count, value_room;
     uint32_t root;
+    uint64_t looks_left; /* pairs that pickle_get() may still compare */
 };
 
 struct machine {
@@ -579,6 +585,7 @@ int pickle_parse(const unsigned char *bytes, size_t length, struct pickle **ret_
         pickle_destroy(machine.pickle);
         return error;
     }
+    machine.pickle->looks_left = LOOKS_LEAST + LOOKS_OF_BYTE * length;
     *ret_pickle = machine.pickle;
     return 0;
 }
@@ -615,12 +622,26 @@ bool pickle_is(const struct pickle_value *value, const char *text)
            !memcmp(value->text, text, value->count);
 }
 
-const struct pickle_value *pickle_get(const struct pickle *pickle, const struct pickle_value *value,
+bool pickle_is_exhausted(const struct pickle *pickle)
+{
+    return !pickle->looks_left;
+}
+
+/* Counts a look at a value; false: there were too many. */
+static bool look(struct pickle *pickle)
+{
+    if (pickle->looks_left)
+        pickle->looks_left--;
+    return pickle->looks_left;
+}
+
+const struct pickle_value *pickle_get(struct pickle *pickle, const struct pickle_value *value,
                                       const char *key)
 {
-    if (!value || value->type != PICKLE_DICT)
+    if (!look(pickle) || !value || value->type != PICKLE_DICT)
         return NULL;
-    for (size_t i = value->count; i-- > 0;) /* a later pair replaces an earlier one */
+    /* A later pair replaces an earlier one. */
+    for (size_t i = value->count; i-- > 0 && look(pickle);)
         if (pickle_is(&pickle->values[value->items[2 * i]], key))
             return &pickle->values[value->items[2 * i + 1]];
     return NULL;

@@ -58,9 +58,15 @@ const struct pickle_value *pickle_root(const struct pickle *pickle);
 const struct pickle_value *pickle_item(const struct pickle *pickle,
                                        const struct pickle_value *value, size_t index);
 
-/** Returns the value of a string key, or NULL: not a dict, or no such key. */
-const struct pickle_value *pickle_get(const struct pickle *pickle, const struct pickle_value *value,
+/** Returns the value of a string key, or NULL: not a dict, no such key, or exhausted. */
+const struct pickle_value *pickle_get(struct pickle *pickle, const struct pickle_value *value,
                                       const char *key);
+
+/**
+ * Whether pickle_get() was called more often than a pickle of this length can be meant: a few bytes
+ * may name a list of lists any number of times.
+ */
+bool pickle_is_exhausted(const struct pickle *pickle);
 
 /** Whether a value is this text. */
 bool pickle_is(const struct pickle_value *value, const char *text);

@@ -167,15 +167,40 @@ static bool has_room(const struct model_block *block, uint64_t bytes)
     return room >= bytes;
 }
 
+/* An area belongs to the list as long as it has unmapped blocks, the highest address first. */
+static void area_list(struct stream_pool *pool, struct model_area *area)
+{
+    struct model_area **link = &pool->ranges;
+
+    while (*link && (*link)->address > area->address)
+        link = &(*link)->earlier;
+    area->earlier = *link;
+    area->listed = true;
+    *link = area;
+}
+
+/* Returns the next area of the list that has unmapped blocks; others leave the list. */
+static struct model_area *area_next(struct model_area **link)
+{
+    while (*link && !(*link)->unmapped) {
+        (*link)->listed = false;
+        *link = (*link)->earlier;
+    }
+    return *link;
+}
+
 /* Returns the lowest unmapped place that has room, together with a free block before it. */
 static struct model_block *range_place(struct caching *caching, uint32_t stream, bool small,
                                        uint64_t bytes)
 {
     struct stream_pool *pool = pool_of(caching, stream, small);
-    struct model_area *area;
+    struct model_area *area, **link = &pool->ranges;
 
-    for (area = pool->ranges; area; area = area->earlier)
-        for (struct model_block *block = area->first; block; block = block->next) {
+    for (; (area = area_next(link)); link = &area->earlier) {
+        bool only_end = area->unmapped == 1 && area->last->unmapped;
+
+        for (struct model_block *block = only_end ? area->last : area->first; block;
+             block = block->next) {
             struct model_block *from = block;
 
             if (!block->unmapped)
@@ -185,14 +210,15 @@ static struct model_block *range_place(struct caching *caching, uint32_t stream,
             if (has_room(from, bytes))
                 return from;
         }
+    }
     area = model_area_create(&caching->heap, range_bytes(bytes, small));
     if (!area)
         return NULL;
     area->stream = stream;
     area->small = small;
-    area->earlier = pool->ranges;
-    pool->ranges = area;
+    area_list(pool, area);
     area->first->unmapped = true;
+    area->unmapped = 1;
     device_model_call(caching->device, DEVICE_RESERVE, 0);
     return area->first;
 }
@@ -203,25 +229,21 @@ static struct model_block *place_map(struct caching *caching, struct model_block
                                      uint64_t bytes)
 {
     uint64_t handle = handle_bytes(block->area->small);
-    uint64_t wanted = (bytes + handle - 1) / handle * handle;
+    uint64_t count = (bytes + handle - 1) / handle, wanted = count * handle;
+    uint64_t taken = device_model_take_often(caching->device, handle, count);
     struct size_tree *pool = blocks_of(caching, block->area);
 
-    for (uint64_t done = 0; done < wanted; done += handle) {
-        int error = device_model_take(caching->device, handle);
-
-        device_model_call(caching->device, DEVICE_CREATE, handle);
-        if (error == 0)
-            continue;
-        for (; done > 0; done -= handle) {
-            device_model_call(caching->device, DEVICE_RELEASE, handle);
-            device_model_give(caching->device, handle);
-        }
+    device_model_call_often(caching->device, DEVICE_CREATE, handle, taken + (taken < count));
+    if (taken < count) {
+        device_model_call_often(caching->device, DEVICE_RELEASE, handle, taken);
+        device_model_give(caching->device, taken * handle);
         return NULL;
     }
-    for (uint64_t done = 0; done < wanted; done += handle)
-        device_model_call(caching->device, DEVICE_MAP, handle);
+    device_model_call_often(caching->device, DEVICE_MAP, handle, count);
     device_model_call(caching->device, DEVICE_ACCESS, wanted);
-    if (wanted < block->node.bytes && !model_block_split(block, wanted))
+    if (wanted >= block->node.bytes)
+        block->area->unmapped--;
+    else if (!model_block_split(block, wanted))
         return NULL;
     block->unmapped = false;
     block = model_block_coalesce(pool, block);
@@ -253,6 +275,12 @@ static int range_take(struct caching *caching, uint64_t bytes, uint32_t stream,
     return 0;
 }
 
+/* Whether an unmapped block and this neighbour become one. */
+static unsigned joins(const struct model_block *neighbour)
+{
+    return neighbour && neighbour->unmapped;
+}
+
 /* Unmaps the whole handles in a free block, which is in the tree. */
 static void block_unmap(struct caching *caching, struct model_block *block)
 {
@@ -277,15 +305,16 @@ static void block_unmap(struct caching *caching, struct model_block *block)
         if (rest)
             size_tree_insert(pool, &rest->node);
     }
-    for (uint64_t at = from; at < to; at += handle) {
-        device_model_call(caching->device, DEVICE_UNMAP, handle);
-        device_model_call(caching->device, DEVICE_RELEASE, handle);
-        device_model_give(caching->device, handle);
-    }
+    device_model_call_often(caching->device, DEVICE_UNMAP, handle, (to - from) / handle);
+    device_model_call_often(caching->device, DEVICE_RELEASE, handle, (to - from) / handle);
+    device_model_give(caching->device, to - from);
     block->unmapped = true;
-    if (block->next && block->next->unmapped)
+    block->area->unmapped += 1 - joins(block->next) - joins(block->prev);
+    if (!block->area->listed)
+        area_list(pool_of(caching, block->area->stream, block->area->small), block->area);
+    if (joins(block->next))
         model_block_join_next(block);
-    if (block->prev && block->prev->unmapped)
+    if (joins(block->prev))
         model_block_join_next(block->prev);
 }
 

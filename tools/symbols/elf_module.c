@@ -34,8 +34,9 @@ struct elf_module {
 };
 
 struct elf_modules {
-    struct texts texts;     /* paths and build-ids */
-    struct key_index index; /* by the numbers of both texts: row of `module` */
+    struct texts texts;       /* paths, build-ids and identities of files */
+    struct key_index index;   /* by the numbers of path and build-id: row of `module` */
+    struct key_index by_file; /* by those of identity and build-id */
     struct elf_module **module;
     uint32_t count, room;
 };
@@ -144,10 +145,42 @@ static struct elf_module *module_add(struct elf_modules *modules, uint64_t key, 
     return module;
 }
 
+/** Key of a file, by whatever path, and its build-id; false: there is no such file. */
+static bool file_key(struct elf_modules *modules, const char *path, uint32_t build_number,
+                     uint64_t *ret_key)
+{
+    char identity[MODULE_FILES_IDENTITY_BYTES];
+    uint32_t number = 0;
+
+    if (module_files_identify(path, identity) == 0)
+        number = texts_number(&modules->texts, identity);
+    *ret_key = (uint64_t)number << 32 | build_number;
+    return number;
+}
+
+/** The module of a new path. A file has one, however many paths a trace has to it. */
+static struct elf_module *module_find(struct elf_modules *modules, uint64_t key, const char *path,
+                                      const char *build_id, uint32_t build_number)
+{
+    uint64_t by_file;
+    bool is_file = file_key(modules, path, build_number, &by_file);
+    uint32_t row = is_file ? key_index_find(&modules->by_file, by_file) : KEY_INDEX_NONE;
+    struct elf_module *module;
+
+    if (row != KEY_INDEX_NONE)
+        return key_index_get(&modules->index, key, row) == row ? modules->module[row] : NULL;
+    row = modules->count;
+    module = module_add(modules, key, path, build_id);
+    if (module)
+        module_load(module);
+    if (module && is_file)
+        key_index_get(&modules->by_file, by_file, row);
+    return module;
+}
+
 struct elf_module *elf_module_get(struct elf_modules **modules, const char *path,
                                   const char *build_id)
 {
-    struct elf_module *module;
     uint32_t path_number, build_number, row;
     uint64_t key;
 
@@ -163,11 +196,8 @@ struct elf_module *elf_module_get(struct elf_modules **modules, const char *path
     row = key_index_find(&(*modules)->index, key);
     if (row != KEY_INDEX_NONE)
         return (*modules)->module[row];
-    module = module_add(*modules, key, (*modules)->texts.row[path_number - 1].text,
-                        (*modules)->texts.row[build_number - 1].text);
-    if (module)
-        module_load(module);
-    return module;
+    return module_find(*modules, key, (*modules)->texts.row[path_number - 1].text,
+                       (*modules)->texts.row[build_number - 1].text, build_number);
 }
 
 void elf_modules_destroy(struct elf_modules *modules)
@@ -178,6 +208,7 @@ void elf_modules_destroy(struct elf_modules *modules)
         module_free(modules->module[i]);
     free(modules->module);
     key_index_done(&modules->index);
+    key_index_done(&modules->by_file);
     texts_done(&modules->texts);
     free(modules);
 }

@@ -9,6 +9,8 @@
  *    here. libdwfl opens FIFOs and devices, which may block or have side effects.
  *  - Only plain ELF files that a loader can load are passed on. libdwfl inflates compressed files,
  *    and symbols of relocatable ones, into memory without a bound.
+ *  - Files that would become many times larger in memory, by compressed sections or by holes, are
+ *    not passed on.
  * Symbols of .gnu_debugdata are not read for the same reason.
  */
 #include "tools/symbols/module_files.h"
@@ -29,6 +31,11 @@
 #define DEBUG_ROOT       "/usr/lib/debug"
 #define SERVERS_VARIABLE "DEBUGINFOD_URLS"
 #define ALLOWED_VARIABLE "CUPOOL_DEBUGINFOD"
+
+/* A file may take so many times its bytes on the disk; what is small is not looked at. Debug
+ * information is compressed to a quarter, seldom to a tenth. */
+#define MOST_FOLD      64
+#define ANY_FOLD_BYTES (UINT64_C(16) << 20)
 
 /** Whether a file has this build-id, or has none if none is wanted. */
 static bool build_id_is(Elf *elf, const char *wanted)
@@ -63,6 +70,80 @@ static int regular_open(const char *path)
     return -ENOENT;
 }
 
+/** Returns the bytes of a file that are no hole. */
+static uint64_t data_bytes(int fd, uint64_t bytes)
+{
+    uint64_t sum = 0;
+    off_t data, hole = 0;
+
+    while ((data = lseek(fd, hole, SEEK_DATA)) >= 0) {
+        hole = lseek(fd, data, SEEK_HOLE);
+        if (hole <= data)
+            return bytes; /* the file system does not say */
+        sum += (uint64_t)(hole - data);
+    }
+    return errno == ENXIO ? sum : bytes;
+}
+
+/** Returns the bytes of a section when it is inflated; 0: it is not compressed. */
+static uint64_t inflated_bytes(Elf *elf, Elf_Scn *section)
+{
+    GElf_Shdr header;
+    GElf_Chdr compressed;
+    const Elf_Data *raw;
+    const unsigned char *bytes;
+    uint64_t size = 0;
+    size_t names;
+    const char *name;
+
+    if (!gelf_getshdr(section, &header))
+        return 0;
+    if (header.sh_flags & SHF_COMPRESSED)
+        return gelf_getchdr(section, &compressed) ? compressed.ch_size : 0;
+    /* As before there was that flag: "ZLIB" and the size, its highest byte first. */
+    name = elf_getshdrstrndx(elf, &names) == 0 ? elf_strptr(elf, names, header.sh_name) : NULL;
+    if (!name || strncmp(name, ".zdebug", 7) != 0)
+        return 0;
+    raw = elf_rawdata(section, NULL);
+    if (!raw || !raw->d_buf || raw->d_size < 12)
+        return 0;
+    bytes = raw->d_buf;
+    for (int i = 4; i < 12; i++)
+        size = size << 8 | bytes[i];
+    return size;
+}
+
+/** Whether a file has a size that is in proportion to its bytes on the disk. */
+static bool is_proportionate(int fd, Elf *elf)
+{
+    struct stat status;
+    uint64_t most, sum;
+    Elf_Scn *section = NULL;
+
+    if (fstat(fd, &status) < 0)
+        return false;
+    sum = (uint64_t)status.st_size;
+    most = sum > ANY_FOLD_BYTES ? data_bytes(fd, sum) : sum;
+    most = most > UINT64_MAX / MOST_FOLD / 2 ? UINT64_MAX / 2 : ANY_FOLD_BYTES + most * MOST_FOLD;
+    while (sum <= most && (section = elf_nextscn(elf, section))) {
+        uint64_t inflated = inflated_bytes(elf, section);
+
+        sum = inflated > UINT64_MAX - sum ? UINT64_MAX : sum + inflated;
+    }
+    return sum <= most;
+}
+
+int module_files_identify(const char *path, char ret_text[MODULE_FILES_IDENTITY_BYTES])
+{
+    struct stat status;
+
+    if (stat(path, &status) < 0)
+        return -errno;
+    snprintf(ret_text, MODULE_FILES_IDENTITY_BYTES, "%llu.%llu", (unsigned long long)status.st_dev,
+             (unsigned long long)status.st_ino);
+    return S_ISREG(status.st_mode) ? 0 : -ENOENT;
+}
+
 /** Opens a file that can be loaded. Errors: -ENOENT none, -ESTALE with another build-id. */
 static int loadable_open(const char *path, const char *build_id)
 {
@@ -74,7 +155,7 @@ static int loadable_open(const char *path, const char *build_id)
         return fd;
     elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
     if (elf && elf_kind(elf) == ELF_K_ELF && gelf_getehdr(elf, &header) &&
-        (header.e_type == ET_EXEC || header.e_type == ET_DYN))
+        (header.e_type == ET_EXEC || header.e_type == ET_DYN) && is_proportionate(fd, elf))
         error = build_id_is(elf, build_id) ? 0 : -ESTALE;
     elf_end(elf);
     if (!error)

@@ -22,6 +22,12 @@ struct module_files {
     Elf *bare;
 };
 
+#define MODULE_FILES_IDENTITY_BYTES 48
+
+/** What tells a file from others, by whatever path. Errors: -ENOENT no regular file; from the
+ * system. */
+int module_files_identify(const char *path, char ret_text[MODULE_FILES_IDENTITY_BYTES]);
+
 /**
  * Opens the files of a module if the file at its path has this build-id; "": if it has none.
  * Errors: -ENOENT no file to read, -ESTALE another build-id.

@@ -54,16 +54,29 @@ static bool is_same_use(int from, int to, off_t offset)
             (now.magic == then.magic && now.sequence == then.sequence && now.carry == then.carry));
 }
 
+/** Returns the first block from `offset` on that is no hole; `bytes`: none. A file of another user
+ * may have a hole of any length, and the copy would fill the disk. */
+static off_t block_next(int from, off_t offset, off_t bytes)
+{
+    off_t data = offset < bytes ? lseek(from, offset, SEEK_DATA) : bytes;
+
+    if (data < 0)
+        return errno == ENXIO ? bytes : offset;
+    data -= data % TRACE_BLOCK_BYTES;
+    return data > offset ? data : offset;
+}
+
 /** 0: copied; -EAGAIN: it changed meanwhile. */
 static int copy_try(int from, int to, off_t bytes, char *buffer)
 {
-    int error = 0;
+    int error = ftruncate(to, bytes) < 0 ? -errno : 0;
 
-    for (off_t offset = 0; offset < bytes && error == 0; offset += TRACE_BLOCK_BYTES)
-        error = block_copy(from, to, offset, buffer);
-    for (off_t offset = TRACE_BLOCK_BYTES; offset < bytes && error == 0;
-         offset += TRACE_BLOCK_BYTES)
-        error = is_same_use(from, to, offset) ? 0 : -EAGAIN;
+    for (off_t at = block_next(from, 0, bytes); at < bytes && error == 0;
+         at = block_next(from, at + TRACE_BLOCK_BYTES, bytes))
+        error = block_copy(from, to, at, buffer);
+    for (off_t at = block_next(to, TRACE_BLOCK_BYTES, bytes); at < bytes && error == 0;
+         at = block_next(to, at + TRACE_BLOCK_BYTES, bytes))
+        error = is_same_use(from, to, at) ? 0 : -EAGAIN;
     return error;
 }
 

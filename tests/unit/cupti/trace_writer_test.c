@@ -465,6 +465,33 @@ Test(trace, exit_is_appended_to_a_closed_file)
     support_remove(path);
 }
 
+/* A program may leave its trace with a hole of terabytes at the end. Looked through block by block
+ * it takes minutes of processor time. */
+Test(trace, exit_is_appended_before_a_hole)
+{
+    const struct rlimit limit = {.rlim_cur = 20, .rlim_max = 30};
+    char path[SUPPORT_PATH_BYTES];
+    struct trace_writer *writer;
+    struct trace_reader *reader;
+    struct stat before, after;
+
+    support_path(path);
+    writer = support_open(path);
+    emit_many(writer, 1, 3);
+    trace_writer_close(writer);
+    cr_assert(stat(path, &before) == 0);
+    if (truncate(path, (off_t)1 << 43) < 0)
+        cr_skip_test("no file of terabytes here");
+    cr_assert(setrlimit(RLIMIT_CPU, &limit) == 0);
+    cr_assert(trace_file_append_exit(path, 0x300) == 0);
+    cr_assert(stat(path, &after) == 0);
+    cr_expect(after.st_size <= before.st_size + 2 * TRACE_BLOCK_BYTES);
+    reader = support_read(path);
+    cr_expect(support_count(reader) == 3);
+    trace_reader_close(reader);
+    support_remove(path);
+}
+
 Test(trace, a_taken_name_is_never_overwritten)
 {
     char path[SUPPORT_PATH_BYTES], wanted[SUPPORT_PATH_BYTES + 32];

@@ -253,6 +253,52 @@ class Files(Base):
             self.assertGreater(len(got[0]), 0, name)
             os.unlink(self.path("pipe"))
 
+    def test_a_limit_of_file_sizes_is_an_error(self):
+        """The signal of the limit would end the command without a word, in the middle of a file."""
+        for name, arguments in self.writers():
+            process = subprocess.run(
+                [CUPOOL, *arguments, "out"], cwd=self.directory, text=True, timeout=PATIENCE_S,
+                env={"PATH": os.environ["PATH"], "ASAN_OPTIONS": "verify_asan_link_order=0"},
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False,
+                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16)))
+            self.assertEqual(process.returncode, 2, (name, process.stderr))
+            self.assertIn("File too large", process.stderr, name)
+        self.expect_nothing_else()
+
+    def test_nothing_is_left_of_a_killed_writer(self):
+        """The file has no name until it is whole, where the file system allows that."""
+        try:
+            os.close(os.open(self.directory, os.O_TMPFILE | os.O_WRONLY, 0o600))
+        except OSError as error:
+            self.skipTest(f"every file has a name here: {error}")
+        for name, arguments in self.writers():
+            process = subprocess.Popen([CUPOOL, *arguments, "out"], cwd=self.directory, stderr=subprocess.PIPE,
+                                       env={"PATH": os.environ["PATH"], "LD_PRELOAD": self.killing_library(),
+                                            "ASAN_OPTIONS": "verify_asan_link_order=0"},
+                                       stdout=subprocess.DEVNULL)
+            process.communicate(timeout=PATIENCE_S)
+            self.assertEqual(process.returncode, -signal.SIGKILL, name)
+        self.expect_nothing_else("killing.so")
+
+    def killing_library(self):
+        """Kills the process when the draft is written to the disk."""
+        library = self.path("killing.so")
+        if not os.path.exists(library):
+            compiler = shutil.which("cc")
+            if not compiler:
+                self.skipTest("no compiler to make the file with")
+            source = self.write("killing.c", """
+                #include <signal.h>
+                #include <unistd.h>
+                int fsync(int fd)
+                {
+                    return kill(getpid(), SIGKILL);
+                }
+            """)
+            subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)
+            os.unlink(source)
+        return library
+
     # a record's place
 
     def test_run_replaces_records_only(self):

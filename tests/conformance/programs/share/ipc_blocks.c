@@ -9,9 +9,11 @@
  * export its base, "serve-fork" with a child that ends before, "serve-large" one large block,
  * "serve-threads" from several threads at once, "serve-leave" leaves by pthread_exit; "open
  * HANDLE[+OFFSET]..." opens what another process serves, "hold HANDLE..." keeps it open until a
- * line comes on stdin, "race HANDLE..." opens and closes it from several threads at once.
+ * line comes on stdin, "race HANDLE..." opens and closes it from several threads at once, "try "
+ * opens, checks and closes the handle of each line on stdin, and answers by a line.
  */
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,6 +157,43 @@ static int child_hold(char *handles)
         route_report("  read", route_read(bytes, opened[i], CHECK_BYTES));
         printf("  bytes now: %d %d\n", bytes[0], bytes[CHECK_BYTES - 1]);
         route_report("  close", route_ipc_close(opened[i]));
+    }
+    return 0;
+}
+
+/* One handle of a line, which may lie: what opens can be read from its first to its last byte. */
+static void try_handle(const char *text)
+{
+    CUipcMemHandle handle;
+    CUdeviceptr base = 0;
+    size_t bytes = 0;
+    unsigned char first = 0, last = 0;
+    char *opened = NULL;
+
+    from_text(text, &handle);
+    int error = route_ipc_open((void **)&opened, handle);
+    if (error) {
+        printf("refused %d\n", error);
+        return;
+    }
+    int ranged = (int)DRIVER(cuMemGetAddressRange)(&base, &bytes, (CUdeviceptr)(uintptr_t)opened);
+    bool begins = ranged == 0 && base == (CUdeviceptr)(uintptr_t)opened && bytes > 0;
+    int read = begins ? route_read(&first, opened, 1) : -1;
+    if (read == 0)
+        read = route_read(&last, opened + bytes - 1, 1);
+    int closed = route_ipc_close(opened);
+    printf("%s %zu %d %d\n", read == 0 && closed == 0 ? "opened" : "wrong", bytes, first, last);
+}
+
+static int child_try(void)
+{
+    char line[TEXT_BYTES + 2];
+
+    printf("ready\n");
+    fflush(stdout);
+    while (fgets(line, sizeof(line), stdin)) {
+        try_handle(line);
+        fflush(stdout);
     }
     return 0;
 }
@@ -375,6 +414,8 @@ int program_ipc_blocks(const char *self, const char *route, const char *argument
     route_start();
     if (argument && strncmp(argument, "serve", 5) == 0)
         return serve(argument);
+    if (argument && strcmp(argument, "try") == 0)
+        return child_try();
     if (argument) {
         snprintf(line, sizeof(line), "%s", strchr(argument, ' ') + 1);
         if (strncmp(argument, "race ", 5) == 0)

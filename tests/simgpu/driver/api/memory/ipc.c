@@ -10,6 +10,7 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -35,6 +36,7 @@ struct memory_handle {
     uint64_t skip;   /* from there to the allocation's base */
     uint64_t bytes;
     uint64_t id;
+    uint64_t seal; /* of all before: a driver opens only what a driver made */
 };
 
 struct event_handle {
@@ -49,6 +51,16 @@ static struct {
     int fd;
     _Atomic uint64_t *ids; /* 0: free */
 } board = {.fd = -1};
+
+static uint64_t seal_of(const struct memory_handle *handle)
+{
+    const unsigned char *bytes = (const unsigned char *)handle;
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+    for (size_t i = 0; i < offsetof(struct memory_handle, seal); i++)
+        hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
 
 static bool board_open(void)
 {
@@ -114,6 +126,7 @@ static CUresult memory_export(CUipcMemHandle *ret, CUdeviceptr address)
     handle.device = found->device->physical;
     handle.bytes = found->bytes;
     handle.id = found->id;
+    handle.seal = seal_of(&handle);
     memset(ret, 0, sizeof *ret);
     memcpy(ret, &handle, sizeof handle);
     return CUDA_SUCCESS;
@@ -184,7 +197,8 @@ static CUresult memory_open(CUdeviceptr *ret, const CUipcMemHandle *given, unsig
     CUresult result = capture_enter_unsafe(&ctx);
     if (result != CUDA_SUCCESS)
         return result;
-    if (!ret || flags != CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS || handle.magic != MEMORY_MAGIC)
+    if (!ret || flags != CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS || handle.magic != MEMORY_MAGIC ||
+        handle.seal != seal_of(&handle))
         return CUDA_ERROR_INVALID_VALUE;
     if (handle.pid == getpid())
         return CUDA_ERROR_INVALID_CONTEXT;

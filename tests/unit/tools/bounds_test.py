@@ -1,0 +1,236 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Small files that name, inflate or pretend what is large: holes in traces and debug files, compressed
+sections, thousands of paths to one file, debug information of a million entries for thousands of addresses.
+Memory, disk and processor time stay in proportion to the files.
+
+usage: bounds_test.py CUPOOL
+"""
+import mmap
+import os
+import resource
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+import zlib
+
+CUPOOL = os.path.abspath(sys.argv[1])
+SANITIZED = bool(os.environ.get("LD_PRELOAD") or "asan" in os.environ.get("MESON_BUILD_ROOT", ""))
+BUILD_ID = b"\xab" * 20
+MIB = 1 << 20
+RECORD = struct.Struct("<HHBBHIIQQQQIIQ")
+STRING, MODULE, SITE, ALLOCATE, END = 1, 2, 3, 16, 60
+
+
+def crc32c(data):
+    value = 0xffffffff
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = value >> 1 ^ (0x82f63b78 if value & 1 else 0)
+    return value ^ 0xffffffff
+
+
+class Trace:
+    """Writes a trace whose blocks are open, so that they need no checksum."""
+
+    def __init__(self, path, pid=4242, version=1, closed=True):
+        self.file = open(path, "wb")
+        head = struct.pack("<QIIQI", 0x6c6f6f7075632e01, version, 65536, 1700000000 * 10**9, pid)
+        self.file.write((head + struct.pack("<IQII", int(closed), 0, 0, crc32c(head))).ljust(65536, b"\0"))
+        self.slots, self.blocks, self.texts, self.sites, self.time = [], 0, 0, 0, 1000000
+        self.api = self.text("cudaMalloc")
+
+    def add(self, *slots):
+        if len(self.slots) + len(slots) > 1023:
+            self.flush()
+        self.slots += slots
+
+    def flush(self):
+        self.blocks += 1
+        header = struct.pack("<IIIIII40x", 0x6b6c6243, self.blocks, 1, 0, 0, 0)
+        self.file.write((header + b"".join(self.slots)).ljust(65536, b"\0"))
+        self.slots = []
+
+    def record(self, kind, api=0, outcome=0, memory=0, size=0, address=0, site=0, context=0, value=0):
+        self.time += 1000
+        self.add(RECORD.pack(kind, api, outcome, memory, 0, 1, 0, self.time, size, address, site, context, 0,
+                             value))
+
+    def text(self, words):
+        data = words.encode()
+        self.texts += 1
+        padded = data.ljust((len(data) + 63) // 64 * 64, b"\0")
+        self.add(RECORD.pack(STRING, 0, 0, 0, 0, 1, 0, self.time, len(data), 0, 0, 0, 0, self.texts),
+                 *(padded[at:at + 64] for at in range(0, len(padded), 64)))
+        return self.texts
+
+    def allocations(self, path, offsets):
+        module, build_id = self.text(path), self.text(BUILD_ID.hex())
+        self.record(MODULE, size=1 << 24, address=0x7f0000000000, value=module, site=build_id)
+        for offset in offsets:
+            self.sites += 1
+            self.record(SITE, value=self.sites, address=offset, size=module)
+            self.record(ALLOCATE, api=self.api, outcome=1, memory=1, size=4096, value=4096, context=1,
+                        address=0x7f0000000000 + 4096 * self.sites, site=self.sites)
+
+    def close(self):
+        self.record(END)
+        self.flush()
+        self.file.close()
+
+
+def elf(path, sections, tail=0):
+    """A library of these sections (name, type, flags, content, link, entry size); `tail` bytes of a hole belong
+    to the last."""
+    note = struct.pack("<III", 4, 20, 3) + b"GNU\0" + BUILD_ID
+    sections = [("", 0, 0, b"", 0, 0), (".note.gnu.build-id", 7, 2, note, 0, 0),
+                (".shstrtab", 3, 0, b"", 0, 0), *sections]
+    names = b"".join(name.encode() + b"\0" for name, *_ in sections)
+    sections[2] = (*sections[2][:3], names, 0, 0)
+    data, rows, at = b"", b"", 64 + 2 * 56
+    for number, (name, kind, flags, content, link, entry) in enumerate(sections):
+        data += bytes(-(at + len(data)) % 8)
+        size = len(content) + (tail if number + 1 == len(sections) else 0)
+        rows += struct.pack("<IIQQQQIIQQ", names.index(name.encode() + b"\0"), kind, flags, 0,
+                            at + len(data), size, link, 0, 4 if kind == 7 else 8, entry)
+        data += content
+    table = at + len(data) + tail
+    table += -table % 8
+    note_at = struct.unpack_from("<Q", rows, 64 + 24)[0]
+    header = b"\x7fELF\2\1\1" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 3, 62, 1, 0, 64, table, 0, 64, 56, 2,
+                                                       64, len(sections), 2)
+    segments = struct.pack("<IIQQQQQQ", 1, 5, 0, 0, 0, 1 << 20, 1 << 20, 4096) + \
+        struct.pack("<IIQQQQQQ", 4, 4, note_at, note_at, note_at, len(note), len(note), 4)
+    with open(path, "wb") as file:
+        file.write(header + segments + data)
+        file.truncate(table)
+        file.seek(table)
+        file.write(rows)
+    return path
+
+
+def zeros(size):
+    """As a compressed section has them."""
+    packer, whole = zlib.compressobj(9), struct.pack("<IIQQ", 1, 0, size, 1)
+    for _ in range(size // MIB):
+        whole += packer.compress(bytes(MIB))
+    return whole + packer.flush()
+
+
+def debug_sections(entries):
+    """A unit of entries without code, which an address of the unit is looked for in."""
+    abbreviations = bytes([1, 0x11, 1, 0x11, 1, 0x12, 6, 0, 0, 2, 0x24, 0, 0, 0, 0])
+    unit = bytes([1]) + struct.pack("<QI", 0, 1 << 20) + bytes([2]) * entries + b"\0"
+    head = struct.pack("<HIB", 4, 0, 8)
+    return [(".debug_abbrev", 1, 0, abbreviations, 0, 0),
+            (".debug_info", 1, 0, struct.pack("<I", len(head) + len(unit)) + head + unit, 0, 0)]
+
+
+class Bounds(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory(prefix="cupool-bounds-")
+        self.addCleanup(directory.cleanup)
+        self.directory = directory.name
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def trace(self, name, *modules):
+        trace = Trace(self.path(name))
+        for path, offsets in modules:
+            trace.allocations(path, offsets)
+        trace.close()
+        return self.path(name)
+
+    def cost(self, *words, cpu=60, code=0, **environment):
+        """Processor seconds and bytes of memory of a command that may not take `cpu` seconds."""
+        process = subprocess.Popen(
+            [CUPOOL, *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            env={"PATH": os.environ["PATH"], "ASAN_OPTIONS": "verify_asan_link_order=0", **environment},
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu)))
+        self.errors = process.stderr.read()
+        process.stderr.close()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        self.assertEqual(process.returncode, code, (words, self.errors))
+        return usage.ru_maxrss * 1024
+
+    def expect_memory(self, used, most):
+        if not SANITIZED:
+            self.assertLess(used, most)
+
+    def test_the_library_is_read(self):
+        """What the other tests enlarge."""
+        names = ("victim", "other")
+        strings = b"\0" + b"".join(name.encode() + b"\0" for name in names)
+        symbols = bytes(24) + b"".join(struct.pack("<IBBHQQ", strings.index(name.encode()), 2, 0, 1, 4096 * i, 64)
+                                       for i, name in enumerate(names, 1))
+        library = elf(self.path("lib.so"), [(".strtab", 3, 0, strings, 0, 0), (".symtab", 2, 0, symbols, 3, 24)])
+        trace = self.trace("t", (library, [0x1001, 0x2001]))
+        done = subprocess.run([CUPOOL, "report", "-q", trace], capture_output=True, text=True, check=True)
+        for name in names:
+            self.assertIn(name, done.stdout)
+
+    def test_symbols_in_a_hole(self):
+        library = elf(self.path("lib.so"), [(".strtab", 3, 0, b"\0victim\0", 0, 0), (".symtab", 2, 0, b"", 3, 24)],
+                      tail=50 * 24 * MIB)
+        self.expect_memory(self.cost("report", "-q", self.trace("t", (library, [0x1001]))), 200 * MIB)
+
+    def test_compressed_sections(self):
+        old = b"ZLIB" + struct.pack(">Q", 300 * MIB) + zeros(300 * MIB)[24:]
+        for name, flags, content in ((".debug_info", 0x800, zeros(300 * MIB)), (".zdebug_info", 0, old)):
+            library = elf(self.path("lib.so"), [*debug_sections(4)[:1], (name, 1, flags, content, 0, 0)])
+            used = self.cost("report", "-q", self.trace("t", (library, [0x1001])))
+            self.expect_memory(used, 200 * MIB)
+
+    def test_paths_of_one_file(self):
+        """Each further path to a file costs what its records cost, not the file once more."""
+        symbols = bytes(24) + struct.pack("<IBBHQQ", 1, 2, 0, 1, 4096, 1 << 20) * 20000
+        library = elf(self.path("lib.so"), [(".strtab", 3, 0, b"\0victim\0", 0, 0), (".symtab", 2, 0, symbols, 3, 24)])
+        folder, name = os.path.split(library)
+        paths = [folder + "/" + "".join("./" if i >> bit & 1 else "/" for bit in range(10)) + name
+                 for i in range(500)]
+        few, many = (self.cost("report", "-q", self.trace(f"t{count}", *((path, [0x1001 + 16 * i]) for i, path in
+                                                                           enumerate(paths[:count]))))
+                     for count in (4, 500))
+        self.expect_memory(many - few, 500 * 65536)
+
+    def test_entries_of_debug_information(self):
+        """A million entries, and thousands of addresses that each are looked for in all of them."""
+        library = elf(self.path("lib.so"), debug_sections(1000000))
+        self.cost("report", "-q", self.trace("t", (library, range(0x1000, 0x5000, 4))), cpu=60)
+
+    def test_a_trace_with_a_hole_is_not_packed(self):
+        trace = self.trace("t", ("/opt/program", [4096]))
+        self.cost("pack", "-q", trace, "-o", self.path("small"))
+        try:
+            os.truncate(trace, 1 << 40)
+        except OSError as error:
+            self.skipTest(f"no file of a terabyte here: {error}")
+        self.cost("report", "-q", trace)
+        self.cost("pack", "-q", trace, "-o", self.path("large"), code=2)
+        self.assertIn("hole", self.errors)
+        self.assertFalse(os.path.exists(self.path("large")))
+
+    def test_a_running_trace_with_a_hole_fills_no_disk(self):
+        """A program that runs has a trace of limited size, which is copied before it is read."""
+        path = self.path("t")
+        trace = Trace(path, pid=os.getpid(), version=2, closed=False)
+        trace.allocations("/opt/program", [4096])
+        trace.flush()
+        trace.file.close()
+        try:
+            os.truncate(path, 1 << 40)
+        except OSError as error:
+            self.skipTest(f"no file of a terabyte here: {error}")
+        with open(path, "r+b") as file, mmap.mmap(file.fileno(), 65536) as _:
+            self.cost("report", "-q", path, cpu=20, TMPDIR=self.directory)
+        self.assertLess(sum(os.stat(self.path(name)).st_blocks for name in os.listdir(self.directory)),
+                        16 * MIB // 512)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
