@@ -6,6 +6,7 @@
 #ifndef SHIM_CONTEXT_THREAD_STATE_H
 #define SHIM_CONTEXT_THREAD_STATE_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -14,6 +15,8 @@ struct gate_slot;
 
 struct thread_state {
     unsigned depth; /* hooks entered; only the outermost one serves and records */
+    bool uncancelled;  /* until the outermost hook returns */
+    int cancel_before; /* what the program set */
     bool gate_shared;
     struct gate_slot *gate; /* NULL before the first pool operation */
     void *context_handle;   /* of the context seen last */
@@ -23,5 +26,41 @@ struct thread_state {
 };
 
 extern _Thread_local struct thread_state thread_state __attribute__((visibility("hidden")));
+
+/**
+ * Inside a hook: from here until it returns a pthread_cancel of this thread waits. It would leave
+ * the gate and locks held, and thread_state.depth. A hit, which cannot be interrupted, does not
+ * need this; what leaves the hit path does.
+ */
+static inline void thread_cancel_hold(void)
+{
+    struct thread_state *self = &thread_state;
+    if (self->uncancelled)
+        return;
+    self->uncancelled = true;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &self->cancel_before);
+}
+
+static inline void thread_cancel_allow(void)
+{
+    struct thread_state *self = &thread_state;
+    if (!self->uncancelled)
+        return;
+    self->uncancelled = false;
+    pthread_setcancelstate(self->cancel_before, NULL);
+}
+
+/** Work of our own, which a hook or a callback beneath it only forwards. */
+static inline void thread_enter(void)
+{
+    thread_cancel_hold();
+    thread_state.depth++;
+}
+
+static inline void thread_leave(void)
+{
+    if (--thread_state.depth == 0)
+        thread_cancel_allow();
+}
 
 #endif

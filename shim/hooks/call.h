@@ -21,8 +21,9 @@
 #include "shim/resolve/real.h"
 #include "shim/shim.h"
 
-/** True when this call is to be served and recorded here; otherwise it is only forwarded. */
-static inline bool call_begin(struct call *call, enum hook_id hook, const void *return_address)
+/** As call_begin, for a call that the pool may serve: what leaves its hit path calls
+ * thread_cancel_hold(). */
+static inline bool call_begin_pooled(struct call *call, enum hook_id hook, const void *return_address)
 {
     call->hook = hook;
     call->library = real_library;
@@ -38,6 +39,15 @@ static inline bool call_begin(struct call *call, enum hook_id hook, const void *
     return true;
 }
 
+/** True when this call is to be served and recorded here; otherwise it is only forwarded. */
+static inline bool call_begin(struct call *call, enum hook_id hook, const void *return_address)
+{
+    bool outer = call_begin_pooled(call, hook, return_address);
+    if (outer)
+        thread_cancel_hold();
+    return outer;
+}
+
 /** Closes what call_begin opened with true. */
 static inline void call_end(struct call *call)
 {
@@ -45,6 +55,8 @@ static inline void call_end(struct call *call)
             call->begin_ns >= atomic_load_explicit(&record_next_tick_ns, memory_order_relaxed), 0))
         record_tick(call->begin_ns);
     thread_state.depth = 0;
+    if (__builtin_expect(thread_state.uncancelled, 0))
+        thread_cancel_allow();
     errno = call->saved_errno;
 }
 

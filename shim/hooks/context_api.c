@@ -7,6 +7,7 @@
  * still hold) the driver is asked. These hooks act at any depth: the runtime's own calls count.
  */
 #include "shim/hooks/call.h"
+#include "cupti/base/uncancelled.h"
 #include "shim/backend/backend_vmm.h"
 #include "shim/share/ipc_mapped.h"
 #include "shim/context/capture.h"
@@ -20,12 +21,12 @@ static void guards_check(struct context *context)
 {
     if (!guard_is_on() || thread_state.depth)
         return;
-    thread_state.depth++;
+    thread_enter();
     gate_enter();
     guard_check(context, GUARD_END_WAIT_NS);
     gate_leave();
     guard_settle();
-    thread_state.depth--;
+    thread_leave();
 }
 
 static struct context *context_ends(CUcontext handle)
@@ -55,6 +56,7 @@ static CUresult destroy(__typeof__(cuCtxDestroy_v2) *real, CUcontext ctx)
 {
     if (!real)
         return MISSING_DRIVER;
+    UNCANCELLED;
     int saved_errno = errno;
     struct context *context = context_ends(ctx);
     errno = saved_errno;
@@ -87,6 +89,7 @@ static CUresult release(const struct driver_functions *real,
 {
     if (!function)
         return MISSING_DRIVER;
+    UNCANCELLED;
     CUresult result = function(dev);
     int saved_errno = errno;
     if (result == CUDA_SUCCESS && shim_mode() != SHIM_OFF)
@@ -127,6 +130,7 @@ static CUresult reset(const struct driver_functions *real,
 {
     if (!function)
         return MISSING_DRIVER;
+    UNCANCELLED;
     int saved_errno = errno;
     struct context *context = primary_ends(real, dev);
     CUresult result = function(dev);
@@ -159,6 +163,7 @@ cudaError_t cudaDeviceReset(void)
     struct context *context = NULL;
     if (!real || !real->cudaDeviceReset)
         return MISSING_RUNTIME;
+    UNCANCELLED;
     int saved_errno = errno;
     if (driver && shim_mode() != SHIM_OFF)
         context = context_current(driver);
@@ -194,6 +199,7 @@ CUresult cuCtxEnablePeerAccess(CUcontext peerContext, unsigned int flags)
     const struct driver_functions *real = real_driver();
     if (!real || !real->cuCtxEnablePeerAccess)
         return MISSING_DRIVER;
+    UNCANCELLED;
     int saved_errno = errno;
     CUresult result = real->cuCtxEnablePeerAccess(peerContext, flags);
     if (result == CUDA_SUCCESS && shim_mode() != SHIM_OFF) {
@@ -214,6 +220,7 @@ CUresult cuCtxDisablePeerAccess(CUcontext peerContext)
     const struct driver_functions *real = real_driver();
     if (!real || !real->cuCtxDisablePeerAccess)
         return MISSING_DRIVER;
+    UNCANCELLED;
     int saved_errno = errno;
     CUresult result = real->cuCtxDisablePeerAccess(peerContext);
     if (result == CUDA_SUCCESS && shim_mode() != SHIM_OFF) {

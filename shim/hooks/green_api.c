@@ -4,6 +4,7 @@
  */
 #include "shim/context/green.h"
 
+#include "cupti/base/uncancelled.h"
 #include "shim/context/context.h"
 #include "shim/hooks/call.h"
 
@@ -26,6 +27,7 @@ CUresult cuCtxFromGreenCtx(CUcontext *pContext, CUgreenCtx hCtx)
     const struct driver_functions *real = real_driver();
     if (!real || !real->cuCtxFromGreenCtx)
         return MISSING_DRIVER;
+    UNCANCELLED;
     CUresult result = real->cuCtxFromGreenCtx(pContext, hCtx);
     if (result != CUDA_SUCCESS || shim_mode() == SHIM_OFF || !real->cuDevicePrimaryCtxRetain)
         return result;
@@ -44,6 +46,7 @@ CUresult cuGreenCtxDestroy(CUgreenCtx hCtx)
     CUdevice device = 0;
     if (!real || !real->cuGreenCtxDestroy)
         return MISSING_DRIVER;
+    UNCANCELLED;
     int saved_errno = errno;
     bool known = green_any() && real->cuCtxFromGreenCtx &&
                  real->cuCtxFromGreenCtx(&handle, hCtx) == CUDA_SUCCESS;
