@@ -14,9 +14,8 @@ struct context;
 struct gate_slot;
 
 struct thread_state {
-    unsigned depth; /* hooks entered; only the outermost one serves and records */
-    bool uncancelled;  /* until the outermost hook returns */
-    int cancel_before; /* what the program set */
+    unsigned depth;   /* hooks entered; only the outermost one serves and records */
+    bool uncancelled; /* by thread_cancel_hold(), until the outermost hook returns */
     bool gate_shared;
     struct gate_slot *gate; /* NULL before the first pool operation */
     void *context_handle;   /* of the context seen last */
@@ -34,20 +33,19 @@ extern _Thread_local struct thread_state thread_state __attribute__((visibility(
  */
 static inline void thread_cancel_hold(void)
 {
-    struct thread_state *self = &thread_state;
-    if (self->uncancelled)
+    int before = PTHREAD_CANCEL_DISABLE;
+    if (thread_state.uncancelled)
         return;
-    self->uncancelled = true;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &self->cancel_before);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    thread_state.uncancelled = before == PTHREAD_CANCEL_ENABLE; /* else it is not ours to end */
 }
 
 static inline void thread_cancel_allow(void)
 {
-    struct thread_state *self = &thread_state;
-    if (!self->uncancelled)
+    if (!thread_state.uncancelled)
         return;
-    self->uncancelled = false;
-    pthread_setcancelstate(self->cancel_before, NULL);
+    thread_state.uncancelled = false;
+    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
 }
 
 /** Work of our own, which a hook or a callback beneath it only forwards. */

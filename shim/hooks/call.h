@@ -23,7 +23,8 @@
 
 /** As call_begin, for a call that the pool may serve: what leaves its hit path calls
  * thread_cancel_hold(). */
-static inline bool call_begin_pooled(struct call *call, enum hook_id hook, const void *return_address)
+static inline bool call_begin_pooled(struct call *call, enum hook_id hook,
+                                     const void *return_address)
 {
     call->hook = hook;
     call->library = real_library;

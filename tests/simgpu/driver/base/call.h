@@ -65,6 +65,8 @@ static inline void call_bytes(enum call_id id, uint64_t bytes)
 #define CALL_LOCKED(work)                                                                          \
     ({                                                                                             \
         int cancel_state_;                                                                         \
+        if (__builtin_expect(profile.cancel_points, 0))                                            \
+            pthread_testcancel();                                                                  \
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state_);                            \
         pthread_mutex_lock(&driver_lock);                                                          \
         CUresult locked_ = (work);                                                                 \
