@@ -84,6 +84,23 @@ static void drop_ended(const struct driver_functions *driver, CUdevice device)
     ipc_mapped_reclaim();
 }
 
+/* The last detach ends the context; the driver says which was the last. */
+CUresult cuCtxDetach(CUcontext ctx)
+{
+    const struct driver_functions *real = real_driver();
+    if (!real || !real->cuCtxDetach)
+        return MISSING_DRIVER;
+    UNCANCELLED;
+    int saved_errno = errno;
+    const struct context *context = shim_mode() == SHIM_OFF ? NULL : context_find(ctx);
+    errno = saved_errno;
+    CUresult result = real->cuCtxDetach(ctx);
+    if (context && result == CUDA_SUCCESS)
+        drop_ended(real, context->device);
+    errno = saved_errno;
+    return result;
+}
+
 static CUresult release(const struct driver_functions *real,
                         __typeof__(cuDevicePrimaryCtxRelease_v2) *function, CUdevice dev)
 {
