@@ -6,7 +6,6 @@
 #ifndef SHIM_CONTEXT_THREAD_STATE_H
 #define SHIM_CONTEXT_THREAD_STATE_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -26,6 +25,9 @@ struct thread_state {
 
 extern _Thread_local struct thread_state thread_state __attribute__((visibility("hidden")));
 
+void thread_cancel_hold_slow(void);
+void thread_cancel_allow_slow(void);
+
 /**
  * Inside a hook: from here until it returns a pthread_cancel of this thread waits. It would leave
  * the gate and locks held, and thread_state.depth. A hit, which cannot be interrupted, does not
@@ -33,19 +35,14 @@ extern _Thread_local struct thread_state thread_state __attribute__((visibility(
  */
 static inline void thread_cancel_hold(void)
 {
-    int before = PTHREAD_CANCEL_DISABLE;
-    if (thread_state.uncancelled)
-        return;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
-    thread_state.uncancelled = before == PTHREAD_CANCEL_ENABLE; /* else it is not ours to end */
+    if (!thread_state.uncancelled)
+        thread_cancel_hold_slow();
 }
 
 static inline void thread_cancel_allow(void)
 {
-    if (!thread_state.uncancelled)
-        return;
-    thread_state.uncancelled = false;
-    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+    if (__builtin_expect(thread_state.uncancelled, 0))
+        thread_cancel_allow_slow();
 }
 
 /** Work of our own, which a hook or a callback beneath it only forwards. */

@@ -56,8 +56,7 @@ static inline void call_end(struct call *call)
             call->begin_ns >= atomic_load_explicit(&record_next_tick_ns, memory_order_relaxed), 0))
         record_tick(call->begin_ns);
     thread_state.depth = 0;
-    if (__builtin_expect(thread_state.uncancelled, 0))
-        thread_cancel_allow();
+    thread_cancel_allow();
     errno = call->saved_errno;
 }
 
