@@ -5,7 +5,7 @@ the program prints what it prints bare, whatever the options. Driver calls are c
 
 import preload
 
-KINDS = ("hits", "misses", "refused", "others", "questions", "contexts")
+KINDS = ("first", "hits", "misses", "refused", "others", "questions", "contexts")
 DEVICE = {"SIMGPU_SET": "cancel_points=1", "SIMGPU_MEMORY": "512MiB"}
 
 
