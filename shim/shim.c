@@ -79,6 +79,7 @@ static const struct context_listener listener = {
 static void fork_child(void)
 {
     bool used = context_fork_child();
+
     pool_fork_child();
     gate_fork_child();
     guard_fork_child();
@@ -136,6 +137,7 @@ enum shim_mode shim_start(void)
 __attribute__((destructor)) static void shim_end(void)
 {
     int mode = atomic_load(&shim_page.now.mode);
+
     if (mode == SHIM_OBSERVE || mode == SHIM_POOL) {
         record_close();
         ipc_board_close();

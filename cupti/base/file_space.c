@@ -15,6 +15,7 @@ int file_space_reserve(int fd, uint64_t from, uint64_t end)
 {
     struct rlimit limit;
     int r = EINTR;
+
     UNCANCELLED;
 
     if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&

@@ -17,6 +17,7 @@
 static inline int uncancelled_begin(void)
 {
     int before = PTHREAD_CANCEL_ENABLE;
+
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
     return before;
 }

@@ -77,22 +77,22 @@ static bool is_special(const char *path)
 /** Creates the first available of PATH, PATH.PID, PATH.PID.1, … */
 static int file_create_fresh(const char *path, char *ret_path, size_t ret_path_bytes)
 {
-    int r = path_absolute(path, ret_path, ret_path_bytes), length = 0;
-    size_t used = r == 0 ? strlen(ret_path) : 0;
+    int error = path_absolute(path, ret_path, ret_path_bytes), length = 0;
+    size_t used = error == 0 ? strlen(ret_path) : 0;
 
-    for (int i = -1; r == 0 && i < NAME_ATTEMPTS; i++) {
+    for (int i = -1; error == 0 && i < NAME_ATTEMPTS; i++) {
         if (i == 0)
             length = snprintf(ret_path + used, ret_path_bytes - used, ".%d", getpid());
         else if (i > 0)
             length = snprintf(ret_path + used, ret_path_bytes - used, ".%d.%d", getpid(), i);
         if (length < 0 || (size_t)length >= ret_path_bytes - used)
             return -ENAMETOOLONG;
-        r = file_create(ret_path);
-        if (r != -EEXIST)
-            return r;
-        r = i < 0 && is_special(ret_path) ? -EINVAL : 0;
+        error = file_create(ret_path);
+        if (error != -EEXIST)
+            return error;
+        error = i < 0 && is_special(ret_path) ? -EINVAL : 0;
     }
-    return r < 0 ? r : -EEXIST;
+    return error < 0 ? error : -EEXIST;
 }
 
 static bool descriptor_is_ours(const struct trace_store *store)
@@ -106,6 +106,7 @@ static bool descriptor_is_ours(const struct trace_store *store)
 static int descriptor_ensure_locked(struct trace_store *store)
 {
     int fd;
+
     UNCANCELLED;
 
     if (descriptor_is_ours(store))
@@ -125,11 +126,11 @@ static int step_map_locked(struct trace_store *store, uint64_t step_blocks)
 {
     uint64_t step_bytes = step_blocks * TRACE_BLOCK_BYTES;
     void *chunk;
-    int r = file_space_reserve(store->fd, store->reserved_bytes,
-                               store->reserved_bytes + step_bytes);
+    int error = file_space_reserve(store->fd, store->reserved_bytes,
+                                   store->reserved_bytes + step_bytes);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     chunk = mmap(NULL, step_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, store->fd,
                  (off_t)store->reserved_bytes);
     if (chunk == MAP_FAILED)
@@ -154,21 +155,21 @@ static uint64_t step_wanted_locked(const struct trace_store *store)
 /** Grows by a step, or by the largest part of one that fits. */
 static int grow_locked(struct trace_store *store)
 {
-    int r = descriptor_ensure_locked(store);
+    int error = descriptor_ensure_locked(store);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     for (uint64_t step = step_wanted_locked(store); step > 0; step /= 2) {
-        r = step_map_locked(store, step);
-        if (r == 0) {
+        error = step_map_locked(store, step);
+        if (error == 0) {
             if (store->step_blocks < LONGEST_STEP_BLOCKS)
                 store->step_blocks *= 2;
             return 0;
         }
-        if (r != -ENOSPC && r != -EDQUOT && r != -EFBIG)
-            return r;
+        if (error != -ENOSPC && error != -EDQUOT && error != -EFBIG)
+            return error;
     }
-    return r;
+    return error;
 }
 
 /** On a file system that shares or compresses blocks, reserved space may still be missing. */
@@ -183,19 +184,19 @@ static int block_populate(void *block)
 static int fresh_take_locked(struct trace_store *store, void **ret_block)
 {
     void *block;
-    int r;
+    int error;
 
     if (store->most_blocks && store->blocks >= store->most_blocks)
         return -EAGAIN;
-    r = store->chunk_used == store->chunk_blocks ? grow_locked(store) : 0;
-    if (r < 0)
-        return r;
+    error = store->chunk_used == store->chunk_blocks ? grow_locked(store) : 0;
+    if (error < 0)
+        return error;
     if (store->blocks > UINT32_MAX)
         return -EFBIG;
     block = store->chunk + store->chunk_used * TRACE_BLOCK_BYTES;
-    r = block_populate(block);
-    if (r < 0)
-        return r;
+    error = block_populate(block);
+    if (error < 0)
+        return error;
     store->chunk_used++;
     store->blocks++;
     *ret_block = block;
@@ -207,11 +208,11 @@ static int spare_take_locked(struct trace_store *store, uint32_t *ret_position, 
 {
     uint32_t position = store->spare[--store->spares];
     void *block = store->at[position].block;
-    int r = block_populate(block);
+    int error = block_populate(block);
 
-    if (r < 0) {
+    if (error < 0) {
         store->spares++;
-        return r;
+        return error;
     }
     memset(block, 0, TRACE_BLOCK_BYTES);
     *ret_position = position;
@@ -223,21 +224,21 @@ int trace_store_take_locked(struct trace_store *store, enum trace_store_use use,
                             uint32_t *ret_sequence)
 {
     uint32_t position = (uint32_t)store->blocks;
-    int r;
+    int error;
 
     if (store->spares)
-        r = spare_take_locked(store, &position, ret_block);
+        error = spare_take_locked(store, &position, ret_block);
     else
-        r = fresh_take_locked(store, ret_block);
+        error = fresh_take_locked(store, ret_block);
     /* On a full disk, a file with a limit continues with the space it has. */
-    if ((r == -ENOSPC || r == -EDQUOT || r == -EFBIG) && store->at &&
+    if ((error == -ENOSPC || error == -EDQUOT || error == -EFBIG) && store->at &&
         store->blocks >= FEWEST_BLOCKS) {
         store->most_blocks = store->blocks;
-        store->limit_error = r;
-        r = -EAGAIN;
+        store->limit_error = error;
+        error = -EAGAIN;
     }
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     *ret_sequence = store->sequence++;
     if (store->at)
         store->at[position] = (struct trace_store_place){
@@ -260,18 +261,18 @@ uint64_t trace_store_left_locked(const struct trace_store *store)
 int trace_store_block(struct trace_store *store, enum trace_store_use use, void **ret_block,
                       uint32_t *ret_sequence)
 {
-    int r = atomic_load_explicit(&store->error, memory_order_relaxed);
+    int error = atomic_load_explicit(&store->error, memory_order_relaxed);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     pthread_mutex_lock(&store->lock);
-    r = atomic_load_explicit(&store->error, memory_order_relaxed);
-    if (r == 0)
-        r = trace_store_take_locked(store, use, ret_block, ret_sequence);
-    if (r < 0 && r != -EAGAIN)
-        atomic_store_explicit(&store->error, r, memory_order_relaxed);
+    error = atomic_load_explicit(&store->error, memory_order_relaxed);
+    if (error == 0)
+        error = trace_store_take_locked(store, use, ret_block, ret_sequence);
+    if (error < 0 && error != -EAGAIN)
+        atomic_store_explicit(&store->error, error, memory_order_relaxed);
     pthread_mutex_unlock(&store->lock);
-    return r;
+    return error;
 }
 
 /** Makes the tables for a file with a limit; one of its blocks is left for the EXIT record. */
@@ -303,10 +304,10 @@ int trace_store_open(struct trace_store *ret_store, const char *path, uint64_t m
     if (fd < 0)
         return fd;
     if (fstat(fd, &status) < 0) {
-        int r = -errno;
+        int error = -errno;
 
         close(fd);
-        return r;
+        return error;
     }
     pthread_mutex_init(&ret_store->lock, NULL);
     ret_store->fd = fd;

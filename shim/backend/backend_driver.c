@@ -61,6 +61,7 @@ static int segment_allocate(void *state, size_t bytes, uint64_t *ret_address)
     struct scope scope;
     CUdeviceptr address = 0;
     int error = scope_enter(&scope, context);
+
     if (error < 0)
         return error;
     if (!limit_admits(scope.driver, context->device, bytes))
@@ -84,6 +85,7 @@ static int segment_free(void *state, uint64_t address, size_t bytes)
     struct context *context = state;
     struct scope scope;
     int error = scope_enter(&scope, context);
+
     if (error < 0)
         return error;
     error = scope_error(REAL_ASK(scope.driver->cuMemFree_v2(address)));
@@ -115,6 +117,7 @@ static bool event_keep(struct context *context, CUevent event)
 static void event_give(struct context *context, CUevent event)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
+
     if (!is_gone(context) && !event_keep(context, event) && driver)
         driver->cuEventDestroy_v2(event);
 }
@@ -125,6 +128,7 @@ static int context_record(struct context *context, CUevent *ret_event)
     struct scope scope;
     CUevent event = event_take(context);
     int error = scope_enter(&scope, context);
+
     if (error < 0)
         goto keep;
     if (!event)
@@ -168,6 +172,7 @@ static void fence_release(void *state, pool_fence handle)
 {
     struct fence *fence = (struct fence *)(uintptr_t)handle;
     struct context *own = state;
+
     if (!fence)
         return;
     if (is_open(fence)) {
@@ -191,6 +196,7 @@ static bool is_lost_peer(const struct fence_event *part, const void *own, int er
 static int fence_record_for(struct context *own, bool peers, pool_fence *ret_fence)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
+
     if (!driver || !backend_driver_has_fences(driver))
         return -ENOTSUP;
     struct fence *fence = calloc(1, sizeof(*fence));
@@ -225,6 +231,7 @@ static int fence_record(void *state, pool_fence *ret_fence)
 {
     struct context *context = state;
     int error = fence_record_for(context, true, ret_fence);
+
     if (error != -EBUSY)
         return error;
     struct fence *fence = calloc(1, sizeof(*fence));
@@ -265,6 +272,7 @@ static void fence_close(struct context *context, struct fence *fence, const stru
 static bool fence_is_recorded(struct context *context, struct fence *fence)
 {
     pool_fence late;
+
     if (!is_open(fence))
         return true;
     if (fence_record_for(context, true, &late) < 0)
@@ -279,6 +287,7 @@ static bool fence_is_recorded(struct context *context, struct fence *fence)
 static bool any_open_record(struct context *context)
 {
     pool_fence late;
+
     pthread_mutex_lock(&context->backend_lock);
     bool any = context->open_fences != NULL;
     pthread_mutex_unlock(&context->backend_lock);
@@ -319,6 +328,7 @@ bool backend_driver_fence_order(pool_fence handle, CUstream stream)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
     const struct fence *fence = (const struct fence *)(uintptr_t)handle;
+
     if (is_open(fence))
         return false;
     for (int i = 0; i < fence->count; i++)
@@ -331,6 +341,7 @@ bool backend_driver_fence_order(pool_fence handle, CUstream stream)
 static int event_query(const struct fence_event *part)
 {
     struct scope scope;
+
     if (is_gone(part->context))
         return 1;
     int error = scope_enter(&scope, part->context);
@@ -348,6 +359,7 @@ static int event_query(const struct fence_event *part)
 static int event_wait(const struct fence_event *part)
 {
     struct scope scope;
+
     if (is_gone(part->context))
         return 1;
     int error = scope_enter(&scope, part->context);
@@ -363,6 +375,7 @@ static int event_wait(const struct fence_event *part)
 static uint64_t monotonic_ns(void)
 {
     struct timespec now;
+
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
@@ -372,6 +385,7 @@ static int event_wait_until(const struct fence_event *part, uint64_t end_ns)
 {
     long pause_ns = WAIT_PAUSE_MIN_NS;
     int done = event_query(part);
+
     while (done == 0 && monotonic_ns() < end_ns) {
         nanosleep(&(struct timespec){.tv_nsec = pause_ns}, NULL);
         pause_ns = pause_ns < WAIT_PAUSE_MAX_NS / 2 ? pause_ns * 2 : WAIT_PAUSE_MAX_NS;
@@ -384,6 +398,7 @@ static int fence_query(void *state, pool_fence handle)
 {
     struct fence *fence = (struct fence *)(uintptr_t)handle;
     int done = fence_is_recorded(state, fence);
+
     for (int i = 0; i < fence->count && done == 1; i++) {
         done = event_query(&fence->events[i]);
         if (is_lost_peer(&fence->events[i], state, done))
@@ -401,6 +416,7 @@ static int wait_by_free(struct context *context)
     CUdeviceptr block;
     void *page;
     int error = scope_enter(&scope, context);
+
     if (error < 0)
         return error;
     if (scope.driver->cuMemAlloc_v2(&block, 1) == CUDA_SUCCESS)
@@ -419,6 +435,7 @@ static int context_synchronize(struct context *context)
 {
     struct scope scope;
     int error = scope_enter(&scope, context);
+
     if (error < 0)
         return error;
     bool idle = capture_hold(context->handle);
@@ -452,6 +469,7 @@ static int fence_wait(void *state, pool_fence handle, uint64_t most_ns)
 {
     struct fence *fence = (struct fence *)(uintptr_t)handle;
     const struct context *own = state;
+
     if (!fence_is_recorded(state, fence))
         return open_wait(state, fence, most_ns);
     uint64_t end_ns = monotonic_ns() + (most_ns < PEER_WAIT_NS ? most_ns : PEER_WAIT_NS);
@@ -459,6 +477,7 @@ static int fence_wait(void *state, pool_fence handle, uint64_t most_ns)
     for (int i = 0; i < fence->count && done == 1; i++) {
         bool endless = most_ns == POOL_WAIT_FOREVER &&
                        fence->events[i].context->device == own->device;
+
         done = endless ? event_wait(&fence->events[i])
                        : event_wait_until(&fence->events[i], end_ns);
         if (is_lost_peer(&fence->events[i], state, done))
@@ -472,8 +491,10 @@ static int device_wait(void *state)
     const struct context *context = state;
     pool_fence fence;
     int error = fence_record_for(state, false, &fence);
+
     if (error == 0) {
         int done = fence_wait(state, fence, POOL_WAIT_FOREVER);
+
         fence_release(state, fence);
         error = done < 0 ? done : 0;
     } else if (error == -ENOTSUP) {
@@ -506,6 +527,7 @@ static int memory_fill(void *state, uint64_t address, size_t bytes, uint8_t valu
     struct context *context = state;
     struct scope scope;
     int error = after_work ? device_wait(context) : 0;
+
     if (error < 0)
         return error;
     error = scope_enter(&scope, context);
@@ -527,6 +549,7 @@ static int memory_copy(void *state, uint64_t target, uint64_t source, size_t byt
     struct context *context = state;
     struct scope scope;
     int error = scope_enter(&scope, context);
+
     if (error < 0)
         return error;
     CUstream stream = scope.driver->cuMemcpyDtoDAsync_v2 ? fill_stream(context, scope.driver)
@@ -547,6 +570,7 @@ static int memory_info(void *state, size_t *ret_free_bytes, size_t *ret_total_by
     struct scope scope;
     size_t free_bytes = 0, total_bytes = 0;
     int error = scope_enter(&scope, context);
+
     if (error < 0)
         return error;
     error = scope_error(REAL_ASK(scope.driver->cuMemGetInfo_v2(&free_bytes, &total_bytes)));
@@ -565,6 +589,7 @@ static int memory_info(void *state, size_t *ret_free_bytes, size_t *ret_total_by
 static uint64_t clock_ns(void *state)
 {
     struct trace_writer *writer = atomic_load_explicit(&record_trace, memory_order_acquire);
+
     return writer ? trace_writer_now(writer) : monotonic_ns();
 }
 

@@ -31,6 +31,7 @@ static bool look_due(void)
 {
     struct timespec now;
     uint64_t due_ns = atomic_load_explicit(&next_ns, memory_order_relaxed);
+
     clock_gettime(CLOCK_MONOTONIC, &now);
     uint64_t now_ns = (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
     return now_ns >= due_ns &&
@@ -42,6 +43,7 @@ static bool look_due(void)
 void idle_look_slow(void)
 {
     int saved_errno = errno;
+
     if (mode_now() == SHIM_POOL && thread_state.depth == 0 && look_due()) {
         thread_enter();
         gate_enter();

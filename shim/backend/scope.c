@@ -11,6 +11,7 @@
 void scope_leave(struct scope *scope)
 {
     CUcontext popped;
+
     if (scope->exchanged)
         capture_mode_restore(scope->driver, scope->mode);
     if (scope->pushed)
@@ -20,6 +21,7 @@ void scope_leave(struct scope *scope)
 int scope_enter(struct scope *scope, const struct context *context)
 {
     CUcontext current = NULL;
+
     *scope = (struct scope){.driver = real_driver_if_loaded()};
     if (thread_state.depth)
         thread_cancel_hold();

@@ -47,6 +47,7 @@ struct context *context_next(const struct context *context)
 struct context *context_find(CUcontext handle)
 {
     struct context *context = context_first();
+
     while (context && context->handle != handle)
         context = context_next(context);
     return context;
@@ -55,6 +56,7 @@ struct context *context_find(CUcontext handle)
 struct context *context_of_pool(const struct pool *pool)
 {
     struct context *context = context_first();
+
     while (context && context->pool != pool)
         context = context_next(context);
     return context;
@@ -65,6 +67,7 @@ static bool context_is_alive(const struct driver_functions *driver, CUcontext ha
                              uint64_t *ret_id)
 {
     unsigned long long id = 0;
+
     if (driver->cuCtxGetId && REAL_ASK(driver->cuCtxGetId(handle, &id)) != CUDA_SUCCESS)
         return false;
     *ret_id = id;
@@ -76,6 +79,7 @@ static struct context *context_create_locked(const struct driver_functions *driv
                                              CUcontext handle, uint64_t id)
 {
     CUdevice device;
+
     if (!listener || REAL_ASK(driver->cuCtxGetDevice(&device)) != CUDA_SUCCESS)
         return NULL;
     struct context *context = calloc(1, sizeof(*context));
@@ -124,6 +128,7 @@ struct context *context_obtain(const struct driver_functions *driver, CUcontext 
 void context_note(const struct driver_functions *driver, CUcontext handle)
 {
     CUcontext popped;
+
     if (!handle || context_find(handle) ||
         REAL_ASK(driver->cuCtxPushCurrent_v2(handle)) != CUDA_SUCCESS)
         return;
@@ -163,6 +168,7 @@ static bool context_has_ended(const struct driver_functions *driver, const struc
     uint64_t id;
     unsigned int flags;
     int active;
+
     if (driver->cuCtxGetId)
         return !context_is_alive(driver, context->handle, &id) || id != context->id;
     return REAL_ASK(driver->cuDevicePrimaryCtxGetState(context->device, &flags, &active)) ==
@@ -181,6 +187,7 @@ void context_observe_result(CUresult result)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
     CUcontext handle = NULL;
+
     if (!driver || !real_error_is_sticky(result) ||
         REAL_ASK(driver->cuCtxGetCurrent(&handle)) != CUDA_SUCCESS)
         return;
@@ -200,6 +207,7 @@ bool context_fork_child(void)
 uint64_t context_available_bytes(int device)
 {
     uint64_t bytes = 0;
+
     gate_enter();
     for (struct context *context = context_first(); context; context = context_next(context))
         if (context->device == device && context->pool)
@@ -211,9 +219,11 @@ uint64_t context_available_bytes(int device)
 uint64_t context_trim(int device)
 {
     uint64_t bytes = 0;
+
     gate_enter();
     for (struct context *context = context_first(); context; context = context_next(context)) {
         size_t returned = 0;
+
         if (context->device == device && context->pool &&
             pool_trim(context->pool, 0, &returned) == 0)
             bytes += returned;

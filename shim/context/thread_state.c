@@ -12,6 +12,7 @@ _Thread_local struct thread_state thread_state;
 __attribute__((noinline, cold)) void thread_cancel_hold_slow(void)
 {
     int before = PTHREAD_CANCEL_DISABLE;
+
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
     thread_state.uncancelled = before == PTHREAD_CANCEL_ENABLE; /* else it is not ours to end */
 }

@@ -43,6 +43,7 @@ static void unverified_tell(void)
 {
     static _Atomic uint64_t told;
     uint64_t blocks = guard_unverified();
+
     if (atomic_exchange(&told, blocks) != blocks)
         memory_error_unverified_record(blocks);
 }
@@ -70,6 +71,7 @@ static void exit_register_once(void)
 static void exit_register(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+
     pthread_once(&once, exit_register_once);
 }
 
@@ -117,11 +119,13 @@ static void batch_seal(struct guard_device *device, struct batch *batch)
 uint64_t guard_batches_run(void *context, pool_fence fence, bool *ret_sealed)
 {
     uint64_t number = 0;
+
     pthread_mutex_lock(&guard_lock);
     struct guard_device *device = guard_device_of(context);
     *ret_sealed = device && fence_is_open(device, fence);
     for (uint32_t at = 0; device && at < BATCHES_MAX; at++) {
         struct batch *batch = &device->batches[at];
+
         if (batch->state == BATCH_OPEN && *ret_sealed)
             batch_seal(device, batch);
         else if (batch->state == BATCH_OPEN)
@@ -146,10 +150,12 @@ static void batch_run_at_once(struct guard_device *device, struct batch *batch)
 uint64_t guard_batches_run_sealed(void *context)
 {
     uint64_t number = 0;
+
     pthread_mutex_lock(&guard_lock);
     struct guard_device *device = guard_device_of(context);
     for (uint32_t at = 0; device && at < BATCHES_MAX; at++) {
         struct batch *batch = &device->batches[at];
+
         if (batch->sealed && batch->state == BATCH_OPEN)
             batch_run_at_once(device, batch);
         else if (batch->sealed && batch->state == BATCH_RUNNING && batch->number > number)
@@ -200,6 +206,7 @@ static void open_batch_close_locked(struct guard_device *device)
 {
     pool_fence fence;
     struct batch *batch = device->open_batch;
+
     device->open_batch = NULL;
     if (device->inner.fence_record(device->context, &fence) < 0)
         return;
@@ -230,6 +237,7 @@ static bool block_compare_locked(struct guard_device *device, const struct guard
                                  bool poison)
 {
     struct batch *batch = guard_batch_open(device, poison);
+
     if (!batch)
         return false;
     guard_batch_add(batch, block);
@@ -243,6 +251,7 @@ static bool block_compare_locked(struct guard_device *device, const struct guard
 static void poison_compare_locked(struct guard_device *device, const struct pool_block *block)
 {
     struct guarded_block freed;
+
     if (!blocks_freed_take(block->address + GUARDED_ZONE_BYTES, &freed))
         return;
     if (freed.allocated_bytes > block->allocated_bytes)
@@ -255,6 +264,7 @@ static int zoned_allocate(struct context *context, size_t bytes, uint32_t site,
                           struct pool_block *ret_block)
 {
     size_t guarded_bytes;
+
     if (__builtin_add_overflow(bytes, (size_t)(2 * GUARDED_ZONE_BYTES), &guarded_bytes))
         return -ENOMEM;
     return pool_allocate(context->pool, guarded_bytes, site, ret_block);
@@ -265,6 +275,7 @@ static int block_allocate(struct context *context, size_t bytes, uint32_t site,
                           struct pool_block *ret_block)
 {
     int error = -ENOTSUP;
+
     if (guarded_page_bytes && bytes >= guarded_page_bytes)
         error = pool_allocate_isolated(context->pool, bytes, site, ret_block);
     return error == -ENOTSUP || error == -ENOMEM ? zoned_allocate(context, bytes, site, ret_block)
@@ -282,6 +293,7 @@ int guard_allocate(struct context *context, size_t bytes, uint32_t site,
 {
     struct pool_block block;
     int error = block_allocate(context, bytes, site, &block);
+
     if (error < 0)
         return error;
     pthread_mutex_lock(&guard_lock);
@@ -311,6 +323,7 @@ int guard_allocate(struct context *context, size_t bytes, uint32_t site,
 static bool block_end_waited_locked(struct guard_device *device, struct guarded_block *block)
 {
     bool compared = !block->zoned || block_compare_locked(device, block, false);
+
     if (!device->poisons || block->isolated)
         return compared;
     if (device->inner.memory_fill(device->context, guarded_begin(block), block->allocated_bytes,
@@ -326,6 +339,7 @@ static void block_end(const struct guarded_block *freed)
     struct guarded_block block = *freed;
     struct pool_backend inner = {0};
     bool waited = false, waits = false;
+
     pthread_mutex_lock(&guard_lock);
     struct guard_device *device = guard_device_first();
     while (device && device->number != block.context)
@@ -358,6 +372,7 @@ static void block_end(const struct guarded_block *freed)
 static bool is_owned(uint64_t address)
 {
     struct pool_block block;
+
     return pool_range_get(address, &block) != -ENOENT;
 }
 
@@ -366,6 +381,7 @@ static uint64_t pooled_address(uint64_t address)
 {
     struct pool_block block;
     bool isolated = pool_find(address, &block, NULL) == 0 && block.isolated;
+
     return isolated ? address : address - GUARDED_ZONE_BYTES;
 }
 
@@ -373,6 +389,7 @@ int guard_free(uint64_t address, uint32_t site, struct pool_block *ret_block)
 {
     struct guarded_block block;
     struct pool_block taken;
+
     if (!is_owned(address))
         return -ENOENT;
     pthread_mutex_lock(&guard_lock);
@@ -401,6 +418,7 @@ static bool everything_before_waited(const struct pool_backend *inner, uint64_t 
 {
     pool_fence fence;
     int error = inner->fence_record(inner->state, &fence);
+
     if (error == -ENOTSUP && most_ns == POOL_WAIT_FOREVER)
         return inner->device_wait(inner->state) == 0;
     if (error < 0)
@@ -416,12 +434,14 @@ static struct guarded_node *nodes_compare_locked(struct guard_device *device,
                                                  bool *ret_all)
 {
     struct batch *batch = guard_batch_open(device, poison);
+
     if (!batch) {
         *ret_all = false;
         return NULL;
     }
     for (; node && !guard_batch_full(batch); node = node->next) {
         bool wanted = poison ? node->untouched : node->block.zoned;
+
         if (wanted && node->block.context == device->number)
             guard_batch_add(batch, &node->block);
     }
@@ -434,6 +454,7 @@ static struct guarded_node *nodes_compare_locked(struct guard_device *device,
 static bool device_check_locked(struct guard_device *device)
 {
     bool all = guard_device_finish(device);
+
     for (uint32_t at = 0; at < BATCHES_MAX; at++)
         if (device->batches[at].state == BATCH_OPEN)
             all = guard_batch_run_now(device, &device->batches[at]) && all;
@@ -453,6 +474,7 @@ static bool device_check_locked(struct guard_device *device)
 static bool device_check(struct context *context, uint64_t most_ns)
 {
     struct pool_backend inner = {0};
+
     pthread_mutex_lock(&guard_lock);
     struct guard_device *device = guard_device_of(context);
     bool used = device && device->tried, open = device && device->open;
@@ -472,6 +494,7 @@ static bool device_check(struct context *context, uint64_t most_ns)
 bool guard_check(struct context *context, uint64_t most_ns)
 {
     bool all = true;
+
     if (context)
         return device_check(context, most_ns);
     for (context = context_first(); context; context = context_next(context))
@@ -483,6 +506,7 @@ bool guard_check(struct context *context, uint64_t most_ns)
 void guard_settle(void)
 {
     struct memory_error error;
+
     fault_settle();
     if (!judge_work_take())
         return;

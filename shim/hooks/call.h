@@ -44,6 +44,7 @@ static inline bool call_begin_pooled(struct call *call, enum hook_id hook,
 static inline bool call_begin(struct call *call, enum hook_id hook, const void *return_address)
 {
     bool outer = call_begin_pooled(call, hook, return_address);
+
     if (outer)
         thread_cancel_hold();
     return outer;

@@ -70,6 +70,7 @@ static void ended(CUstream stream, bool per_thread)
 {
     int saved_errno = errno;
     bool active = capture_is_active();
+
     capture_end(stream, per_thread);
     if (active && shim_mode() == SHIM_POOL)
         backend_driver_captures_ended();
@@ -93,12 +94,14 @@ static CUresult end(__typeof__(cuStreamEndCapture) *real, CUstream stream, CUgra
 CUresult cuStreamEndCapture(CUstream stream, CUgraph *graph)
 {
     const struct driver_functions *real = real_driver();
+
     return end(real ? real->cuStreamEndCapture : NULL, stream, graph, PLAIN);
 }
 
 CUresult cuStreamEndCapture_ptsz(CUstream stream, CUgraph *graph)
 {
     const struct driver_functions *real = real_driver();
+
     return end(real ? real->cuStreamEndCapture_ptsz : NULL, stream, graph, PER_THREAD);
 }
 
@@ -117,11 +120,13 @@ static CUresult destroy(__typeof__(cuStreamDestroy_v2) *real, CUstream stream)
 CUresult cuStreamDestroy(CUstream stream)
 {
     const struct driver_functions *real = real_driver();
+
     return destroy(real ? real->cuStreamDestroy : NULL, stream);
 }
 
 CUresult cuStreamDestroy_v2(CUstream stream)
 {
     const struct driver_functions *real = real_driver();
+
     return destroy(real ? real->cuStreamDestroy_v2 : NULL, stream);
 }

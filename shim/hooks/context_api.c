@@ -32,6 +32,7 @@ static void guards_check(struct context *context)
 static struct context *context_ends(CUcontext handle)
 {
     struct context *context = shim_mode() == SHIM_OFF ? NULL : context_find(handle);
+
     if (!context)
         return NULL;
     guards_check(context);
@@ -68,12 +69,14 @@ static CUresult destroy(__typeof__(cuCtxDestroy_v2) *real, CUcontext ctx)
 CUresult cuCtxDestroy(CUcontext ctx)
 {
     const struct driver_functions *real = real_driver();
+
     return destroy(real ? real->cuCtxDestroy : NULL, ctx);
 }
 
 CUresult cuCtxDestroy_v2(CUcontext ctx)
 {
     const struct driver_functions *real = real_driver();
+
     return destroy(real ? real->cuCtxDestroy_v2 : NULL, ctx);
 }
 
@@ -88,6 +91,7 @@ static void drop_ended(const struct driver_functions *driver, CUdevice device)
 CUresult cuCtxDetach(CUcontext ctx)
 {
     const struct driver_functions *real = real_driver();
+
     if (!real || !real->cuCtxDetach)
         return MISSING_DRIVER;
     UNCANCELLED;
@@ -118,12 +122,14 @@ static CUresult release(const struct driver_functions *real,
 CUresult cuDevicePrimaryCtxRelease(CUdevice dev)
 {
     const struct driver_functions *real = real_driver();
+
     return release(real, real ? real->cuDevicePrimaryCtxRelease : NULL, dev);
 }
 
 CUresult cuDevicePrimaryCtxRelease_v2(CUdevice dev)
 {
     const struct driver_functions *real = real_driver();
+
     return release(real, real ? real->cuDevicePrimaryCtxRelease_v2 : NULL, dev);
 }
 
@@ -133,6 +139,7 @@ static struct context *primary_ends(const struct driver_functions *real, CUdevic
     unsigned int flags;
     int active = 0;
     CUcontext handle;
+
     if (shim_mode() == SHIM_OFF || !real->cuDevicePrimaryCtxRetain ||
         real->cuDevicePrimaryCtxGetState(dev, &flags, &active) != CUDA_SUCCESS || !active ||
         real->cuDevicePrimaryCtxRetain(&handle, dev) != CUDA_SUCCESS)
@@ -162,12 +169,14 @@ static CUresult reset(const struct driver_functions *real,
 CUresult cuDevicePrimaryCtxReset(CUdevice dev)
 {
     const struct driver_functions *real = real_driver();
+
     return reset(real, real ? real->cuDevicePrimaryCtxReset : NULL, dev);
 }
 
 CUresult cuDevicePrimaryCtxReset_v2(CUdevice dev)
 {
     const struct driver_functions *real = real_driver();
+
     return reset(real, real ? real->cuDevicePrimaryCtxReset_v2 : NULL, dev);
 }
 
@@ -178,6 +187,7 @@ cudaError_t cudaDeviceReset(void)
     const struct runtime_functions *real = CALL_REAL_RUNTIME();
     const struct driver_functions *driver = real_driver_if_loaded();
     struct context *context = NULL;
+
     if (!real || !real->cudaDeviceReset)
         return MISSING_RUNTIME;
     UNCANCELLED;
@@ -201,6 +211,7 @@ static void peer_disabled(const struct driver_functions *real, struct context *o
 static CUresult peer_enabled(const struct driver_functions *real, struct context *owner, int device)
 {
     CUresult result = backend_vmm_peer_enabled(owner, device);
+
     if (result != CUDA_SUCCESS)
         return result;
     result = ipc_mapped_peer(real, owner, device, true);
@@ -214,6 +225,7 @@ static CUresult peer_enabled(const struct driver_functions *real, struct context
 CUresult cuCtxEnablePeerAccess(CUcontext peerContext, unsigned int flags)
 {
     const struct driver_functions *real = real_driver();
+
     if (!real || !real->cuCtxEnablePeerAccess)
         return MISSING_DRIVER;
     UNCANCELLED;
@@ -221,6 +233,7 @@ CUresult cuCtxEnablePeerAccess(CUcontext peerContext, unsigned int flags)
     CUresult result = real->cuCtxEnablePeerAccess(peerContext, flags);
     if (result == CUDA_SUCCESS && shim_mode() != SHIM_OFF) {
         const struct context *context = context_current(real);
+
         context_note(real, peerContext);
         struct context *peer = context_find(green_owner(peerContext));
         if (context && peer)
@@ -235,6 +248,7 @@ CUresult cuCtxEnablePeerAccess(CUcontext peerContext, unsigned int flags)
 CUresult cuCtxDisablePeerAccess(CUcontext peerContext)
 {
     const struct driver_functions *real = real_driver();
+
     if (!real || !real->cuCtxDisablePeerAccess)
         return MISSING_DRIVER;
     UNCANCELLED;
@@ -243,6 +257,7 @@ CUresult cuCtxDisablePeerAccess(CUcontext peerContext)
     if (result == CUDA_SUCCESS && shim_mode() != SHIM_OFF) {
         const struct context *context = context_current(real);
         struct context *peer = context_find(green_owner(peerContext));
+
         if (context && peer)
             peer_disabled(real, peer, context->device);
     }

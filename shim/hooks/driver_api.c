@@ -24,6 +24,7 @@ CUresult cuMemAlloc_v2(CUdeviceptr *dptr, size_t bytesize)
     struct call call;
     uint64_t address;
     const struct driver_functions *real = real_driver();
+
     if (!real || !real->cuMemAlloc_v2)
         return MISSING_DRIVER;
     bool outer = call_begin_pooled(&call, HOOK_cuMemAlloc_v2, __builtin_return_address(0));
@@ -49,6 +50,7 @@ CUresult cuMemAlloc_v2(CUdeviceptr *dptr, size_t bytesize)
 static int native_free(const struct release *release, uint64_t address)
 {
     const struct driver_functions *real = real_driver();
+
     if (real && release->hook == HOOK_cuMemFree_v2 && real->cuMemFree_v2)
         return (int)real->cuMemFree_v2(address);
     if (real && release->hook == HOOK_cuMemFreeAsync && real->cuMemFreeAsync)
@@ -65,6 +67,7 @@ static CUresult release_hook(enum hook_id hook, const void *code, CUdeviceptr po
                               .hook = hook,
                               .stream = stream,
                               .stream_ordered = hook != HOOK_cuMemFree_v2};
+
     return (CUresult)release_address(&release, code, pointer);
 }
 

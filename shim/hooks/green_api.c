@@ -13,6 +13,7 @@ static CUcontext primary_of(const struct driver_functions *driver, CUcontext han
 {
     CUcontext primary = NULL, popped;
     CUdevice device;
+
     if (REAL_ASK(driver->cuCtxPushCurrent_v2(handle)) != CUDA_SUCCESS)
         return NULL;
     if (REAL_ASK(driver->cuCtxGetDevice(&device)) == CUDA_SUCCESS &&
@@ -25,6 +26,7 @@ static CUcontext primary_of(const struct driver_functions *driver, CUcontext han
 CUresult cuCtxFromGreenCtx(CUcontext *pContext, CUgreenCtx hCtx)
 {
     const struct driver_functions *real = real_driver();
+
     if (!real || !real->cuCtxFromGreenCtx)
         return MISSING_DRIVER;
     UNCANCELLED;
@@ -44,6 +46,7 @@ CUresult cuGreenCtxDestroy(CUgreenCtx hCtx)
     const struct driver_functions *real = real_driver();
     CUcontext handle = NULL;
     CUdevice device = 0;
+
     if (!real || !real->cuGreenCtxDestroy)
         return MISSING_DRIVER;
     UNCANCELLED;

@@ -17,6 +17,7 @@ static void phase_record(enum trace_phase kind, const char *name)
 {
     int saved_errno = errno;
     struct trace_writer *writer = name ? phases_writer() : NULL;
+
     if (writer)
         phases_emit(writer, kind, TRACE_PHASE_SOURCE_API, phases_name(writer, name), 0);
     errno = saved_errno;
@@ -41,6 +42,7 @@ void cupool_step(unsigned long long number)
 {
     int saved_errno = errno;
     struct trace_writer *writer = phases_writer();
+
     if (writer)
         trace_writer_emit(writer, &(struct trace_record){
                                       .kind = TRACE_EVENT_PHASE,
@@ -53,6 +55,7 @@ void cupool_step(unsigned long long number)
 int cupool_check(void)
 {
     int saved_errno = errno;
+
     if (shim_mode() != SHIM_POOL || !guard_is_on())
         return -1;
     if (thread_state.depth == 0) { /* not from a callback beneath a hook */

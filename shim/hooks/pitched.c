@@ -53,9 +53,11 @@ static uint64_t key_of(const struct pitched *wanted, int device)
 static struct pitch *place_of(uint64_t key)
 {
     uint64_t first = key * UINT64_C(0x9E3779B97F4A7C15) >> 32;
+
     for (unsigned i = 0; i < PROBES; i++) {
         struct pitch *place = &pitches[(first + i) % PITCHES];
         uint64_t present = atomic_load_explicit(&place->key, memory_order_acquire);
+
         if (present == key || !present)
             return place;
     }
@@ -65,6 +67,7 @@ static struct pitch *place_of(uint64_t key)
 static size_t pitch_known(uint64_t key)
 {
     const struct pitch *place = key ? place_of(key) : NULL;
+
     if (!place || atomic_load_explicit(&place->key, memory_order_acquire) != key)
         return 0;
     return atomic_load_explicit(&place->bytes, memory_order_acquire);
@@ -74,6 +77,7 @@ static void pitch_learn(uint64_t key, size_t bytes)
 {
     uint64_t empty = 0;
     struct pitch *place = key ? place_of(key) : NULL;
+
     if (place && (atomic_load(&place->key) == key ||
                   atomic_compare_exchange_strong(&place->key, &empty, key)))
         atomic_store_explicit(&place->bytes, bytes, memory_order_release);
@@ -83,6 +87,7 @@ static uint64_t key_here(const struct pitched *wanted)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
     const struct context *context = driver ? context_current(driver) : NULL;
+
     return context ? key_of(wanted, context->device) : 0;
 }
 
@@ -91,6 +96,7 @@ static bool serve(const struct call *call, const struct pitched *wanted, uint64_
                   size_t *ret_pitch)
 {
     size_t bytes;
+
     if (!call_may_pool(call))
         return false;
     size_t pitch = pitch_known(key_here(wanted));
@@ -112,6 +118,7 @@ static void answered(const struct call *call, const struct pitched *wanted, uint
         .requested_bytes = wanted->width * wanted->rows,
         .allocated_bytes = pitch * wanted->rows,
     };
+
     if (result != 0) {
         record_allocate_refused(call, &block, result);
         return;
@@ -127,6 +134,7 @@ cudaError_t cudaMallocPitch(void **devPtr, size_t *pitch, size_t width, size_t h
     uint64_t address;
     const struct pitched wanted = {.by = BY_MALLOC_PITCH, .width = width, .rows = height};
     bool outer = call_begin_pooled(&call, HOOK_cudaMallocPitch, __builtin_return_address(0));
+
     if (outer && devPtr && pitch && serve(&call, &wanted, &address, pitch)) {
         *devPtr = (void *)(uintptr_t)address;
         call_end(&call);
@@ -153,6 +161,7 @@ cudaError_t cudaMalloc3D(struct cudaPitchedPtr *pitchedDevPtr, struct cudaExtent
     uint64_t address;
     size_t pitch;
     struct pitched wanted = {.by = BY_MALLOC_3D, .width = extent.width};
+
     if (__builtin_mul_overflow(extent.height, extent.depth, &wanted.rows))
         wanted.rows = 0;
     bool outer = call_begin_pooled(&call, HOOK_cudaMalloc3D, __builtin_return_address(0));
@@ -182,6 +191,7 @@ static CUresult driver_allocate(const struct driver_functions *real, const struc
                                 CUdeviceptr *dptr, size_t *ret_pitch)
 {
     size_t pitch = pitch_known(key_here(wanted)), bytes;
+
     if (!pitch)
         pitch = wanted->width;
     if (!__builtin_mul_overflow(pitch, wanted->rows, &bytes) &&
@@ -199,6 +209,7 @@ CUresult cuMemAllocPitch_v2(CUdeviceptr *dptr, size_t *pPitch, size_t width, siz
     const struct pitched wanted = {
         .by = BY_DRIVER, .element_bytes = elementSize, .width = width, .rows = height};
     const struct driver_functions *real = real_driver();
+
     if (!real || !real->cuMemAllocPitch_v2)
         return MISSING_DRIVER;
     bool outer = call_begin_pooled(&call, HOOK_cuMemAllocPitch_v2, __builtin_return_address(0));

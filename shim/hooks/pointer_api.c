@@ -24,6 +24,7 @@ static struct range range_seen(uint64_t address)
 {
     struct range range = range_of(address);
     bool segment = shim_options()->ipc_range == OPTION_IPC_RANGE_SEGMENT;
+
     if (segment && range.kind == RANGE_HOLE)
         range.kind = RANGE_DRIVER;
     return range;
@@ -42,6 +43,7 @@ static CUdeviceptr asked_about(const struct range *range, CUdeviceptr address)
 CUresult cuMemGetAddressRange_v2(CUdeviceptr *pbase, size_t *psize, CUdeviceptr dptr)
 {
     const struct driver_functions *real = real_driver();
+
     if (!real || !real->cuMemGetAddressRange_v2)
         return MISSING_DRIVER;
     struct range range = range_seen(dptr);
@@ -72,6 +74,7 @@ static void answer_mapped(const struct range *range, CUpointer_attribute attribu
 static CUresult answer(const struct range *range, CUpointer_attribute attribute, void *data)
 {
     uint64_t id;
+
     if (range->kind != RANGE_BLOCK)
         return CUDA_SUCCESS;
     if (attribute == CU_POINTER_ATTRIBUTE_SYNC_MEMOPS) {
@@ -101,6 +104,7 @@ static CUresult answer(const struct range *range, CUpointer_attribute attribute,
 CUresult cuPointerGetAttribute(void *data, CUpointer_attribute attribute, CUdeviceptr ptr)
 {
     const struct driver_functions *real = real_driver();
+
     if (!real || !real->cuPointerGetAttribute)
         return MISSING_DRIVER;
     struct range range = range_seen(ptr);
@@ -112,6 +116,7 @@ CUresult cuPointerGetAttributes(unsigned int numAttributes, CUpointer_attribute 
                                 void **data, CUdeviceptr ptr)
 {
     const struct driver_functions *real = real_driver();
+
     if (!real || !real->cuPointerGetAttributes)
         return MISSING_DRIVER;
     struct range range = range_seen(ptr);
@@ -125,6 +130,7 @@ CUresult cuPointerGetAttributes(unsigned int numAttributes, CUpointer_attribute 
 CUresult cuPointerSetAttribute(const void *value, CUpointer_attribute attribute, CUdeviceptr ptr)
 {
     const struct driver_functions *real = real_driver();
+
     if (!real || !real->cuPointerSetAttribute)
         return MISSING_DRIVER;
     struct range range = range_of(ptr);

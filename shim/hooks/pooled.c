@@ -41,6 +41,7 @@ static __attribute__((noinline)) void block_record(const struct call *call,
         .allocated_bytes = block->allocated_bytes,
         .stream = stream,
     };
+
     if (freed)
         record_free(call, &record);
     else
@@ -84,6 +85,7 @@ int pooled_allocate(const struct call *call, size_t bytes, uint64_t *ret_address
     const struct driver_functions *driver = real_driver_if_loaded();
     struct context *context = driver ? context_current(driver) : NULL;
     struct pool_block block;
+
     if (!context)
         return -ENODEV;
     if (!context->pool || atomic_load_explicit(&context->broken, memory_order_relaxed) ||
@@ -113,6 +115,7 @@ static uint64_t never_a_base(uint64_t address)
 static bool capture_refuses(const struct pooled_request *request)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
+
     if (__builtin_expect(!capture_is_active(), 1) || !driver)
         return false;
     return request->stream_ordered ? capture_includes(driver, request->stream)
@@ -144,6 +147,7 @@ static bool is_pooled(uint64_t address, struct context **ret_context)
 {
     struct pool_block block;
     struct pool *pool;
+
     gate_enter();
     bool pooled = guarded_find(address, &block, &pool) == 0;
     *ret_context = pooled ? context_of_pool(pool) : NULL;
@@ -158,6 +162,7 @@ static bool driver_refuses(const struct pooled_request *request)
     bool capturing = capture_refuses(request);
     bool broken = atomic_load_explicit(&context_broken_count, memory_order_relaxed) != 0;
     struct context *context;
+
     if (__builtin_expect(!capturing && !broken && !request->stream_ordered, 1) || !driver)
         return false;
     if (!is_pooled(request->address, &context))
@@ -170,6 +175,7 @@ enum pooled_free pooled_free(const struct call *call, const struct pooled_reques
                              uint64_t *ret_pointer)
 {
     struct pool_block block = {0};
+
     *ret_pointer = request->address;
     if (shim_mode() != SHIM_POOL)
         return POOLED_FREE_FOREIGN;
@@ -198,6 +204,7 @@ enum pooled_free pooled_free(const struct call *call, const struct pooled_reques
 void pooled_refused(const struct call *call, const struct pooled_request *request, int result)
 {
     struct pool_block block = {0};
+
     gate_enter();
     bool known = guarded_find(request->address, &block, NULL) == 0 && block.live &&
                  block.address == request->address;
@@ -223,6 +230,7 @@ bool pooled_accounts(const struct call *call)
 void pooled_foreign_taken(const struct call *call, const struct record_block *block)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
+
     if (!pooled_accounts(call) || !block->address)
         return;
     bool owned = block->place != PLACE_MANAGED && memory_kind(block->memory)->with_context;
@@ -247,6 +255,7 @@ void pooled_native_allocated(const struct call *call, uint64_t address, size_t b
         .requested_bytes = bytes,
         .allocated_bytes = bytes,
     };
+
     if (result == 0)
         pooled_foreign_taken(call, &block);
     else
@@ -257,6 +266,7 @@ struct ledger_entry pooled_foreign_take(const struct call *call, enum trace_memo
                                         uint64_t address)
 {
     struct ledger_entry entry = {0};
+
     if (pooled_accounts(call) && address)
         ledger_take(memory, address, &entry);
     return entry;
@@ -274,6 +284,7 @@ void pooled_foreign_freed(const struct call *call, enum trace_memory memory, uin
         .stream = stream,
         .place = entry->address && entry->device >= 0 ? PLACE_DEVICE(entry->device) : PLACE_HERE,
     };
+
     if (!pooled_accounts(call) || !address)
         return;
     if (result != 0 && entry->address) {
@@ -294,6 +305,7 @@ bool pooled_free_is_captured(const struct pooled_request *request)
 void pooled_free_captured(const struct call *call, uint64_t address, const void *stream, int result)
 {
     struct ledger_entry entry = {0};
+
     if (result == 0)
         return;
     ledger_look_up(TRACE_MEMORY_ASYNC, address, &entry);
@@ -303,6 +315,7 @@ void pooled_free_captured(const struct call *call, uint64_t address, const void 
 bool pooled_relieve_at(int place)
 {
     int device = shim_mode() == SHIM_POOL ? place_device(place) : LEDGER_HOST;
+
     return device != LEDGER_HOST && context_trim(device) > 0;
 }
 

@@ -20,6 +20,7 @@ static int release_captured(const struct call *call, const struct release *relea
                             uint64_t address)
 {
     int result = native(release, address);
+
     pooled_free_captured(call, address, release->stream, result);
     return result;
 }
@@ -28,6 +29,7 @@ static int release_foreign(const struct call *call, const struct release *releas
 {
     struct ledger_entry entry = pooled_foreign_take(call, TRACE_MEMORY_DEVICE, address);
     int result = native(release, address);
+
     pooled_foreign_freed(call, TRACE_MEMORY_DEVICE, address, release->stream, &entry, result);
     return result;
 }
@@ -41,6 +43,7 @@ static int release_any(const struct call *call, const struct release *release, u
         .stream = release->stream,
         .stream_ordered = release->stream_ordered,
     };
+
     if (!address)
         return native(release, address);
     switch (pooled_free(call, &request, &refused)) {
@@ -59,6 +62,7 @@ static int release_any(const struct call *call, const struct release *release, u
 int release_address(struct release *release, const void *code, uint64_t address)
 {
     struct call call;
+
     pool_prefetch(address);
     bool outer = call_begin_pooled(&call, release->hook, code);
     release->library = call.library;

@@ -19,6 +19,7 @@ static bool context_establish(const struct runtime_functions *real)
 static bool serve(const struct call *call, void **ret_pointer, size_t size)
 {
     uint64_t address;
+
     if (!ret_pointer || size == 0 || !call_may_pool(call))
         return false;
     int error = pooled_allocate(call, size, &address);
@@ -38,6 +39,7 @@ cudaError_t cudaMalloc(void **devPtr, size_t size)
 {
     struct call call;
     bool outer = call_begin_pooled(&call, HOOK_cudaMalloc, __builtin_return_address(0));
+
     if (outer && serve(&call, devPtr, size)) {
         call_end(&call);
         return cudaSuccess;
@@ -60,6 +62,7 @@ static int native_free(const struct release *release, uint64_t address)
 {
     const struct runtime_functions *real = real_runtime_at(release->library);
     void *pointer = (void *)(uintptr_t)address;
+
     if (real && release->hook == HOOK_cudaFree && real->cudaFree)
         return (int)real->cudaFree(pointer);
     if (real && release->hook == HOOK_cudaFreeAsync && real->cudaFreeAsync)
@@ -76,6 +79,7 @@ static cudaError_t release_hook(enum hook_id hook, const void *code, void *point
                               .hook = hook,
                               .stream = stream,
                               .stream_ordered = hook != HOOK_cudaFree};
+
     return (cudaError_t)release_address(&release, code, (uint64_t)(uintptr_t)pointer);
 }
 

@@ -46,6 +46,7 @@ static atomic_bool device_recorded[DEVICES_MAX];
 static uint64_t trace_limit(void)
 {
     uint64_t bytes = shim_options()->trace_max.bytes;
+
     return bytes && bytes < TRACE_LIMIT_LEAST ? TRACE_LIMIT_LEAST : bytes;
 }
 
@@ -54,6 +55,7 @@ static struct trace_writer *writer_open_locked(const char *pattern)
     static char path[PATH_BYTES], line[PATH_BYTES + 64]; /* guarded by open_lock */
     struct trace_writer *writer = NULL;
     int error = trace_path_expand(pattern, path, sizeof(path));
+
     if (error == 0)
         error = trace_writer_open_limited(path, trace_limit(), &writer);
     if (error == 0)
@@ -71,10 +73,12 @@ void record_open(void)
     pthread_mutex_lock(&open_lock);
     if (!atomic_load(&record_opened)) {
         static char command[COMMAND_BYTES];
+
         record_command_line(command, sizeof(command));
         live_open(command);
         if (pattern[0] && strcmp(pattern, "off") != 0) {
             struct trace_writer *writer = writer_open_locked(pattern);
+
             if (writer)
                 record_process(writer, command);
             atomic_store(&record_trace, writer);
@@ -96,6 +100,7 @@ static struct trace_writer *trace(void)
 static uint16_t api_id(const struct call *call)
 {
     uint32_t id = atomic_load_explicit(&api_ids[call->hook], memory_order_relaxed);
+
     if (!id) {
         id = trace_writer_string(call->writer, hooks[call->hook].name);
         atomic_store_explicit(&api_ids[call->hook], id, memory_order_relaxed);
@@ -108,6 +113,7 @@ static uint16_t api_id(const struct call *call)
 static const struct context *context_here(void)
 {
     const struct thread_state *self = &thread_state;
+
     if (self->context &&
         self->context_generation == atomic_load_explicit(&context_generation, memory_order_relaxed))
         return self->context;
@@ -127,6 +133,7 @@ static struct trace_record record_of(const struct call *call, enum trace_event k
         .context = context ? context->number : 0,
         .device = context ? (uint16_t)context->device : 0,
     };
+
     trace_record_date(&record, call->begin_ns, now);
     return record;
 }
@@ -141,6 +148,7 @@ static void emit_block(const struct call *call, enum trace_event kind,
                        const struct record_block *block, uint64_t value)
 {
     struct trace_record record = record_of(call, kind);
+
     record.memory = block->memory;
     record.outcome = block->outcome;
     if (block->instant)
@@ -216,6 +224,7 @@ void record_invalid_free(const struct call *call, uint64_t address, int error,
 void record_memory_info(const struct call *call, size_t free_bytes, size_t total_bytes)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
+
     if (!call->writer)
         return;
     if (driver)
@@ -244,6 +253,7 @@ void record_device(int ordinal)
     char name[256] = "";
     size_t total = 0;
     int version = 0;
+
     if ((!writer && !live_is_on()) || !driver || ordinal < 0 || ordinal >= DEVICES_MAX ||
         atomic_exchange(&device_recorded[ordinal], true))
         return;
@@ -266,6 +276,7 @@ void record_device(int ordinal)
 void record_context(const struct context *context, bool created)
 {
     struct trace_writer *writer = trace();
+
     if (!writer)
         return;
     trace_writer_emit(writer, &(struct trace_record){
@@ -283,6 +294,7 @@ void record_backing(const struct context *context, struct pool *pool, bool frees
 {
     struct trace_writer *writer = trace();
     struct pool_memory memory;
+
     if (!writer)
         return;
     pool_memory_get(pool, &memory);
@@ -323,6 +335,7 @@ void record_pool_event_of(const struct context *context, enum trace_memory memor
         [POOL_EVENT_REQUEST] = TRACE_EVENT_REQUEST,
     };
     struct trace_writer *writer = trace();
+
     if (!writer)
         return;
     bool failure = event->kind == POOL_EVENT_FAILURE && context->pool;
@@ -349,6 +362,7 @@ struct counters {
 static void emit_counter(void *state, const char *name, bool total, struct pool_gauge value)
 {
     const struct counters *counters = state;
+
     trace_writer_emit(counters->writer,
                       &(struct trace_record){
                           .kind = TRACE_EVENT_COUNTER,
@@ -364,6 +378,7 @@ static void emit_counter(void *state, const char *name, bool total, struct pool_
 void record_counters(const struct context *context)
 {
     struct counters counters = {trace(), context};
+
     if (counters.writer && context->pool)
         pool_figures_visit(context->pool, emit_counter, &counters);
 }
@@ -380,6 +395,7 @@ void record_tick(uint64_t now_ns)
 {
     static _Atomic uint64_t counters_due = COUNTERS_NS;
     uint64_t due = atomic_load_explicit(&record_next_tick_ns, memory_order_relaxed);
+
     if (now_ns < due ||
         !atomic_compare_exchange_strong(&record_next_tick_ns, &due, now_ns + TICK_NS))
         return;
@@ -398,6 +414,7 @@ void record_tick(uint64_t now_ns)
 void record_close(void)
 {
     struct trace_writer *writer = trace();
+
     live_close();
     if (!writer)
         return;
@@ -429,6 +446,7 @@ size_t record_range_bytes_at(uint64_t address)
     const struct driver_functions *driver = real_driver_if_loaded();
     CUdeviceptr base;
     size_t bytes;
+
     if (!driver || !driver->cuMemGetAddressRange_v2 ||
         REAL_ASK(driver->cuMemGetAddressRange_v2(&base, &bytes, (CUdeviceptr)address)) !=
             CUDA_SUCCESS)

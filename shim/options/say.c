@@ -26,6 +26,7 @@ static const int deadly[] = {SIGPIPE, SIGXFSZ, SIGTTOU};
 static bool somebody_reads(void)
 {
     struct pollfd output = {.fd = STDERR_FILENO, .events = POLLOUT};
+
     return poll(&output, 1, 0) == 1 && output.revents == POLLOUT;
 }
 
@@ -35,6 +36,7 @@ static void signal_take(int number)
 {
     static const struct timespec at_once = {0};
     sigset_t one;
+
     sigemptyset(&one);
     sigaddset(&one, number);
     for (int tries = 0; tries < INTERRUPTIONS_MAX; tries++)
@@ -45,6 +47,7 @@ static void signal_take(int number)
 static void write_held(const char *text)
 {
     sigset_t held, before, pending, after;
+
     sigemptyset(&held);
     for (size_t i = 0; i < DEADLY; i++)
         sigaddset(&held, deadly[i]);
@@ -75,6 +78,7 @@ void say_line(const char *text)
     static const char prefix[] = "cupool: ";
     char line[896]; /* of a stack that may be small */
     size_t used = sizeof(prefix) - 1;
+
     memcpy(line, prefix, used);
     used += safe_text_copy(line + used, sizeof(line) - used - 1, text);
     memcpy(line + used, "\n", 2);

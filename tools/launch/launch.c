@@ -48,7 +48,7 @@ int launch_preload(const char *library)
 {
     const char *before = getenv("LD_PRELOAD");
     char *joined = NULL;
-    int r = 0;
+    int error = 0;
 
     if (strpbrk(library, ": \t\n"))
         return -EINVAL;
@@ -56,9 +56,9 @@ int launch_preload(const char *library)
         0)
         return -ENOMEM;
     if (setenv("LD_PRELOAD", joined, 1) < 0)
-        r = -errno;
+        error = -errno;
     free(joined);
-    return r;
+    return error;
 }
 
 /** In the child: executes the program, or reports why it cannot. */
@@ -268,7 +268,7 @@ int launch_program(char *const *argv, struct launch *ret_launch)
     struct sigaction child_default = {.sa_handler = SIG_DFL};
     struct inherited inherited;
     sigset_t signals;
-    int report[2], r, status;
+    int report[2], error, status;
     pid_t pid;
 
     if (pipe2(report, O_CLOEXEC) < 0)
@@ -284,17 +284,17 @@ int launch_program(char *const *argv, struct launch *ret_launch)
     pid = fork();
     if (pid == 0)
         program_become(argv, &inherited, report[1]);
-    r = pid < 0 ? -errno : 0;
+    error = pid < 0 ? -errno : 0;
     close(report[1]);
-    if (r == 0) {
-        r = exec_result(report[0]);
+    if (error == 0) {
+        error = exec_result(report[0]);
         status = program_wait(pid, &signals);
     }
     close(report[0]);
     sigprocmask(SIG_SETMASK, &inherited.mask, NULL);
-    if (r == 0)
+    if (error == 0)
         *ret_launch = (struct launch){pid, status};
-    return r;
+    return error;
 }
 
 int launch_exit_code(int wait_status)

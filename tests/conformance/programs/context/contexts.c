@@ -20,6 +20,7 @@ static void counted(CUcontext first)
     CUcontext second, again;
     void *inside[4], *pointer;
     int error = (int)CREATE(&second);
+
     route_report("counted context", error);
     if (error)
         return;
@@ -51,6 +52,7 @@ int program_contexts(const char *self, const char *route, const char *argument)
     CUcontext first, second;
     void *in_first[10], *in_second[10], *pointer;
     unsigned char byte = 0;
+
     route_start();
     route_free(NULL);
     DRIVER(cuCtxGetCurrent)(&first);

@@ -19,6 +19,7 @@
 static inline void call_add_ns(struct thread *self, uint64_t ns)
 {
     uint64_t now = atomic_load_explicit(&self->virtual_ns, memory_order_relaxed);
+
     atomic_store_explicit(&self->virtual_ns, now + ns, memory_order_relaxed);
 }
 
@@ -27,6 +28,7 @@ static inline CUresult call_enter(enum call_id id, bool anytime)
 {
     struct thread *self = thread_self();
     uint32_t calls = atomic_load_explicit(&self->calls[id], memory_order_relaxed);
+
     atomic_store_explicit(&self->calls[id], calls + 1, memory_order_relaxed);
     call_add_ns(self, profile.cost[id].base_ns);
     if (!anytime && __builtin_expect(driver_state != DRIVER_READY, 0))

@@ -20,6 +20,7 @@
 static CUresult stack_push(CUcontext ctx)
 {
     struct thread *self = thread_self();
+
     if (self->depth == THREAD_CONTEXTS)
         return CUDA_ERROR_OUT_OF_MEMORY;
     self->stack[self->depth++] = ctx;
@@ -29,12 +30,14 @@ static CUresult stack_push(CUcontext ctx)
 static CUresult push_current(CUcontext ctx)
 {
     CUresult result = context_check(ctx);
+
     return result == CUDA_SUCCESS ? stack_push(ctx) : result;
 }
 
 static CUresult pop_current(CUcontext *ret)
 {
     struct thread *self = thread_self();
+
     if (!self->depth)
         return CUDA_ERROR_INVALID_CONTEXT;
     self->depth--;
@@ -46,6 +49,7 @@ static CUresult pop_current(CUcontext *ret)
 static CUresult set_current(CUcontext ctx)
 {
     struct thread *self = thread_self();
+
     if (!ctx) {
         if (self->depth)
             self->depth--;
@@ -107,6 +111,7 @@ static CUresult create(CUcontext *ret, unsigned flags, CUdevice ordinal)
 {
     struct device *device = device_get(ordinal);
     CUcontext ctx;
+
     if (!ret || flags & ~CONTEXT_FLAGS)
         return CUDA_ERROR_INVALID_VALUE;
     if (!device)
@@ -128,6 +133,7 @@ static bool is_made_by_program(CUcontext ctx)
 static CUresult destroy(CUcontext ctx)
 {
     struct thread *self = thread_self();
+
     if (!is_made_by_program(ctx))
         return CUDA_ERROR_INVALID_CONTEXT;
     observed_ends(OBSERVER_CONTEXT_ENDS, ctx, NULL, 0);
@@ -173,6 +179,7 @@ CUresult CUDAAPI cuCtxDestroy(CUcontext ctx)
 static CUresult attach(CUcontext *ret, unsigned flags)
 {
     CUcontext ctx = thread_context();
+
     if (!ret || flags)
         return CUDA_ERROR_INVALID_VALUE;
     if (!is_made_by_program(ctx))
@@ -235,6 +242,7 @@ static CUresult reset(CUdevice ordinal)
 static CUresult primary_flags_set(CUdevice ordinal, unsigned flags)
 {
     struct device *device = device_get(ordinal);
+
     if (!device)
         return CUDA_ERROR_INVALID_DEVICE;
     if (flags & ~CONTEXT_FLAGS)
@@ -248,6 +256,7 @@ static CUresult primary_flags_set(CUdevice ordinal, unsigned flags)
 static CUresult primary_state_get(CUdevice ordinal, unsigned *ret_flags, int *ret_active)
 {
     struct device *device = device_get(ordinal);
+
     if (!device)
         return CUDA_ERROR_INVALID_DEVICE;
     if (!ret_flags && !ret_active)
@@ -305,6 +314,7 @@ static CUresult synchronize(CUcontext given)
 {
     CUcontext ctx;
     CUresult result = context_or_current(given, &ctx);
+
     if (result == CUDA_SUCCESS)
         result = capture_check_context(ctx);
     if (result != CUDA_SUCCESS)
@@ -332,6 +342,7 @@ CUresult context_record_event(CUcontext given, CUevent event)
     struct work *work = NULL;
     CUcontext ctx;
     CUresult result = given ? context_or_current(given, &ctx) : CUDA_ERROR_INVALID_CONTEXT;
+
     if (!profile.ctx_record_event)
         return CUDA_ERROR_NOT_SUPPORTED;
     if (result == CUDA_SUCCESS && (!handle_is(event, HANDLE_EVENT) || event->ctx != ctx))
@@ -368,6 +379,7 @@ CUresult context_wait_event(CUcontext given, CUevent event)
     CUstream each;
     CUcontext ctx;
     CUresult result = given ? context_or_current(given, &ctx) : CUDA_ERROR_INVALID_CONTEXT;
+
     if (result == CUDA_SUCCESS && !handle_is(event, HANDLE_EVENT))
         result = CUDA_ERROR_INVALID_HANDLE;
     if (result == CUDA_SUCCESS)

@@ -67,6 +67,7 @@ static CUresult context_start(CUcontext ctx, struct device *device, unsigned fla
 CUresult context_create(struct device *device, unsigned flags, CUcontext *ret)
 {
     CUcontext ctx = handle_take(&context_cache);
+
     if (!ctx)
         return CUDA_ERROR_OUT_OF_MEMORY;
     ctx->primary = false;
@@ -82,6 +83,7 @@ CUresult context_create(struct device *device, unsigned flags, CUcontext *ret)
 CUcontext context_alias(CUcontext parent, CUgreenCtx green)
 {
     CUcontext ctx = handle_take(&context_cache);
+
     if (!ctx)
         return NULL;
     ctx->primary = false;
@@ -105,6 +107,7 @@ static void memory_drop(CUcontext ctx)
 {
     while (!LIST_EMPTY(&ctx->allocations)) {
         struct allocation *each = LIST_FIRST(&ctx->allocations);
+
         ipc_forget(each);
         if (each->kind == MEMORY_HOST || each->kind == MEMORY_REGISTERED)
             host_memory_give(each);
@@ -116,6 +119,7 @@ static void memory_drop(CUcontext ctx)
 static void context_stop(CUcontext ctx)
 {
     CUstream each;
+
     ctx->alive = false;
     LIST_FOREACH(each, &ctx->streams, link) {
         each->held = 0;
@@ -150,6 +154,7 @@ CUresult primary_retain(struct device *device, CUcontext *ret)
     }
     if (!device->primary->alive) {
         CUresult result = context_start(device->primary, device, device->primary_flags);
+
         if (result != CUDA_SUCCESS)
             return result;
     }
