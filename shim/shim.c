@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "cupti/base/uncancelled.h"
 #include "pool/pool.h"
 #include "shim/backend/context_pool.h"
 #include "shim/guard/fault.h"
@@ -102,6 +103,7 @@ static enum shim_mode mode_of(int option)
 
 enum shim_mode shim_start(void)
 {
+    UNCANCELLED;
     if (starting)
         return SHIM_OFF;
     starting = true;

@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 
+#include "cupti/base/uncancelled.h"
+
 /* A file system that always reports an interruption must not block the program: it counts as
  * full. */
 #define INTERRUPTIONS_MAX 8
@@ -13,6 +15,8 @@ int file_space_reserve(int fd, uint64_t from, uint64_t end)
 {
     struct rlimit limit;
     int error = EINTR;
+
+    UNCANCELLED;
 
     if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
         end > limit.rlim_cur)

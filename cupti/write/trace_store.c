@@ -17,6 +17,7 @@
 
 #include "cupti/base/file_space.h"
 #include "cupti/base/pages.h"
+#include "cupti/base/uncancelled.h"
 
 #define FEWEST_BLOCKS       8  /* of a file with a limit */
 #define FIRST_STEP_BLOCKS   16 /* 1 MiB */
@@ -105,6 +106,8 @@ static bool descriptor_is_ours(const struct trace_store *store)
 static int descriptor_ensure_locked(struct trace_store *store)
 {
     int fd;
+
+    UNCANCELLED;
 
     if (descriptor_is_ours(store))
         return 0;

@@ -311,13 +311,13 @@ void backend_driver_captures_ended(void)
 {
     if (thread_state.depth != 0)
         return;
-    thread_state.depth++;
+    thread_enter();
     gate_enter();
     for (struct context *context = context_first(); context; context = context_next(context))
         while (context->pool && any_open_record(context))
             ;
     gate_leave();
-    thread_state.depth--;
+    thread_leave();
 }
 
 static bool fence_open(void *state, pool_fence handle)

@@ -44,13 +44,13 @@ void idle_look_slow(void)
     int saved_errno = errno;
 
     if (mode_now() == SHIM_POOL && thread_state.depth == 0 && look_due()) {
-        thread_state.depth++;
+        thread_enter();
         gate_enter();
         for (struct context *context = context_first(); context; context = context_next(context))
             if (context->pool)
                 pool_idle_trim(context->pool);
         gate_leave();
-        thread_state.depth--;
+        thread_leave();
     }
     errno = saved_errno;
 }

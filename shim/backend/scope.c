@@ -23,6 +23,8 @@ int scope_enter(struct scope *scope, const struct context *context)
     CUcontext current = NULL;
 
     *scope = (struct scope){.driver = real_driver_if_loaded()};
+    if (thread_state.depth)
+        thread_cancel_hold();
     if (!scope->driver || atomic_load_explicit(&context->gone, memory_order_acquire))
         return -EIO;
     if (REAL_ASK(scope->driver->cuCtxGetCurrent(&current)) != CUDA_SUCCESS)

@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 
+#include "cupti/base/uncancelled.h"
 #include "shim/context/gate.h"
 #include "shim/context/green.h"
 
@@ -98,6 +99,7 @@ static struct context *context_create_locked(const struct driver_functions *driv
 
 struct context *context_obtain(const struct driver_functions *driver, CUcontext current)
 {
+    UNCANCELLED;
     struct thread_state *self = &thread_state;
     uint64_t generation = atomic_load(&context_generation);
     CUcontext handle = green_owner(current);

@@ -13,7 +13,8 @@ struct context;
 struct gate_slot;
 
 struct thread_state {
-    unsigned depth; /* hooks entered; only the outermost one serves and records */
+    unsigned depth;   /* hooks entered; only the outermost one serves and records */
+    bool uncancelled; /* by thread_cancel_hold(), until the outermost hook returns */
     bool gate_shared;
     struct gate_slot *gate; /* NULL before the first pool operation */
     void *context_handle;   /* of the context seen last */
@@ -23,5 +24,38 @@ struct thread_state {
 };
 
 extern _Thread_local struct thread_state thread_state __attribute__((visibility("hidden")));
+
+void thread_cancel_hold_slow(void);
+void thread_cancel_allow_slow(void);
+
+/**
+ * Inside a hook: from here until it returns a pthread_cancel of this thread waits. It would leave
+ * the gate and locks held, and thread_state.depth. A hit, which cannot be interrupted, does not
+ * need this; what leaves the hit path does.
+ */
+static inline void thread_cancel_hold(void)
+{
+    if (!thread_state.uncancelled)
+        thread_cancel_hold_slow();
+}
+
+static inline void thread_cancel_allow(void)
+{
+    if (__builtin_expect(thread_state.uncancelled, 0))
+        thread_cancel_allow_slow();
+}
+
+/** Work of our own, which a hook or a callback beneath it only forwards. */
+static inline void thread_enter(void)
+{
+    thread_cancel_hold();
+    thread_state.depth++;
+}
+
+static inline void thread_leave(void)
+{
+    if (--thread_state.depth == 0)
+        thread_cancel_allow();
+}
 
 #endif

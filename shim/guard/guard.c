@@ -54,12 +54,12 @@ static void at_exit(void)
 {
     if (!guard_is_on() || mode_now() != SHIM_POOL)
         return;
-    thread_state.depth++; /* what runs beneath only forwards */
+    thread_enter(); /* what runs beneath only forwards */
     gate_enter();
     guard_check(NULL, GUARD_END_WAIT_NS);
     gate_leave();
     guard_settle();
-    thread_state.depth--;
+    thread_leave();
 }
 
 static void exit_register_once(void)

@@ -22,8 +22,10 @@
 #include "shim/resolve/real.h"
 #include "shim/shim.h"
 
-/** True when this call is to be served and recorded here; otherwise it is only forwarded. */
-static inline bool call_begin(struct call *call, enum hook_id hook, const void *return_address)
+/** As call_begin, for a call that the pool may serve: what leaves its hit path calls
+ * thread_cancel_hold(). */
+static inline bool call_begin_pooled(struct call *call, enum hook_id hook,
+                                     const void *return_address)
 {
     call->hook = hook;
     call->library = real_library;
@@ -39,6 +41,16 @@ static inline bool call_begin(struct call *call, enum hook_id hook, const void *
     return true;
 }
 
+/** True when this call is to be served and recorded here; otherwise it is only forwarded. */
+static inline bool call_begin(struct call *call, enum hook_id hook, const void *return_address)
+{
+    bool outer = call_begin_pooled(call, hook, return_address);
+
+    if (outer)
+        thread_cancel_hold();
+    return outer;
+}
+
 /** Closes what call_begin opened with true. */
 static inline void call_end(struct call *call)
 {
@@ -46,6 +58,7 @@ static inline void call_end(struct call *call)
                  atomic_load_explicit(&record_next_tick_ns, memory_order_relaxed)))
         record_tick(call->begin_ns);
     thread_state.depth = 0;
+    thread_cancel_allow();
     errno = call->saved_errno;
 }
 

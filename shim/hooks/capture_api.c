@@ -8,6 +8,7 @@
 
 #include <errno.h>
 
+#include "cupti/base/uncancelled.h"
 #include "shim/backend/backend_driver.h"
 #include "shim/context/capture.h"
 
@@ -20,6 +21,7 @@
         return MISSING_DRIVER;                                                                     \
     if (shim_mode() == SHIM_OFF)                                                                   \
         return real->name(__VA_ARGS__);                                                            \
+    UNCANCELLED;                                                                                   \
     capture_begin(stream, per_thread, mode);                                                       \
     CUresult result = real->name(__VA_ARGS__);                                                     \
     if (result != CUDA_SUCCESS)                                                                    \
@@ -81,6 +83,7 @@ static CUresult end(__typeof__(cuStreamEndCapture) *real, CUstream stream, CUgra
 {
     if (!real)
         return MISSING_DRIVER;
+    UNCANCELLED;
     CUresult result = real(stream, graph);
     /* Refused because another thread began the capture: it continues. */
     if (result != CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD)
@@ -107,6 +110,7 @@ static CUresult destroy(__typeof__(cuStreamDestroy_v2) *real, CUstream stream)
 {
     if (!real)
         return MISSING_DRIVER;
+    UNCANCELLED;
     CUresult result = real(stream);
     if (result == CUDA_SUCCESS)
         ended(stream, PLAIN);

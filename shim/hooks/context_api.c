@@ -7,6 +7,7 @@
  * still hold) the driver is asked. These hooks act at any depth: the runtime's own calls count.
  */
 #include "shim/hooks/call.h"
+#include "cupti/base/uncancelled.h"
 #include "shim/backend/backend_vmm.h"
 #include "shim/share/ipc_mapped.h"
 #include "shim/context/capture.h"
@@ -20,12 +21,12 @@ static void guards_check(struct context *context)
 {
     if (!guard_is_on() || thread_state.depth)
         return;
-    thread_state.depth++;
+    thread_enter();
     gate_enter();
     guard_check(context, GUARD_END_WAIT_NS);
     gate_leave();
     guard_settle();
-    thread_state.depth--;
+    thread_leave();
 }
 
 static struct context *context_ends(CUcontext handle)
@@ -56,6 +57,7 @@ static CUresult destroy(__typeof__(cuCtxDestroy_v2) *real, CUcontext ctx)
 {
     if (!real)
         return MISSING_DRIVER;
+    UNCANCELLED;
     int saved_errno = errno;
     struct context *context = context_ends(ctx);
     errno = saved_errno;
@@ -85,11 +87,30 @@ static void drop_ended(const struct driver_functions *driver, CUdevice device)
     ipc_mapped_reclaim();
 }
 
+/* The last detach ends the context; the driver says which was the last. */
+CUresult cuCtxDetach(CUcontext ctx)
+{
+    const struct driver_functions *real = real_driver();
+
+    if (!real || !real->cuCtxDetach)
+        return MISSING_DRIVER;
+    UNCANCELLED;
+    int saved_errno = errno;
+    const struct context *context = shim_mode() == SHIM_OFF ? NULL : context_find(ctx);
+    errno = saved_errno;
+    CUresult result = real->cuCtxDetach(ctx);
+    if (context && result == CUDA_SUCCESS)
+        drop_ended(real, context->device);
+    errno = saved_errno;
+    return result;
+}
+
 static CUresult release(const struct driver_functions *real,
                         __typeof__(cuDevicePrimaryCtxRelease_v2) *function, CUdevice dev)
 {
     if (!function)
         return MISSING_DRIVER;
+    UNCANCELLED;
     CUresult result = function(dev);
     int saved_errno = errno;
     if (result == CUDA_SUCCESS && shim_mode() != SHIM_OFF)
@@ -133,6 +154,7 @@ static CUresult reset(const struct driver_functions *real,
 {
     if (!function)
         return MISSING_DRIVER;
+    UNCANCELLED;
     int saved_errno = errno;
     struct context *context = primary_ends(real, dev);
     CUresult result = function(dev);
@@ -168,6 +190,7 @@ cudaError_t cudaDeviceReset(void)
 
     if (!real || !real->cudaDeviceReset)
         return MISSING_RUNTIME;
+    UNCANCELLED;
     int saved_errno = errno;
     if (driver && shim_mode() != SHIM_OFF)
         context = context_current(driver);
@@ -205,6 +228,7 @@ CUresult cuCtxEnablePeerAccess(CUcontext peerContext, unsigned int flags)
 
     if (!real || !real->cuCtxEnablePeerAccess)
         return MISSING_DRIVER;
+    UNCANCELLED;
     int saved_errno = errno;
     CUresult result = real->cuCtxEnablePeerAccess(peerContext, flags);
     if (result == CUDA_SUCCESS && shim_mode() != SHIM_OFF) {
@@ -227,6 +251,7 @@ CUresult cuCtxDisablePeerAccess(CUcontext peerContext)
 
     if (!real || !real->cuCtxDisablePeerAccess)
         return MISSING_DRIVER;
+    UNCANCELLED;
     int saved_errno = errno;
     CUresult result = real->cuCtxDisablePeerAccess(peerContext);
     if (result == CUDA_SUCCESS && shim_mode() != SHIM_OFF) {

@@ -27,13 +27,15 @@ CUresult cuMemAlloc_v2(CUdeviceptr *dptr, size_t bytesize)
 
     if (!real || !real->cuMemAlloc_v2)
         return MISSING_DRIVER;
-    bool outer = call_begin(&call, HOOK_cuMemAlloc_v2, __builtin_return_address(0));
+    bool outer = call_begin_pooled(&call, HOOK_cuMemAlloc_v2, __builtin_return_address(0));
     if (outer && dptr && bytesize && call_may_pool(&call) &&
         pooled_allocate(&call, bytesize, &address) == 0) {
         *dptr = address;
         call_end(&call);
         return CUDA_SUCCESS;
     }
+    if (outer)
+        thread_cancel_hold();
     CUresult result = allocate(real, dptr, bytesize);
     if (result == CUDA_ERROR_OUT_OF_MEMORY && pooled_relieve(real))
         result = allocate(real, dptr, bytesize);

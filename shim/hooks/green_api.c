@@ -4,6 +4,7 @@
  */
 #include "shim/context/green.h"
 
+#include "cupti/base/uncancelled.h"
 #include "shim/context/context.h"
 #include "shim/hooks/call.h"
 
@@ -28,6 +29,7 @@ CUresult cuCtxFromGreenCtx(CUcontext *pContext, CUgreenCtx hCtx)
 
     if (!real || !real->cuCtxFromGreenCtx)
         return MISSING_DRIVER;
+    UNCANCELLED;
     CUresult result = real->cuCtxFromGreenCtx(pContext, hCtx);
     if (result != CUDA_SUCCESS || shim_mode() == SHIM_OFF || !real->cuDevicePrimaryCtxRetain)
         return result;
@@ -47,6 +49,7 @@ CUresult cuGreenCtxDestroy(CUgreenCtx hCtx)
 
     if (!real || !real->cuGreenCtxDestroy)
         return MISSING_DRIVER;
+    UNCANCELLED;
     int saved_errno = errno;
     bool known = green_any() && real->cuCtxFromGreenCtx &&
                  real->cuCtxFromGreenCtx(&handle, hCtx) == CUDA_SUCCESS;

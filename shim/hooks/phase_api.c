@@ -59,12 +59,12 @@ int cupool_check(void)
     if (shim_mode() != SHIM_POOL || !guard_is_on())
         return -1;
     if (thread_state.depth == 0) { /* not from a callback beneath a hook */
-        thread_state.depth++;
+        thread_enter();
         gate_enter();
         guard_check(NULL, POOL_WAIT_FOREVER);
         gate_leave();
         guard_settle();
-        thread_state.depth--;
+        thread_leave();
     }
     errno = saved_errno;
     uint64_t errors = guard_errors();

@@ -133,13 +133,15 @@ cudaError_t cudaMallocPitch(void **devPtr, size_t *pitch, size_t width, size_t h
     struct call call;
     uint64_t address;
     const struct pitched wanted = {.by = BY_MALLOC_PITCH, .width = width, .rows = height};
-    bool outer = call_begin(&call, HOOK_cudaMallocPitch, __builtin_return_address(0));
+    bool outer = call_begin_pooled(&call, HOOK_cudaMallocPitch, __builtin_return_address(0));
 
     if (outer && devPtr && pitch && serve(&call, &wanted, &address, pitch)) {
         *devPtr = (void *)(uintptr_t)address;
         call_end(&call);
         return cudaSuccess;
     }
+    if (outer)
+        thread_cancel_hold();
     const struct runtime_functions *real = CALL_REAL_RUNTIME();
     cudaError_t result = real && real->cudaMallocPitch
                              ? real->cudaMallocPitch(devPtr, pitch, width, height)
@@ -162,7 +164,7 @@ cudaError_t cudaMalloc3D(struct cudaPitchedPtr *pitchedDevPtr, struct cudaExtent
 
     if (__builtin_mul_overflow(extent.height, extent.depth, &wanted.rows))
         wanted.rows = 0;
-    bool outer = call_begin(&call, HOOK_cudaMalloc3D, __builtin_return_address(0));
+    bool outer = call_begin_pooled(&call, HOOK_cudaMalloc3D, __builtin_return_address(0));
     if (outer && pitchedDevPtr && serve(&call, &wanted, &address, &pitch)) {
         *pitchedDevPtr = (struct cudaPitchedPtr){.ptr = (void *)(uintptr_t)address,
                                                  .pitch = pitch,
@@ -171,6 +173,8 @@ cudaError_t cudaMalloc3D(struct cudaPitchedPtr *pitchedDevPtr, struct cudaExtent
         call_end(&call);
         return cudaSuccess;
     }
+    if (outer)
+        thread_cancel_hold();
     const struct runtime_functions *real = CALL_REAL_RUNTIME();
     cudaError_t result = real && real->cudaMalloc3D ? real->cudaMalloc3D(pitchedDevPtr, extent)
                                                     : MISSING_RUNTIME;
@@ -208,12 +212,14 @@ CUresult cuMemAllocPitch_v2(CUdeviceptr *dptr, size_t *pPitch, size_t width, siz
 
     if (!real || !real->cuMemAllocPitch_v2)
         return MISSING_DRIVER;
-    bool outer = call_begin(&call, HOOK_cuMemAllocPitch_v2, __builtin_return_address(0));
+    bool outer = call_begin_pooled(&call, HOOK_cuMemAllocPitch_v2, __builtin_return_address(0));
     if (outer && dptr && pPitch && serve(&call, &wanted, &address, pPitch)) {
         *dptr = address;
         call_end(&call);
         return CUDA_SUCCESS;
     }
+    if (outer)
+        thread_cancel_hold();
     CUresult result = driver_allocate(real, &wanted, dptr, pPitch);
     if (result == CUDA_ERROR_OUT_OF_MEMORY && pooled_relieve(real))
         result = driver_allocate(real, &wanted, dptr, pPitch);

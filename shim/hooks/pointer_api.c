@@ -138,9 +138,9 @@ CUresult cuPointerSetAttribute(const void *value, CUpointer_attribute attribute,
     if (range.kind != RANGE_BLOCK || !value || attribute != CU_POINTER_ATTRIBUTE_SYNC_MEMOPS)
         return real->cuPointerSetAttribute(value, attribute, asked_about(&range, ptr));
     int saved_errno = errno;
-    thread_state.depth++; /* what runs beneath, a callback too, only forwards */
+    thread_enter(); /* what runs beneath, a callback too, only forwards */
     CUresult result = sync_memops_set(real, &range, ptr, *(const unsigned int *)value);
-    thread_state.depth--;
+    thread_leave();
     errno = saved_errno;
     return result;
 }

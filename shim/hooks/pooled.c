@@ -59,15 +59,19 @@ static inline void record_pooled(const struct call *call, const struct pool_bloc
 static inline int block_allocate(struct context *context, size_t bytes, uint32_t site,
                                  struct pool_block *ret_block)
 {
-    if (unlikely(guard_is_on()))
+    if (unlikely(guard_is_on())) {
+        thread_cancel_hold();
         return guard_allocate(context, bytes, site, ret_block);
+    }
     return pool_allocate(context->pool, bytes, site, ret_block);
 }
 
 static inline int block_free(uint64_t address, uint32_t site, struct pool_block *ret_block)
 {
-    if (unlikely(guard_is_on()))
+    if (unlikely(guard_is_on())) {
+        thread_cancel_hold();
         return guard_free(address, site, ret_block);
+    }
     return pool_free(address, site, ret_block);
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "cupti/base/likely.h"
+#include "cupti/base/uncancelled.h"
 #include "shim/backend/idle.h"
 #include "shim/memory/array_size.h"
 #include "shim/hooks/call.h"
@@ -132,6 +133,7 @@
 /* No lock of ours is held here, so a fault is recorded before the program sees it. */
 static __attribute__((noinline, cold)) void result_observe(int result)
 {
+    UNCANCELLED;
     int saved_errno = errno;
 
     context_observe_result((CUresult)result);

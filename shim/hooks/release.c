@@ -9,10 +9,17 @@
 #include "shim/hooks/pooled.h"
 #include "shim/memory/ledger.h"
 
+/* The driver may wait. */
+static int native(const struct release *release, uint64_t address)
+{
+    thread_cancel_hold();
+    return release->native(release, address);
+}
+
 static int release_captured(const struct call *call, const struct release *release,
                             uint64_t address)
 {
-    int result = release->native(release, address);
+    int result = native(release, address);
 
     pooled_free_captured(call, address, release->stream, result);
     return result;
@@ -21,7 +28,7 @@ static int release_captured(const struct call *call, const struct release *relea
 static int release_foreign(const struct call *call, const struct release *release, uint64_t address)
 {
     struct ledger_entry entry = pooled_foreign_take(call, TRACE_MEMORY_DEVICE, address);
-    int result = release->native(release, address);
+    int result = native(release, address);
 
     pooled_foreign_freed(call, TRACE_MEMORY_DEVICE, address, release->stream, &entry, result);
     return result;
@@ -38,12 +45,12 @@ static int release_any(const struct call *call, const struct release *release, u
     };
 
     if (!address)
-        return release->native(release, address);
+        return native(release, address);
     switch (pooled_free(call, &request, &refused)) {
     case POOLED_FREE_DONE: return 0;
-    case POOLED_FREE_INVALID: return release->native(release, refused);
+    case POOLED_FREE_INVALID: return native(release, refused);
     case POOLED_FREE_REFUSED:
-        result = release->native(release, refused);
+        result = native(release, refused);
         pooled_refused(call, &request, result);
         return result;
     default:
@@ -57,7 +64,7 @@ int release_address(struct release *release, const void *code, uint64_t address)
     struct call call;
 
     pool_prefetch(address);
-    bool outer = call_begin(&call, release->hook, code);
+    bool outer = call_begin_pooled(&call, release->hook, code);
     release->library = call.library;
     if (!outer)
         return release->native(release, address);

@@ -24,6 +24,7 @@ static bool serve(const struct call *call, void **ret_pointer, size_t size)
         return false;
     int error = pooled_allocate(call, size, &address);
     if (error == -ENODEV) {
+        thread_cancel_hold();
         const struct runtime_functions *real = real_runtime_at(call->library);
 
         if (real && context_establish(real))
@@ -38,12 +39,14 @@ static bool serve(const struct call *call, void **ret_pointer, size_t size)
 cudaError_t cudaMalloc(void **devPtr, size_t size)
 {
     struct call call;
-    bool outer = call_begin(&call, HOOK_cudaMalloc, __builtin_return_address(0));
+    bool outer = call_begin_pooled(&call, HOOK_cudaMalloc, __builtin_return_address(0));
 
     if (outer && serve(&call, devPtr, size)) {
         call_end(&call);
         return cudaSuccess;
     }
+    if (outer)
+        thread_cancel_hold();
     const struct runtime_functions *real = real_runtime_at(call.library);
     cudaError_t result = real && real->cudaMalloc ? real->cudaMalloc(devPtr, size)
                                                   : MISSING_RUNTIME;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "cupti/activity/activity.h"
+#include "cupti/base/uncancelled.h"
 #include "cupti/format/trace_record.h"
 #include "cupti/replay/memory_kind.h"
 #include "shim/observe/call_info.h"
@@ -67,6 +68,7 @@ static struct trace_writer *writer_open_locked(const char *pattern)
 
 void record_open(void)
 {
+    UNCANCELLED;
     const char *pattern = shim_options()->trace;
 
     pthread_mutex_lock(&open_lock);
@@ -398,6 +400,7 @@ void record_tick(uint64_t now_ns)
     if (now_ns < due ||
         !atomic_compare_exchange_strong(&record_next_tick_ns, &due, now_ns + TICK_NS))
         return;
+    UNCANCELLED;
     mark_signal_flush(trace());
     if (!live_publish())
         atomic_store_explicit(&record_next_tick_ns, 0, memory_order_relaxed);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "cupti/base/safe_text.h"
+#include "cupti/base/uncancelled.h"
 
 static const int deadly[] = {SIGPIPE, SIGXFSZ, SIGTTOU};
 
@@ -65,6 +66,7 @@ static void write_held(const char *text)
 
 void say(const char *text)
 {
+    UNCANCELLED;
     int saved_errno = errno;
 
     if (somebody_reads())

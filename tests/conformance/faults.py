@@ -48,7 +48,7 @@ UNINTERESTING = {"cuGetErrorName"}
 MAPPING = re.compile(r"cuMem(Create|Release|Map|Unmap|SetAccess|Address|GetAllocation|Export|Import)|cuIpc|"
                      r"cuDeviceGetAttribute|cuCtx(Enable|Disable)PeerAccess")
 MODES = ("mode:pool", "mode:pool,backing:vmm")
-CONTEXT_ENDS = re.compile(r"cuCtxDestroy|cuDevicePrimaryCtx(Reset|Release)")
+CONTEXT_ENDS = re.compile(r"cuCtxDe(stroy|tach)|cuDevicePrimaryCtx(Reset|Release)")
 BARE_POSITIONS = 400
 SHARE_WITH_SANITIZERS = 0.1
 

@@ -35,7 +35,7 @@
     X(cudaMallocMipmappedArray) X(cudaMemPoolCreate) X(cudaMemPoolDestroy)
 
 #define ROUTE_DRIVER_FUNCTIONS(X) \
-    X(cuCtxCreate) X(cuCtxDestroy) X(cuCtxDisablePeerAccess) X(cuCtxEnablePeerAccess) X(cuCtxFromGreenCtx) X(cuDeviceGetDevResource) \
+    X(cuCtxAttach) X(cuCtxCreate) X(cuCtxDestroy) X(cuCtxDetach) X(cuCtxDisablePeerAccess) X(cuCtxEnablePeerAccess) X(cuCtxFromGreenCtx) X(cuDeviceGetDevResource) \
     X(cuDevResourceGenerateDesc) X(cuDevSmResourceSplitByCount) X(cuGreenCtxCreate) \
     X(cuGreenCtxDestroy) X(cuGreenCtxStreamCreate) X(cuCtxGetCurrent) X(cuCtxSetCurrent) X(cuCtxSynchronize) \
     X(cuDeviceGet) X(cuGraphCreate) X(cuLaunchHostFunc) X(cuLaunchKernel) X(cuModuleLoadData) \

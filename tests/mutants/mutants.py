@@ -109,7 +109,7 @@ MUTANTS = [
            ("pool-page_map", "pool-basic")),
     # Errors as the real functions make them.
     Mutant("last error", "release.c",
-           "case POOLED_FREE_INVALID: return release->native(release, refused);",
+           "case POOLED_FREE_INVALID: return native(release, refused);",
            "case POOLED_FREE_INVALID: return 1;", ("last_error", "bad_free")),
     Mutant("last error", "runtime_api.c",
            "return real->cudaFree && real->cudaFree(NULL) == cudaSuccess;",

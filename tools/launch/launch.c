@@ -183,9 +183,41 @@ static void signal_forward(pid_t pid, const siginfo_t *info)
         kill(pid, info->si_signo);
 }
 
-/** The program stopped: this process stops, too, and both continue together. The continuing
- * signal is taken here, with the witness's view of the stop. */
-static void stop_follow(pid_t pid, struct witness *witness)
+/** Whether this process was continued and has not taken the signal. */
+static bool continue_waits(void)
+{
+    sigset_t waiting;
+
+    sigemptyset(&waiting);
+    sigpending(&waiting);
+    return sigismember(&waiting, SIGCONT) == 1;
+}
+
+/** Stops this process by the signal that stopped the program, which a shell shows. In an orphaned
+ * group only SIGSTOP stops. */
+static void stop_by(int signal)
+{
+    const struct sigaction by_default = {.sa_handler = SIG_DFL};
+    struct sigaction before;
+    sigset_t one;
+
+    sigemptyset(&one);
+    sigaddset(&one, signal);
+    if (signal != SIGSTOP) {
+        sigaction(signal, &by_default, &before);
+        kill(getpid(), signal);
+        sigprocmask(SIG_UNBLOCK, &one, NULL);
+        sigprocmask(SIG_BLOCK, &one, NULL);
+        sigaction(signal, &before, NULL);
+    }
+    if (!continue_waits())
+        kill(getpid(), SIGSTOP);
+}
+
+/** The program stopped: this process stops, too, unless it had stopped with the program and
+ * was continued first, and both continue together. The continuing signal is taken here, with the
+ * witness's view of the stop. */
+static void stop_follow(pid_t pid, int signal, struct witness *witness)
 {
     const struct timespec now = {0};
     siginfo_t info = {0};
@@ -194,8 +226,11 @@ static void stop_follow(pid_t pid, struct witness *witness)
     sigemptyset(&jobs);
     for (size_t i = 0; i < sizeof job_control / sizeof *job_control; i++)
         sigaddset(&jobs, job_control[i]);
-    kill(getpid(), SIGSTOP);
-    if (waitid(P_PID, (id_t)pid, &info, WCONTINUED | WNOHANG) != 0 || info.si_pid != pid)
+    if (!continue_waits())
+        stop_by(signal);
+    /* Of a signal to the group this process may get its own before the program does. */
+    if ((waitid(P_PID, (id_t)pid, &info, WCONTINUED | WNOHANG) != 0 || info.si_pid != pid) &&
+        !group_got(witness, SIGCONT))
         kill(pid, SIGCONT);
     while (sigtimedwait(&jobs, NULL, &now) > 0)
         ;
@@ -215,7 +250,7 @@ static int program_wait(pid_t pid, const sigset_t *signals)
         pid_t found = waitpid(pid, &status, WNOHANG | WUNTRACED);
 
         if (found == pid && WIFSTOPPED(status)) {
-            stop_follow(pid, &witness);
+            stop_follow(pid, WSTOPSIG(status), &witness);
             continue;
         }
         if (found == pid || (found < 0 && errno != EINTR))

@@ -209,7 +209,8 @@ class Cli(unittest.TestCase):
                 self.assertEqual(process.stdout.readline(), "ready\n")
                 if stop:
                     send(stop)
-                    os.waitpid(process.pid, os.WUNTRACED)
+                    _, status = os.waitpid(process.pid, os.WUNTRACED)
+                    self.assertEqual(os.WSTOPSIG(status), stop)
                 send(signal.SIGCONT)
                 self.assertEqual(process.stdout.readline(), f"got {int(signal.SIGCONT)}\n")
                 send(signal.SIGUSR1)

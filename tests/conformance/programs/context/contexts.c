@@ -14,6 +14,39 @@
 #define CREATE(context) DRIVER(cuCtxCreate)(context, 0, 0)
 #endif
 
+/* A context that its users count: the last to detach ends it. */
+static void counted(CUcontext first)
+{
+    CUcontext second, again;
+    void *inside[4], *pointer;
+    int error = (int)CREATE(&second);
+
+    route_report("counted context", error);
+    if (error)
+        return;
+    for (int i = 0; i < 4; i++)
+        route_report("allocate", route_allocate(&inside[i], (size_t)5000 << i));
+    route_report("attach", DRIVER(cuCtxAttach)(&again, 0));
+    printf("the same: %d\n", again == second);
+    route_report("detach", DRIVER(cuCtxDetach)(second));
+    route_report("free", route_free(inside[0]));
+    route_report("detach", DRIVER(cuCtxDetach)(second));
+    route_report("detach", DRIVER(cuCtxDetach)(second));
+    route_report("current", DRIVER(cuCtxSetCurrent)(first));
+    route_report("stale", route_free(inside[1]));
+    /* One in its place, perhaps with its handle. */
+    error = (int)CREATE(&second);
+    route_report("next context", error);
+    if (error)
+        return;
+    route_report("allocate", route_allocate(&pointer, 5000));
+    route_report("fill", route_fill(pointer, 33, 5000));
+    route_report("synchronize", DRIVER(cuCtxSynchronize)());
+    route_report("free", route_free(pointer));
+    route_report("detach", DRIVER(cuCtxDetach)(second));
+    route_report("current", DRIVER(cuCtxSetCurrent)(first));
+}
+
 int program_contexts(const char *self, const char *route, const char *argument)
 {
     CUcontext first, second;
@@ -48,6 +81,7 @@ int program_contexts(const char *self, const char *route, const char *argument)
         route_report("allocate", route_allocate(&pointer, 3000));
         route_report("free", route_free(pointer));
     }
+    counted(first);
     route_report("last error", route_last_error());
     return 0;
 }

@@ -63,11 +63,17 @@ static inline void call_bytes(enum call_id id, uint64_t bytes)
 #define CALL_ANYTIME(name, work, ...)  CALL_FRAME(name, true, work, __VA_ARGS__)
 #define CALL(name, work, ...)          CALL_FRAME(name, false, CALL_LOCKED(work), __VA_ARGS__)
 
+/* A thread that is cancelled would leave the lock held. */
 #define CALL_LOCKED(work)                                                                          \
     ({                                                                                             \
+        int cancel_state_;                                                                         \
+        if (__builtin_expect(profile.cancel_points, 0))                                            \
+            pthread_testcancel();                                                                  \
+        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state_);                            \
         pthread_mutex_lock(&driver_lock);                                                          \
         CUresult locked_ = (work);                                                                 \
         pthread_mutex_unlock(&driver_lock);                                                        \
+        pthread_setcancelstate(cancel_state_, NULL);                                               \
         locked_;                                                                                   \
     })
 

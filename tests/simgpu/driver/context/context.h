@@ -17,6 +17,7 @@ struct CUctx_st {
     LIST_ENTRY(CUctx_st) link;
     struct device *device;
     bool primary;
+    unsigned attached; /* cuCtxCreate and cuCtxAttach, less cuCtxDetach */
     _Atomic bool alive;
     unsigned flags;
     unsigned api_version;

@@ -176,6 +176,36 @@ CUresult CUDAAPI cuCtxDestroy(CUcontext ctx)
     CALL(cuCtxDestroy, destroy(ctx), "ctx=0x%llx", HEX(ctx));
 }
 
+static CUresult attach(CUcontext *ret, unsigned flags)
+{
+    CUcontext ctx = thread_context();
+
+    if (!ret || flags)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (!is_made_by_program(ctx))
+        return CUDA_ERROR_INVALID_CONTEXT;
+    ctx->attached++;
+    *ret = ctx;
+    return CUDA_SUCCESS;
+}
+
+static CUresult detach(CUcontext ctx)
+{
+    if (!is_made_by_program(ctx) || thread_context() != ctx)
+        return CUDA_ERROR_INVALID_CONTEXT;
+    return --ctx->attached ? CUDA_SUCCESS : destroy(ctx);
+}
+
+CUresult CUDAAPI cuCtxAttach(CUcontext *pctx, unsigned int flags)
+{
+    CALL(cuCtxAttach, attach(pctx, flags), "ctx=0x%llx", HEX(OUT(pctx)));
+}
+
+CUresult CUDAAPI cuCtxDetach(CUcontext ctx)
+{
+    CALL(cuCtxDetach, detach(ctx), "ctx=0x%llx", HEX(ctx));
+}
+
 /* Primary contexts. */
 
 static CUresult retain(CUcontext *ret, CUdevice ordinal)

@@ -37,6 +37,7 @@ static CUresult context_start(CUcontext ctx, struct device *device, unsigned fla
         return CUDA_ERROR_OUT_OF_MEMORY;
     ctx->device = device;
     ctx->flags = flags;
+    ctx->attached = 1;
     ctx->api_version = 3020;
     ctx->id = ++last_id;
     ctx->parent = NULL;
