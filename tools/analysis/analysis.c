@@ -162,7 +162,8 @@ int analysis_create_as(struct trace_reader *reader, const struct analysis_reques
     analysis->by_thread = request->detailed;
     r = analysis_carry_load(analysis, event_add);
     if (r < 0 && r != -ENOMEM)
-        snprintf(ret_why, why_bytes, "damaged, or of a newer cupool: the summary of early events");
+        snprintf(ret_why, why_bytes,
+                 "damaged, or from a newer cupool: the summary of early events");
     if (r < 0 && r != -ENOMEM)
         goto destroy;
     if (r < 0)

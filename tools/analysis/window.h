@@ -24,9 +24,9 @@ struct window_request {
         "to", required_argument, NULL, TO                                                          \
     }
 #define WINDOW_HELP                                                                                \
-    "      --phase NAME       only the figures of a phase (also load, warm-up and steady, if\n"    \
+    "      --phase NAME       only this phase (also load, warm-up and steady, if\n"                \
     "                         they were detected)\n"                                               \
-    "      --from T, --to T   only the figures of a part of the run: 2s, 350ms, 1.5 (seconds), "   \
+    "      --from T, --to T   only this part of the run: 2s, 350ms, 1.5 (seconds), "               \
     "40%\n"
 
 bool window_is_wanted(const struct window_request *request);

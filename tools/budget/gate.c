@@ -213,7 +213,7 @@ static int phase_result(const struct gate_input *input, struct gate *gate,
     if (r < 0)
         return r;
     limit_judge(result, values[item->phase_metric]);
-    return fitted ? 0 : gate_warn(gate, "[%s]: no phase fits this glob", item->name);
+    return fitted ? 0 : gate_warn(gate, "[%s]: no phase matches this glob", item->name);
 }
 
 static int limit_result(const struct gate_input *input, struct gate *gate,
@@ -235,7 +235,7 @@ static int limit_result(const struct gate_input *input, struct gate *gate,
         return r;
     limit_judge(result, values[item->metric]);
     if (!fitted)
-        r = gate_warn(gate, "[%s]: no site fits this glob", item->name);
+        r = gate_warn(gate, "[%s]: no site matches this glob", item->name);
     return r;
 }
 

@@ -131,7 +131,7 @@ static void markdown_write(const struct gate *gate, FILE *out)
     if (gate->results)
         markdown_results(gate, out);
     if (gate->difference) {
-        fputs("\nAgainst the baseline, by site, at its own peak:\n\n", out);
+        fputs("\nCompared with the baseline, by site, at the peak of each:\n\n", out);
         difference_sites_markdown(gate->difference, MARKDOWN_SITES, out);
     }
 }
@@ -151,7 +151,7 @@ void gate_markdown(const struct gate *gate, FILE *out)
         while (bytes && text[bytes - 1] != '\n')
             bytes--;
         fwrite(text, 1, bytes, out);
-        fputs("\nThe rest was cut: it is longer than a summary may be.\n", out);
+        fputs("\nTruncated here: a job summary has a size limit.\n", out);
     } else if (text) {
         fwrite(text, 1, bytes, out);
     }
@@ -184,7 +184,7 @@ void gate_github(const struct gate *gate, FILE *out)
         if (gate->result[i].outcome != GATE_OVER)
             continue;
         if (written + 1 == GITHUB_ANNOTATIONS && gate->over > GITHUB_ANNOTATIONS) {
-            snprintf(text, sizeof text, "%zu more budgets are exceeded: see the job's log",
+            snprintf(text, sizeof text, "further budgets exceeded: %zu, see the job's log",
                      gate->over - written);
             github_error("check", text, NULL, out);
             return;

@@ -63,9 +63,9 @@ enum {
     EXIT_CODE(tune, "2", "error")                                                                  \
     EXIT_CODE(pack, "0", "the file was written")                                                   \
     EXIT_CODE(pack, "2", "error")                                                                  \
-    EXIT_CODE(top, "0", "figures were shown")                                                      \
+    EXIT_CODE(top, "0", "statistics were shown")                                                   \
     EXIT_CODE(top, "2", "nothing to watch, or error")                                              \
-    EXIT_CODE(metrics, "0", "figures were printed or served")                                      \
+    EXIT_CODE(metrics, "0", "statistics were printed or served")                                   \
     EXIT_CODE(metrics, "2", "error")                                                               \
     EXIT_CODE(options, "0", "all options are valid")                                               \
     EXIT_CODE(options, "2", "an option in the environment or the file is invalid, or error")       \

@@ -72,11 +72,10 @@ static int request_read(int argc, char **argv, struct request *ret_request)
         }
     }
     if (!trouble && optind + 1 != argc)
-        trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "one trace is packed at a time, not %d",
-                             argc - optind);
+        trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "give one trace, not %d", argc - optind);
     if (!trouble && ret_request->unpack && ret_request->anonymize)
         trouble = verb_error(VERB_NAME, EXIT_TROUBLE,
-                             "--anonymize: not together with --unpack: pack with it");
+                             "--anonymize: cannot be combined with --unpack");
     ret_request->trace = argv[optind];
     return trouble ? trouble + 1 : 0;
 }
@@ -202,7 +201,7 @@ static int pack(struct work *work, const char *output)
     work->source.close(work->source.context);
     if (r == -ENOTSUP)
         return verb_error(VERB_NAME, EXIT_TROUBLE,
-                          "not built in: install libzstd-dev and build cupool again");
+                          "built without libzstd: install libzstd-dev and rebuild cupool");
     if (r < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", output, outfile_reason(r));
     return EXIT_FINE;

@@ -71,7 +71,7 @@ static int lines_close(struct lines *lines, int r, const char *wanted, char *ret
     progress_end(&lines->progress);
     fclose(lines->file);
     if (r == -EBADMSG || r == -EINVAL)
-        snprintf(ret_why, why_bytes, "%s:%u: no line of the form %s", lines->path, lines->number,
+        snprintf(ret_why, why_bytes, "%s:%u: not a line of the form %s", lines->path, lines->number,
                  wanted);
     return r;
 }
@@ -205,7 +205,7 @@ static int rmm_free(struct rmm *rmm, struct replay_event *event, uint32_t *live)
 {
     if (!*live) {
         rmm->trace->left_out++;
-        rmm->trace->left_out_why = "frees of what was allocated before the log began";
+        rmm->trace->left_out_why = "frees of blocks allocated before the log began";
         return 0;
     }
     event->kind = REPLAY_FREE;

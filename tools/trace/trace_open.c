@@ -73,7 +73,7 @@ static int snapshot_take(int fd, struct trace_source *source, bool *ret_running,
     source->until_ns = until_ns;
     if (r < 0) {
         snprintf(ret_why, why_bytes, "%s",
-                 r == -EAGAIN ? "its program writes it faster than it can be read; a larger "
+                 r == -EAGAIN ? "the program writes it faster than it can be read; a larger "
                                 "trace_max helps"
                               : strerror(-r));
         return r;
@@ -95,7 +95,7 @@ static int source_open(const char *path, struct trace_source *ret_source, bool *
     r = trace_source_file(fd, &file);
     if (r < 0) {
         snprintf(ret_why, why_bytes, "%s",
-                 r == -EBADMSG ? "no cupool trace: not a regular file at byte 0" : strerror(-r));
+                 r == -EBADMSG ? "not a cupool trace: not a regular file at byte 0" : strerror(-r));
         close(fd);
         return r;
     }
