@@ -78,7 +78,7 @@ int cupool_tiers_age_step(struct cupool_tiers *tiers, const struct cupool_tier_a
     if (error < 0)
         return error;
     if (!age)
-        return tiers_fail(tiers, -EINVAL, "the limits of a step are NULL");
+        return tiers_fail(tiers, -EINVAL, "the limits of the step are NULL");
     now_ns = kv_now(tiers->pool);
     const struct bench *bench = bench_enter(tiers);
     while (now_ns >= age->age_ns &&

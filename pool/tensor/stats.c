@@ -152,7 +152,7 @@ static void rows_check(struct walk *walk)
         holds(&walk->why, listed == row->cached, "shape %u: %u tensors listed, %u cached", at,
               listed, row->cached);
         holds(&walk->why, row->idle == (row->live == 0 && row->cached == 0),
-              "shape %u: wrong number of idle tensors", at);
+              "shape %u: wrong idle mark", at);
         holds(&walk->why, tensors_row(cache, &row->shape, row->stream, row->bytes, false) == at,
               "shape %u is not in the table", at);
     }

@@ -104,7 +104,7 @@ static int copies_take(struct cupool_transfers *transfers, struct transfer_reque
             return transfers_fail(transfers, -EOVERFLOW, "a copy exceeds the address space");
         if (((to | from | bytes) & odd) != 0)
             return transfers_fail(transfers, -EINVAL,
-                                  "an address or size does not have the requested alignment");
+                                  "an address or size is not aligned as requested");
         fragments[request->count++] = (struct transfer_fragment){
             .to = to, .from = from, .bytes = bytes};
     }

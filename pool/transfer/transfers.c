@@ -413,7 +413,8 @@ static int request_look(struct transfer_queue *queue, uint32_t number, cupool_tr
         return 0;
     if (generation == 0 || generation > request->generation)
         return transfers_fail(queue->transfers, -EINVAL, "not a transfer");
-    return transfers_fail(queue->transfers, -ESTALE, "the transfer was already released");
+    return transfers_fail(queue->transfers, -ESTALE,
+                          "the result of the transfer was dropped to make room");
 }
 
 static int ended_result(struct transfer_queue *queue, uint32_t number, cupool_transfer transfer)
@@ -502,7 +503,7 @@ int cupool_transfer_order(struct cupool_transfers *transfers, cupool_transfer tr
         return error;
     struct transfer_queue *queue = queue_of(transfers, transfer, &number);
     if (!queue || stream == CUPOOL_STREAM_NONE)
-        return transfers_fail(transfers, -EINVAL, "this never was a transfer, or is no stream");
+        return transfers_fail(transfers, -EINVAL, "not a transfer, or not a stream");
     transfer_pump(queue);
     pthread_mutex_lock(&queue->lock);
     error = request_look(queue, number, transfer);

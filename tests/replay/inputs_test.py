@@ -129,7 +129,7 @@ def snapshots(inputs):
     for protocol in (2, 4):
         name = "GLOBAL" if protocol == 2 else "STACK_GLOBAL"
         inputs.refused(f"hostile{protocol}.pickle", pickle.dumps(hidden, protocol), name, "byte ",
-                       "refused")
+                       "rejected")
     body = whole[:-1]
     for opcode, name in ((b"R", "REDUCE"), (b"b", "BUILD"), (b"ios\nsystem\n", "INST"),
                          (b"o", "OBJ"), (b"\x81", "NEWOBJ"), (b"\x92", "NEWOBJ_EX"),

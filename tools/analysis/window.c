@@ -39,7 +39,7 @@ int window_time_parse(const char *text, uint64_t duration_ns, uint64_t *ret_ns)
     return -EINVAL;
 }
 
-/** "no such phase: there are load, decode". */
+/** "no such phase: use load, decode". */
 static void phases_list(const struct analysis *analysis, char *ret_text, size_t text_bytes)
 {
     size_t used = (size_t)snprintf(ret_text, text_bytes, "no such phase: %s",

@@ -48,7 +48,7 @@ enum {
     EXIT_CODE(run, "126", "the program cannot be executed")                                        \
     EXIT_CODE(run, "127", "the program cannot be found")                                           \
     EXIT_CODE(report, "0", "the report was written")                                               \
-    EXIT_CODE(report, "2", "error: one line on stderr says what, where and what to do")            \
+    EXIT_CODE(report, "2", "error: one line on stderr names the problem and the remedy")           \
     EXIT_CODE(diff, "0", "nothing grew beyond the tolerance")                                      \
     EXIT_CODE(diff, "1", "something grew")                                                         \
     EXIT_CODE(diff, "2", "error")                                                                  \

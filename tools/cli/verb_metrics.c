@@ -42,11 +42,10 @@ static const char help_text[] =
     "      --from DIRECTORY   the directory in the programs' option 'live' "
     "(default " LIVE_PAGE_PLACE ")\n"
     "  -h, --help\n\n"
-    "Without --listen, prints the statistics once.  Covers programs of the same user that run "
-    "under\n"
-    "'cupool run', or with the option live:" LIVE_PAGE_PLACE "; all of them, or PID alone.\n"
+    "Without --listen, prints the statistics once. Covers programs of the same user that run\n"
+    "under 'cupool run', or with the option live:" LIVE_PAGE_PLACE "; all of them, or PID alone.\n"
     "There is no access control: listen on 127.0.0.1, or behind a server that has some. Requests\n"
-    "under other host names are refused: a web page could point any name at this address.\n\n"
+    "for other host names are rejected: a web page could point any name at this address.\n\n"
     "Examples:\n"
     "  cupool metrics\n"
     "  cupool metrics --listen 127.0.0.1:9415\n";
@@ -75,8 +74,8 @@ static int request_read(int argc, char **argv, struct request *request)
         case 'l': request->listen = optarg; break;
         case 'a':
             if (request->allows == ALLOWED_MOST)
-                trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "--allow-host: at most %d of them",
-                                     ALLOWED_MOST);
+                trouble = verb_error(VERB_NAME, EXIT_TROUBLE,
+                                     "--allow-host: given more than %d times", ALLOWED_MOST);
             else
                 request->allowed[request->allows++] = optarg;
             break;

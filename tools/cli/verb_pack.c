@@ -220,7 +220,7 @@ int verb_pack(int argc, char **argv)
     work.buffer = malloc(PACKED_FRAME_BYTES);
     if (!output)
         trouble = verb_error(VERB_NAME, EXIT_TROUBLE,
-                             "%s: no name of a packed trace: say with -o "
+                             "%s: not the name of a packed trace: say with -o "
                              "where to write",
                              request.trace);
     else if (!work.buffer)
