@@ -201,7 +201,7 @@ static int pack(struct work *work, const char *output)
     work->source.close(work->source.context);
     if (r == -ENOTSUP)
         return verb_error(VERB_NAME, EXIT_TROUBLE,
-                          "built without libzstd: install libzstd-dev and rebuild cupool");
+                          "not built in: install libzstd-dev and build cupool again");
     if (r < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", output, outfile_reason(r));
     return EXIT_FINE;
