@@ -190,6 +190,7 @@ int device_memory_allocate(struct cupool_device *device, size_t bytes, uint64_t 
     if (!device->driver) {
         void *memory = aligned_alloc(HOST_ALIGNMENT, (bytes + HOST_ALIGNMENT - 1) / HOST_ALIGNMENT *
                                                          HOST_ALIGNMENT);
+
         if (!memory)
             return device_fail(device, -ENOMEM, "the system does not support this memory");
         *ret_address = (uintptr_t)memory;
@@ -218,6 +219,7 @@ int device_memory_free(struct cupool_device *device, uint64_t address, size_t by
         free((void *)(uintptr_t)address);
     } else {
         CUstreamCaptureMode mode;
+
         error = device_enter_relaxed(device, &mode);
         if (error < 0)
             return error;
@@ -265,10 +267,12 @@ int cupool_device_stats(struct cupool_device *device, struct cupool_device_stati
 
     if (!device->driver) {
         long page = sysconf(_SC_PAGESIZE);
+
         free_bytes = (size_t)sysconf(_SC_AVPHYS_PAGES) * (size_t)page;
         total_bytes = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)page;
     } else {
         int error = device_enter(device);
+
         if (error < 0)
             return error;
         error = driver_error(device->driver->memory_info(&free_bytes, &total_bytes));
@@ -393,6 +397,7 @@ int cupool_device_host_allocate(struct cupool_device *device, size_t bytes, void
         return -EINVAL;
     if (!device->driver) {
         void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
+
         if (!memory)
             return device_fail(device, -ENOMEM, "the system does not support this memory");
         *ret_memory = memory;

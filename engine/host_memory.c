@@ -60,6 +60,7 @@ static int pages_touch(char *memory, size_t bytes, uint32_t threads)
     size_t each = (bytes / threads + page - 1) / page * page;
     for (uint32_t at = 0; at < threads; at++) {
         size_t first = at * each < bytes ? at * each : bytes;
+
         touches[at] = (struct touch){.memory = memory + first,
                                      .bytes = bytes - first < each ? bytes - first : each};
         started[at] = at > 0 && pthread_create(&ids[at], NULL, touch_run, &touches[at]) == 0;
@@ -259,6 +260,7 @@ void host_regions_end(struct cupool_device *device)
 {
     while (device->host_regions) {
         struct host_region *region = device->host_regions;
+
         device->host_regions = region->next;
         region_end(device, region);
     }

@@ -89,6 +89,7 @@ static int manager_make(struct cupool_device *device, struct memory_manager **re
     manager->pressure.thresholds = (struct cupool_pressure_thresholds){0.7, 0.9, 0.05};
     if (device->driver && !device->preloaded) {
         struct pool_backend backend = device_pool_backend(device);
+
         manager->streams = calloc(STREAMS, sizeof(*manager->streams));
         pool_config_init(&config);
         error = !manager->streams ? -ENOMEM : pool_create(&config, &backend, &manager->pool);
@@ -135,6 +136,7 @@ static struct stream_cache *stream_find(struct memory_manager *manager, void *st
 
     for (unsigned at = 0; at < STREAMS && manager->streams; at++) {
         struct stream_cache *cache = &manager->streams[at];
+
         if (cache->used && cache->stream == stream)
             return cache;
         if (!cache->used && !unused)
@@ -169,9 +171,11 @@ static uint64_t streams_flush(struct memory_manager *manager)
 
     for (unsigned at = 0; at < STREAMS && manager->streams; at++) {
         struct stream_cache *cache = &manager->streams[at];
+
         for (unsigned class = 0; class < CLASSES && cache->used; class ++) {
             for (uint64_t address = cache->first[class], next; address != 0; address = next) {
                 struct address_entry *entry = addresses_find(&manager->addresses, address);
+
                 next = entry->next;
                 flushed += entry->room;
                 pool_free(address, 0, NULL);
@@ -548,6 +552,7 @@ int cupool_memory_check(struct cupool_device *device, char *why, size_t why_byte
     const struct addresses *table = &manager->addresses;
     for (size_t at = 0; table->entries && at <= table->mask; at++) {
         const struct address_entry *entry = &table->entries[at];
+
         live += entry->address != 0 && entry->live ? entry->bytes : 0;
         cached += entry->address != 0 && !entry->live ? entry->room : 0;
     }

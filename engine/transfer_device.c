@@ -334,6 +334,7 @@ int cupool_transfers_create(struct cupool_device *device,
     int error = kernels_load(transfer);
     if (error == 0) {
         const struct transfer_backend backend = transfer_backend(transfer);
+
         identity_make(transfer);
         error = transfers_create(&backend, config, &transfers);
     }

@@ -34,6 +34,7 @@ static int is_on_device(struct cupool_transfers *transfers, const void *memory, 
         return 1;
     for (; at < end; at = next) {
         int error = backend->place(backend->state, at, &place, &next);
+
         if (error < 0)
             return transfers_fail(transfers, error, "the driver does not know an address");
         if (place == TRANSFER_FOREIGN)
@@ -83,6 +84,7 @@ static int sources_place(struct cupool_transfers *transfers,
 
     for (uint32_t at = 0; at < count; at++) {
         size_t rounded;
+
         if (__builtin_add_overflow(sources[at].bytes, alignment - 1, &rounded) ||
             __builtin_add_overflow(bytes, rounded & ~(alignment - 1), &bytes))
             return transfers_fail(transfers, -EOVERFLOW, "the tensors overflow");

@@ -165,15 +165,16 @@ static int header_read(struct trace_reader *reader, char *ret_why, size_t why_by
     struct trace_file_header header = {0};
     struct trace_summary *summary = &reader->summary;
     int64_t got;
-    int r;
+    int error;
 
     got = trace_read_at(reader, &header, sizeof header, 0);
     if (got < 0)
         return trace_fail((int)got, 0, ret_why, why_bytes, "%s", strerror((int)-got));
-    r = header_check(&header, (uint64_t)got < sizeof header ? (uint64_t)got : reader->source.bytes,
-                     ret_why, why_bytes);
-    if (r < 0)
-        return r;
+    error = header_check(&header,
+                         (uint64_t)got < sizeof header ? (uint64_t)got : reader->source.bytes,
+                         ret_why, why_bytes);
+    if (error < 0)
+        return error;
     reader->version = header.version;
     summary->file_bytes = reader->source.bytes;
     summary->dropped_records = header.dropped;
@@ -190,23 +191,23 @@ int trace_reader_open_source(const struct trace_source *source, struct trace_rea
                              char *ret_why, size_t why_bytes)
 {
     struct trace_reader *reader = calloc(1, sizeof *reader);
-    int r;
+    int error;
 
     if (!reader)
         return trace_fail(-ENOMEM, 0, ret_why, why_bytes, "out of memory");
     reader->source = *source;
-    r = header_read(reader, ret_why, why_bytes);
-    if (r == 0)
-        r = trace_scan(reader, ret_why, why_bytes);
-    if (r == 0 && reader->places) {
+    error = header_read(reader, ret_why, why_bytes);
+    if (error == 0)
+        error = trace_scan(reader, ret_why, why_bytes);
+    if (error == 0 && reader->places) {
         reader->note = calloc(reader->places, sizeof *reader->note);
         if (!reader->note)
-            r = trace_fail(-ENOMEM, 0, ret_why, why_bytes, "out of memory");
+            error = trace_fail(-ENOMEM, 0, ret_why, why_bytes, "out of memory");
     }
-    if (r < 0) {
+    if (error < 0) {
         reader->source.close = NULL;
         trace_reader_close(reader);
-        return r;
+        return error;
     }
     *ret_reader = reader;
     return 0;
@@ -215,28 +216,28 @@ int trace_reader_open_source(const struct trace_source *source, struct trace_rea
 int trace_reader_open_fd(int fd, struct trace_reader **ret_reader, char *ret_why, size_t why_bytes)
 {
     struct trace_source source;
-    int r = trace_source_file(fd, &source);
+    int error = trace_source_file(fd, &source);
 
-    if (r == -EBADMSG)
-        return trace_fail(r, 0, ret_why, why_bytes, "not a cupool trace: not a regular file");
-    if (r < 0)
-        return trace_fail(r, 0, ret_why, why_bytes, "%s", strerror(-r));
+    if (error == -EBADMSG)
+        return trace_fail(error, 0, ret_why, why_bytes, "not a cupool trace: not a regular file");
+    if (error < 0)
+        return trace_fail(error, 0, ret_why, why_bytes, "%s", strerror(-error));
     return trace_reader_open_source(&source, ret_reader, ret_why, why_bytes);
 }
 
 int trace_reader_open(const char *path, struct trace_reader **ret_reader, char *ret_why,
                       size_t why_bytes)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), r;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), error;
 
     if (fd < 0) {
         snprintf(ret_why, why_bytes, "%s", strerror(errno));
         return -errno;
     }
-    r = trace_reader_open_fd(fd, ret_reader, ret_why, why_bytes);
-    if (r < 0)
+    error = trace_reader_open_fd(fd, ret_reader, ret_why, why_bytes);
+    if (error < 0)
         close(fd);
-    return r;
+    return error;
 }
 
 void trace_reader_close(struct trace_reader *reader)

@@ -121,6 +121,7 @@ int entry_maximum(const struct entry_shape *shape, int codec, size_t *ret_bytes)
     for (uint32_t layer = 0; layer < 2; layer++) {
         struct cupool_codec_config config = codec_of(shape, (uint32_t)codec, layer);
         int error = cupool_codec_query(&config, &info);
+
         if (error < 0)
             return error;
         *ret_bytes += padded(info.maximum_bytes) * (layer == 0 ? 1 : shape->layers - 1);
@@ -315,6 +316,7 @@ int entry_decode(const struct entry_shape *shape, const struct cupool_kv_hash *k
     left = header.payload_bytes;
     for (uint32_t layer = 0; layer < shape->layers; layer++, at += used, left -= used) {
         uint8_t *to = (uint8_t *)layers + layer * stride;
+
         used = shape->layer_bytes;
         if (header.codec == ENTRY_PLAIN)
             memcpy(to, at, used);

@@ -100,6 +100,7 @@ static uint32_t lower_load_many(void *state, const struct cupool_kv_load *loads,
     pthread_mutex_lock(&tiers->lock);
     while (begun < count && !tiers->stop) {
         struct job *job = job_new(tiers);
+
         if (!job)
             break;
         job->kind = JOB_LOAD;
@@ -176,6 +177,7 @@ static int benches_make(struct cupool_tiers *tiers)
         /* The last one in use is the callers'. */
         struct bench *bench = &tiers->benches[at < tiers->config.threads ? at : TIERS_THREADS_MAX];
         void *blocks = NULL;
+
         bench->stream = CUPOOL_STREAM_NONE;
         if (!staged) {
             bench->entries = kv_heap_allocate(&tiers->heap, tiers->config.batch, tiers->maximum);
@@ -402,10 +404,12 @@ int cupool_tiers_forget(struct cupool_tiers *tiers, const struct cupool_kv_hash 
         return tiers_fail(tiers, -EINVAL, "an array argument is NULL");
     for (uint32_t at = 0; at < tiers->count; at++) {
         struct tier *tier = &tiers->tiers[at];
+
         if (tier->store.shared)
             shared_forget(tier, hashes, count);
         for (uint32_t hash = 0; hash < count && !tier->store.shared; hash++) {
             uint32_t entry;
+
             pthread_mutex_lock(&tiers->lock);
             if (tier_index_forget(&tier->index, &hashes[hash], &entry))
                 tier_remove(tiers, at, entry);
@@ -433,6 +437,7 @@ static int offload_reserve(struct cupool_tiers *tiers, uint32_t count, struct of
     *ret_ticket = (uint64_t)offload->generation << 32 | slot;
     for (uint32_t at = 0; at < count; at++) {
         struct job *job = job_new(tiers);
+
         job->next = jobs ? (uint32_t)(jobs - tiers->jobs) : TIER_NONE;
         jobs = job;
     }
@@ -455,6 +460,7 @@ static int jobs_fill(struct cupool_tiers *tiers, struct job *jobs, const cupool_
 
     for (struct job *job = jobs; job && error == 0; job = job_next(tiers, job)) {
         struct kv_aged aged;
+
         error = kv_age_describe(tiers->pool, *handles, tiers->first_blocks, &aged);
         if (error < 0)
             break;

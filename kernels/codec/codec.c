@@ -83,6 +83,7 @@ const char *cupool_codec_fault_text(enum cupool_codec_fault fault)
 size_t codec_paths(const struct codec_rows *ret_paths[CODEC_PATHS_MAX])
 {
     size_t count = 0;
+
     ret_paths[count++] = &codec_rows_plain;
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx2"))
@@ -99,12 +100,14 @@ static const struct codec_rows *fastest;
 static void fastest_find(void)
 {
     const struct codec_rows *paths[CODEC_PATHS_MAX];
+
     fastest = paths[codec_paths(paths) - 1];
 }
 
 static const struct codec_rows *rows_fastest(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+
     pthread_once(&once, fastest_find);
     return fastest;
 }
@@ -177,12 +180,14 @@ size_t codec_padded(size_t bytes)
 size_t codec_raw_offset(const struct cupool_codec_config *config, bool values)
 {
     struct codec_part part = part_of(config, NULL, false);
+
     return values && codec_has_part(config, false) ? part_raw_bytes(&part) : 0;
 }
 
 static size_t raw_total(const struct cupool_codec_config *config)
 {
     struct codec_part part = part_of(config, NULL, false);
+
     return part_raw_bytes(&part) * (config->parts == CUPOOL_CODEC_KEYS_AND_VALUES ? 2 : 1);
 }
 
@@ -215,6 +220,7 @@ static void bound_of(const struct cupool_codec_config *config, bool values, doub
         [CUPOOL_CODEC_RICE] = {{0.5 * 0.024 * FP16_UP * 1.07, CUPOOL_CODEC_OF_HEAD_RMS},
                                {0.5 * 0.024 * FP16_UP, CUPOOL_CODEC_OF_ROW_RMS}},
     };
+
     *ret_bound = rows[config->codec][values].bound;
     *ret_reference = rows[config->codec][values].reference;
     if (config->codec != CUPOOL_CODEC_INT4 || !config->first_layer)
@@ -227,12 +233,14 @@ int cupool_codec_query(const struct cupool_codec_config *config, struct cupool_c
 {
     struct cupool_codec_info info = {.alignment = ALIGNMENT};
     int result = config_check(config);
+
     if (result < 0)
         return result;
     info.raw_bytes = raw_total(config);
     info.maximum_bytes = sizeof(struct cupool_codec_header);
     for (int values = 0; values < 2; values++) {
         struct codec_part part = part_of(config, NULL, values);
+
         if (!codec_has_part(config, values))
             continue;
         size_t bytes = codec_rows_method(rows_fastest(), (int)config->codec, &part)->bytes(&part);
@@ -281,6 +289,7 @@ static size_t part_encode(const struct codec_rows *rows, const struct cupool_cod
 {
     size_t whole = part_raw_bytes(part), bytes;
     uint64_t moved = 0;
+
     bytes = codec_rows_method(rows, (int)config->codec, part)
                 ->encode(part, raw, out, room < whole ? room : whole, &moved);
     if (bytes > 0 && (bytes < whole || config->codec == CUPOOL_CODEC_RAW)) {
@@ -321,6 +330,7 @@ size_t codec_seal(const struct cupool_codec_config *config, void *encoded,
     for (int values = 0; values < 2; values++) {
         size_t at = header.payload_bytes, bytes = spans[values].bytes;
         size_t whole = codec_padded(bytes);
+
         if (!spans[values].here)
             continue;
         memset(payload + at + bytes, 0, whole - bytes);
@@ -344,6 +354,7 @@ int codec_encode_by(const struct codec_rows *rows, const struct cupool_codec_con
     struct codec_span spans[2] = {{0}};
     size_t at = sizeof(struct cupool_codec_header), room = block->encoded_bytes;
     uint64_t saturated = 0;
+
     if (!is_aligned(block->raw, value_bytes((int)config->type)) ||
         !is_aligned(block->encoded, ALIGNMENT) || !scores_are_sound(config, block->scores))
         return block_fail(block, CUPOOL_CODEC_ARGUMENT, -EINVAL);
@@ -351,6 +362,7 @@ int codec_encode_by(const struct codec_rows *rows, const struct cupool_codec_con
         return block_fail(block, CUPOOL_CODEC_NO_ROOM, -ENOSPC);
     for (int values = 0; values < 2; values++) {
         struct codec_part part = part_of(config, block->scores, values);
+
         if (!codec_has_part(config, values))
             continue;
         spans[values].here = true;
@@ -390,6 +402,7 @@ static enum cupool_codec_fault header_fault(const struct cupool_codec_header *he
 {
     struct cupool_codec_config config;
     uint64_t payload = bytes - sizeof(*header);
+
     if (header->magic != CUPOOL_CODEC_MAGIC_NUMBER)
         return CUPOOL_CODEC_MAGIC;
     if (header->version != CUPOOL_CODEC_VERSION_NUMBER)
@@ -411,6 +424,7 @@ int cupool_codec_verify(const void *encoded, size_t bytes, struct cupool_codec_h
                         enum cupool_codec_fault *ret_fault)
 {
     struct cupool_codec_header header;
+
     *ret_fault = CUPOOL_CODEC_SHORT;
     if (!encoded || bytes < sizeof(header))
         return -EBADMSG;
@@ -441,6 +455,7 @@ static bool spans_find(const struct cupool_codec_config *config,
 {
     const bool keys = codec_has_part(config, false), values = codec_has_part(config, true);
     size_t at = keys ? codec_padded(header->keys_bytes) : 0;
+
     if (at > header->payload_bytes || header->padding > header->payload_bytes - at ||
         (!values && at != header->payload_bytes))
         return false;
@@ -461,6 +476,7 @@ static bool spans_are_padded(const struct codec_span spans[2], const uint8_t *en
 {
     for (int values = 0; values < 2; values++) {
         size_t stop = !values && spans[1].here ? spans[1].encoded : end;
+
         for (size_t at = spans[values].encoded + spans[values].bytes;
              spans[values].here && at < stop; at++)
             if (encoded[at] != 0)
@@ -475,6 +491,7 @@ int codec_open(const struct cupool_codec_config *config, const void *encoded, si
 {
     struct cupool_codec_config own;
     int result = cupool_codec_verify(encoded, bytes, ret_header, ret_fault);
+
     if (result < 0)
         return result;
     cupool_codec_config_of(ret_header, &own);
@@ -494,6 +511,7 @@ int codec_decode_by(const struct codec_rows *rows, const struct cupool_codec_con
     struct codec_span spans[2];
     struct cupool_codec_header header;
     struct cupool_codec_config own;
+
     if (!is_aligned(block->raw, value_bytes((int)config->type)) ||
         !is_aligned(block->encoded, ALIGNMENT))
         return block_fail(block, CUPOOL_CODEC_ARGUMENT, -EINVAL);
@@ -505,6 +523,7 @@ int codec_decode_by(const struct codec_rows *rows, const struct cupool_codec_con
     for (int values = 0; values < 2 && result == 0; values++) {
         struct codec_part part = part_of(&own, NULL, values);
         int codec = spans[values].stored ? CUPOOL_CODEC_RAW : (int)own.codec;
+
         if (spans[values].here)
             result = codec_rows_method(rows, codec, &part)
                          ->decode(&part, (const uint8_t *)block->encoded + spans[values].encoded,
@@ -528,6 +547,7 @@ static int blocks_each(const struct cupool_codec_config *config, struct cupool_c
                        size_t count, block_function function)
 {
     int first = 0, result = config_check(config);
+
     if (result < 0)
         return result;
     for (size_t at = 0; at < count; at++) {

@@ -34,11 +34,13 @@ static uint64_t reach_of(const struct mapped *mapped, const struct extent *hole,
 {
     uint64_t best = 0, room = hole->node.bytes;
     const struct extent *before = hole->before, *after = hole->after;
+
     before = before && before->use == EXTENT_FREE ? before : NULL;
     after = after && after->use == EXTENT_FREE ? after : NULL;
     const struct extent *sides[] = {before, after};
     for (unsigned side = 0; side < 2; side++) {
         uint64_t fill = pool_min(whole - mapped_extent_whole_bytes(mapped, sides[side]), room);
+
         best = pool_max(best, fill + (sides[side] ? sides[side]->node.bytes : 0));
     }
     uint64_t others = whole - mapped_extent_whole_bytes(mapped, before) -
@@ -89,6 +91,7 @@ void mapped_done(struct mapped *mapped, bool abandon)
 
     for (uint64_t at = 0; at < range->bytes; at += RANGE_PAGE_BYTES) {
         struct mapped_handle *handle = mapped->handles[at / RANGE_PAGE_BYTES];
+
         if (!handle)
             continue;
         if (mapped->entry != 0)
@@ -134,8 +137,10 @@ static int free_spend(struct mapped *mapped, uint64_t low, uint64_t high)
     for (uint64_t at = low; at < high;) {
         struct extent *extent = range_at(range, at);
         uint64_t end = pool_min(extent_end(extent), high);
+
         if (extent->use == EXTENT_FREE) {
             struct extent *claimed = range_claim(range, at, end - at, EXTENT_EMPTYING);
+
             if (!claimed)
                 return -ENOMEM;
             range_settle(range, claimed, EXTENT_SPENT);
@@ -154,6 +159,7 @@ int mapped_pin_locked(struct mapped *mapped, struct extent *live)
         int error = handle->pinned
                         ? 0
                         : free_spend(mapped, handle->address, handle->address + handle->bytes);
+
         if (error < 0)
             return error;
         handle->pinned = true;
@@ -173,8 +179,10 @@ static bool spent_sort(struct mapped *mapped, struct extent *extent, struct plan
         uint64_t handle_end = handle->address + handle->bytes;
         uint64_t end = pool_min(handle_end, extent_end(extent));
         bool whole = at == handle->address && end == handle_end;
+
         if (!handle->pinned || whole) {
             struct extent *claimed = range_claim(range, at, end - at, EXTENT_EMPTYING);
+
             if (!claimed)
                 return true;
             if (!handle->pinned) {
@@ -224,6 +232,7 @@ static const char *extent_check(const struct mapped *mapped, const struct extent
 
     for (; at < extent_end(extent); at += RANGE_PAGE_BYTES) {
         const struct mapped_handle *handle = *mapped_slot(mapped, at);
+
         if (handle && handle->address != at)
             return "mapped: a handle has the wrong address";
         if (handle && at < *covered)

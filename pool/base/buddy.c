@@ -33,6 +33,7 @@ static uint32_t bit_lowest(const struct buddy *buddy, unsigned order)
 {
     const uint64_t *word = &buddy->free[order_word[order]];
     uint32_t base = 0;
+
     while (*word == 0) {
         word++;
         base += 64;
@@ -63,6 +64,7 @@ void buddy_give(struct buddy *buddy, uint32_t first_leaf, uint32_t leaves)
     while (leaves > 0) {
         unsigned aligned = (unsigned)__builtin_ctz(first_leaf | SIZE_LEAVES);
         unsigned order = (unsigned)pool_min(aligned, pool_log2_floor(leaves));
+
         block_give(buddy, order, first_leaf >> order);
         first_leaf += 1u << order;
         leaves -= 1u << order;
@@ -74,6 +76,7 @@ int buddy_take(struct buddy *buddy, uint32_t leaves)
 {
     unsigned wanted = pool_log2_ceil(leaves);
     unsigned sufficient = buddy->orders >> wanted;
+
     if (sufficient == 0)
         return -1;
 
@@ -96,8 +99,10 @@ int buddy_take(struct buddy *buddy, uint32_t leaves)
 static uint32_t free_from(const struct buddy *buddy, uint32_t leaf)
 {
     uint32_t at = leaf;
+
     while (at < SIZE_LEAVES) {
         unsigned order = 0;
+
         while (order < BUDDY_ORDERS && !bit_get(buddy, order, at >> order))
             order++;
         if (order == BUDDY_ORDERS)
@@ -111,6 +116,7 @@ static uint32_t free_from(const struct buddy *buddy, uint32_t leaf)
 static uint32_t block_take_around(struct buddy *buddy, uint32_t leaf, uint32_t end)
 {
     unsigned order = 0;
+
     while (!bit_get(buddy, order, leaf >> order))
         order++;
     uint32_t first = leaf >> order << order, after = first + (1u << order);
@@ -126,8 +132,10 @@ static uint32_t block_take_around(struct buddy *buddy, uint32_t leaf, uint32_t e
 int buddy_take_anywhere(struct buddy *buddy, uint32_t leaves)
 {
     uint32_t best = 0, best_leaves = SIZE_LEAVES + 1;
+
     for (uint32_t leaf = 0; leaf < SIZE_LEAVES;) {
         uint32_t found = free_from(buddy, leaf);
+
         if (found >= leaves && found < best_leaves) {
             best = leaf;
             best_leaves = found;
@@ -153,6 +161,7 @@ bool buddy_leaf_free(const struct buddy *buddy, uint32_t leaf)
 static const char *order_check(const struct buddy *buddy, unsigned order, uint32_t *leaves)
 {
     uint32_t count = 0;
+
     for (uint32_t block = 0; block < SIZE_LEAVES >> order; block++) {
         if (!bit_get(buddy, order, block))
             continue;
@@ -175,8 +184,10 @@ static const char *order_check(const struct buddy *buddy, unsigned order, uint32
 const char *buddy_check(const struct buddy *buddy)
 {
     uint32_t leaves = 0;
+
     for (unsigned order = 0; order < BUDDY_ORDERS; order++) {
         const char *why = order_check(buddy, order, &leaves);
+
         if (why)
             return why;
     }

@@ -13,6 +13,7 @@
 static struct extent *extent_new(struct range *range)
 {
     struct extent *extent = range->unused;
+
     if (extent)
         range->unused = extent->after;
     else
@@ -41,6 +42,7 @@ static uint64_t bit_of(uint64_t index)
 static void start_set(struct range *range, uint64_t window, struct extent *extent)
 {
     uint64_t word = window / RANGE_WORD_BITS;
+
     range->starts[window] = extent;
     if (extent)
         range->windows_begun[word] |= bit_of(window);
@@ -64,9 +66,11 @@ static uint64_t window_begun(const struct range *range, uint64_t window)
 {
     uint64_t word = window / RANGE_WORD_BITS;
     uint64_t bits = bits_up_to(range->windows_begun[word], window);
+
     if (bits == 0) {
         uint64_t upper = --word / RANGE_WORD_BITS;
         uint64_t words = bits_up_to(range->words_begun[upper], word);
+
         while (words == 0)
             words = range->words_begun[--upper];
         word = upper * RANGE_WORD_BITS + pool_log2_floor(words);
@@ -109,6 +113,7 @@ static void bin_insert(struct range *range, struct extent *extent)
 {
     uint64_t bin = extent->node.bytes / RANGE_GRAIN_BYTES;
     struct extent *next = range->bins[bin];
+
     extent->node.left = NULL;
     extent->node.right = next ? &next->node : NULL;
     if (next)
@@ -122,6 +127,7 @@ static void bin_remove(struct range *range, struct extent *extent)
 {
     uint64_t bin = extent->node.bytes / RANGE_GRAIN_BYTES;
     struct size_node *left = extent->node.left, *right = extent->node.right;
+
     if (right)
         right->left = left;
     if (left) {
@@ -141,12 +147,14 @@ static void bin_remove(struct range *range, struct extent *extent)
 static struct extent *bin_best(const struct range *range, uint64_t bytes)
 {
     uint64_t bin = bytes / RANGE_GRAIN_BYTES, word = bin / RANGE_WORD_BITS;
+
     if (bin >= RANGE_BINS)
         return NULL;
     uint64_t bits = range->bins_used[word] & ~(bit_of(bin) - 1);
     if (bits == 0) {
         uint64_t words = word + 1 < RANGE_WORD_BITS ? range->bins_word & ~UINT64_C(0) << (word + 1)
                                                     : 0;
+
         if (words == 0)
             return NULL;
         word = (uint64_t)__builtin_ctzll(words);
@@ -267,6 +275,7 @@ static uint64_t tables_bytes(uint64_t windows)
 {
     uint64_t words = (windows + RANGE_WORD_BITS - 1) / RANGE_WORD_BITS;
     uint64_t uppers = (words + RANGE_WORD_BITS - 1) / RANGE_WORD_BITS;
+
     return windows * sizeof(struct extent *) + (words + uppers) * sizeof(uint64_t);
 }
 
@@ -340,6 +349,7 @@ struct extent *range_take(struct range *range, uint64_t bytes)
 static bool page_in(const struct extent *extent, uint64_t *ret_address)
 {
     uint64_t address = pool_round_up(extent->node.address, RANGE_PAGE_BYTES);
+
     *ret_address = address;
     return address + RANGE_PAGE_BYTES <= extent_end(extent);
 }
@@ -349,6 +359,7 @@ struct extent *range_take_page(struct range *range)
     struct size_node *node = size_tree_best(&range->free, RANGE_PAGE_BYTES);
     uint64_t address = 0;
     unsigned tries = 0;
+
     while (node && !page_in(extent_of(node), &address))
         node = ++tries < PAGE_TRIES
                    ? size_tree_at_least(&range->free, node->bytes, node->address + 1)
@@ -420,6 +431,7 @@ struct extent *range_claim(struct range *range, uint64_t address, uint64_t bytes
 uint64_t range_largest_free(const struct range *range)
 {
     const struct size_node *node = size_tree_largest(&range->free);
+
     if (node)
         return node->bytes;
     if (range->bins_word == 0)
@@ -500,6 +512,7 @@ static const char *extent_check(const struct range *range, const struct extent *
                                 struct tally *tally)
 {
     const struct extent *start = range->starts[window_of(range, extent->node.address)];
+
     if (extent->node.address != at || extent->node.bytes == 0)
         return "range: extents leave a gap, overlap or are empty";
     if (extent->after && extent->after->before != extent)
@@ -522,9 +535,11 @@ static const char *extent_check(const struct range *range, const struct extent *
 static const char *bins_check(const struct range *range, const struct tally *tally)
 {
     uint64_t count = 0, bytes = 0;
+
     for (uint64_t bin = 0; bin < RANGE_BINS; bin++) {
         const struct extent *extent = range->bins[bin];
         bool used = range->bins_used[bin / RANGE_WORD_BITS] & bit_of(bin);
+
         if (used != (extent != NULL))
             return "range: the bitmap differs from the lists of free extents";
         for (; extent; extent = extent_of(extent->node.right), count++) {
@@ -542,6 +557,7 @@ static const char *tree_check(const struct size_tree *tree, uint64_t count, uint
 {
     uint64_t tree_count, tree_bytes;
     const char *why = size_tree_check(tree, &tree_count, &tree_bytes);
+
     if (why)
         return why;
     return tree_count == count && tree_bytes == bytes ? NULL

@@ -30,9 +30,11 @@ static const char *bins_check(struct pool *pool, struct tally *tally)
 {
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         struct shard *shard = shard_get(pool, index);
+
         for (unsigned class = 0; shard && class < SIZE_CLASS_COUNT; class ++) {
             const struct bin *bin = &shard->bins[class];
             const char *why = bin_check_locked(bin);
+
             if (why)
                 return why;
             tally->slab_bytes += count_get(&bin->slabs) * bin->slab_bytes;
@@ -50,6 +52,7 @@ static const char *slabs_check(struct segment *segment, struct tally *tally)
         uint64_t address = segment->address + ((uint64_t)index << SEGMENT_SLOT_BITS);
         slot_entry entry = segment_slot_get(segment, address);
         struct slab *slab = slot_slab(entry);
+
         if (!(entry & SLOT_SLAB) || slab->base != address)
             continue;
         const char *why = bin_slab_check_locked(&segment->shard->bins[slab->class], slab);
@@ -64,9 +67,11 @@ static const char *slabs_check(struct segment *segment, struct tally *tally)
 static const char *segments_check(const struct run *run, struct tally *tally)
 {
     uint32_t used = 0;
+
     for (size_t offset = 0; offset < run->bytes; offset += POOL_SEGMENT_BYTES) {
         page_entry entry = page_map_get(run->address + offset);
         struct segment *segment = (struct segment *)entry;
+
         if (entry == 0 || entry & PAGE_ENTRY_RUN || segment->run != run ||
             segment->address != run->address + offset)
             return "page map: a page of a cut run does not name its segment";
@@ -113,6 +118,7 @@ static const char *run_check(const struct run *run, struct tally *tally)
 static const char *blocks_check(const struct blocks *blocks, struct tally *tally)
 {
     uint64_t quarantined = 0;
+
     for (const struct block *block = blocks->quarantine_head; block; block = block->next) {
         if (block->state != BLOCK_QUARANTINED)
             return "blocks: a block in the quarantine has another state";
@@ -129,8 +135,10 @@ static const char *blocks_check(const struct blocks *blocks, struct tally *tally
 static const char *extents_check(const struct pool *pool, struct tally *tally)
 {
     const char *why = NULL;
+
     for (unsigned index = 0; !why && index < POOL_SHARDS_MAX; index++) {
         const struct shard *shard = shard_get(pool, index);
+
         if (!shard)
             continue;
         const struct extents *extents = &shard->extents;
@@ -146,6 +154,7 @@ static const char *extent_check(const struct pool *pool, const struct extent *ex
                                 struct tally *tally)
 {
     const struct block *block = extent_block((struct extent *)extent);
+
     if (!extent->occupied)
         return NULL;
     uint64_t front = block->address - extent->node.address;
@@ -171,6 +180,7 @@ static const char *mapped_check(const struct pool *pool, struct tally *tally)
 {
     const struct range *range = pool->runs.range;
     const char *why = mapped_check_locked(pool->mapped);
+
     for (const struct extent *extent = range->first; !why && extent; extent = extent->after)
         why = extent_check(pool, extent, tally);
     uint64_t live = count_get(&range->bytes_of[EXTENT_LIVE]);
@@ -193,6 +203,7 @@ static const char *runs_check(const struct pool *pool, struct tally *tally)
 {
     const struct runs *runs = &pool->runs;
     const char *why = blocks_check(&runs->blocks, tally);
+
     for (const struct run *run = runs->all; !why && run; run = run->next)
         why = run_check(run, tally);
     if (!why)
@@ -226,12 +237,15 @@ static const char *counters_check(const struct pool *pool, const struct tally *t
 static const char *totals_check(const struct pool *pool, const struct tally *tally)
 {
     uint64_t gauges[GAUGE_COUNT], waste = tally->wasted;
+
     figures_gauges_get(pool, gauges);
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         const struct shard *shard = shard_get(pool, index);
+
         for (unsigned class = 0; shard && class < SIZE_CLASS_COUNT; class ++) {
             const struct bin *bin = &shard->bins[class];
             uint32_t tail = bin->slab_bytes - bin->objects * bin->object_bytes;
+
             waste += count_get(&bin->slabs) * tail;
             waste += count_get(&bin->pinned_free) * bin->object_bytes;
         }
@@ -246,6 +260,7 @@ static const char *totals_check(const struct pool *pool, const struct tally *tal
 int pool_check(struct pool *pool, char *why, size_t why_bytes)
 {
     struct tally tally = {0};
+
     registry_pool_lock_all(pool);
     const char *message = bins_check(pool, &tally);
     if (!message)

@@ -30,6 +30,7 @@
 void bin_init(struct bin *bin, struct pool *pool, unsigned shard, unsigned class)
 {
     struct size_class geometry;
+
     size_class_describe(pool->classes.bytes[class], pool->config.slab_bytes, &geometry);
     *bin = (struct bin){
         .object_bytes = geometry.object_bytes,
@@ -51,6 +52,7 @@ void bin_done(struct bin *bin)
 uint64_t block_id_next(void)
 {
     static _Atomic uint64_t last;
+
     return atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
 }
 
@@ -74,6 +76,7 @@ static uint16_t bin_shape(const struct bin *bin)
 static void bucket_insert(struct bin *bin, struct slab *slab)
 {
     unsigned bucket = (unsigned)(slab->used * bin->bucket_scale) >> 10;
+
     slab->place = (uint8_t)bucket;
     slab->next = bin->bucket[bucket];
     if (slab->next)
@@ -108,6 +111,7 @@ static struct slab *fullest_take(struct bin *bin)
 {
     for (int bucket = SLAB_BUCKETS - 1; bucket >= 0; bucket--) {
         struct slab *slab = bin->bucket[bucket];
+
         if (slab) {
             bucket_remove(bin, slab);
             return slab;
@@ -121,6 +125,7 @@ static struct slab *fullest_take(struct bin *bin)
 static bool current_choose(struct bin *bin)
 {
     struct slab *slab = fullest_take(bin);
+
     bin->current = slab;
     if (!slab)
         return false;
@@ -181,6 +186,7 @@ int bin_grow_locked(struct bin *bin)
     struct pool *pool = bin->pool;
     struct shard *shard = shard_get(pool, bin->shard);
     uint64_t objects = (count_get(&bin->slabs) + 1) * bin->objects;
+
     if (!extents_may_have_room(shard, bin->slab_bytes))
         return -EAGAIN;
     if (queue_reserve(&bin->quarantine, objects, &pool->metadata_bytes) < 0)
@@ -212,6 +218,7 @@ void slab_metadata_free(struct slab *slab, pool_count *account)
 int bin_object_id_locked(struct bin *bin, struct object object, uint64_t *ret_id)
 {
     uint64_t **ids = slab_ids(object.slab);
+
     if (!*ids)
         *ids = metadata_allocate(METADATA_IDS, SLAB_IDS_BYTES, &bin->pool->metadata_bytes);
     if (!*ids)
@@ -230,6 +237,7 @@ static void slab_release(struct bin *bin, struct slab *slab)
 {
     struct pool *pool = bin->pool;
     struct extents *extents = &shard_get(pool, bin->shard)->extents;
+
     pool_lock_acquire(&extents->blocks.lock);
     extents_slab_remove_locked(slab, bin->slab_bytes);
     pool_lock_release(&extents->blocks.lock);
@@ -241,6 +249,7 @@ static void slab_release(struct bin *bin, struct slab *slab)
 static void slab_emptied(struct bin *bin, struct slab *slab)
 {
     bool have_empty = bin->spare || (bin->current && bin->current->used == 0);
+
     if (slab->place == SLAB_CURRENT && !bin->spare)
         return;
     slab_unlist(bin, slab);
@@ -258,6 +267,7 @@ static void slab_emptied(struct bin *bin, struct slab *slab)
 void bin_put_locked(struct bin *bin, struct object object)
 {
     struct slab *slab = object.slab;
+
     slab->free_mask[object.index / 64] |= UINT64_C(1) << (object.index % 64);
     slab->used--;
     if (slab->place == SLAB_PINNED)
@@ -276,8 +286,10 @@ void bin_put_locked(struct bin *bin, struct object object)
 uint64_t bin_settle_locked(struct bin *bin)
 {
     uint64_t bytes = 0;
+
     for (unsigned index = 0; index < BIN_UNSETTLED_MAX; index++) {
         struct object_record *record = bin->unsettled[index];
+
         bytes += !record ? 0 : object_record_settle(record, bin->unsettled_site[index]);
         bin->unsettled[index] = NULL;
     }
@@ -287,6 +299,7 @@ uint64_t bin_settle_locked(struct bin *bin)
 void bin_oldest_drop_locked(struct bin *bin)
 {
     struct queue *queue = &bin->quarantine;
+
     /* Settles first: a reused object no longer has the record of its free. */
     if (POOL_UNLIKELY(queue->count <= BIN_UNSETTLED_MAX))
         figures_live_subtract(bin->pool, bin_settle_locked(bin));
@@ -294,11 +307,13 @@ void bin_oldest_drop_locked(struct bin *bin)
              near = queue_ahead(queue, FETCH_SLOT_AHEAD);
     if (POOL_LIKELY(far != 0)) {
         struct object object = queue_object(far);
+
         __builtin_prefetch(object.slab, 1);
         __builtin_prefetch(object_record(object), 1);
     }
     if (POOL_LIKELY(near != 0)) {
         const struct slab *slab = queue_entry_slab(near);
+
         __builtin_prefetch(segment_slot(slab->segment, slab->base), 1);
     }
     queue_pop(queue);
@@ -310,8 +325,10 @@ unsigned bin_retire_locked(struct bin *bin, unsigned limit)
     struct queue *queue = &bin->quarantine;
     uint32_t retired = quarantine_retired(pool);
     unsigned count = 0;
+
     while (count < limit && bin_retirable_locked(bin, retired)) {
         struct object object = queue_object(queue_peek(queue));
+
         if (POOL_UNLIKELY(pool->config.scrub != POOL_FILL_NONE) &&
             device_fill(pool, object_address(bin, object), bin->object_bytes, pool->config.scrub) <
                 0)
@@ -327,6 +344,7 @@ unsigned bin_retire_locked(struct bin *bin, unsigned limit)
 void bin_release_empty_locked(struct bin *bin)
 {
     struct slab *empty[] = {bin->spare, bin->current};
+
     for (unsigned which = 0; which < 2; which++) {
         if (!empty[which] || empty[which]->used > 0)
             continue;
@@ -354,6 +372,7 @@ const char *bin_slab_check_locked(const struct bin *bin, const struct slab *slab
 {
     unsigned free = (unsigned)(__builtin_popcountll(slab->free_mask[0]) +
                                __builtin_popcountll(slab->free_mask[1]));
+
     if (slab->objects != bin->objects || slab->class != bin->class ||
         slab->shape != bin_shape(bin) || slab->segment->shard != shard_get(bin->pool, bin->shard))
         return "slab: a slab belongs to another bin";
@@ -362,6 +381,7 @@ const char *bin_slab_check_locked(const struct bin *bin, const struct slab *slab
     for (unsigned index = 0; index < 128; index++) {
         struct object object = {(struct slab *)slab, index};
         bool live = object_live(object), known = index < slab->objects;
+
         if (!known && (live || object_free(object)))
             return "slab: a bit has no object";
         if (live && object_free(object))
@@ -377,6 +397,7 @@ static const char *buckets_check(const struct bin *bin)
     for (unsigned bucket = 0; bucket < SLAB_BUCKETS; bucket++) {
         for (const struct slab *slab = bin->bucket[bucket]; slab; slab = slab->next) {
             const char *why = bin_slab_check_locked(bin, slab);
+
             if (why)
                 return why;
             if (slab->place != bucket || (unsigned)(slab->used * bin->bucket_scale) >> 10 != bucket)
@@ -392,6 +413,7 @@ static const char *quarantine_check(const struct bin *bin)
 {
     const struct queue *queue = &bin->quarantine;
     uint32_t count = 0, last_label = 0;
+
     for (struct queue_cursor cursor = queue_begin(queue); cursor.chunk;
          queue_next(queue, &cursor), count++) {
         uint64_t entry = cursor.chunk->entry[cursor.index];
@@ -413,6 +435,7 @@ static const char *quarantine_check(const struct bin *bin)
 const char *bin_check_locked(const struct bin *bin)
 {
     const char *why = buckets_check(bin);
+
     if (why)
         return why;
     if (bin->current && (why = bin_slab_check_locked(bin, bin->current)) != NULL)

@@ -14,6 +14,7 @@
 uint8_t segment_key(const struct segment *segment)
 {
     int order = buddy_largest_order(&segment->buddy);
+
     if (order < 0 || segment->run->pinned)
         return SEGMENT_UNLISTED;
     unsigned fullness = segment->buddy.free_leaves * SEGMENT_FULLNESSES / (SIZE_LEAVES + 1);
@@ -36,6 +37,7 @@ static void segment_unlist(struct extents *extents, struct segment *segment)
 static void segment_relist(struct extents *extents, struct segment *segment)
 {
     uint8_t key = segment_key(segment);
+
     if (key == segment->key)
         return;
     segment_unlist(extents, segment);
@@ -54,6 +56,7 @@ static struct segment *segment_create(struct shard *shard, struct run *run, uint
 {
     struct segment *segment = metadata_allocate(METADATA_SEGMENT, sizeof(*segment),
                                                 &shard->pool->metadata_bytes);
+
     if (!segment)
         return NULL;
     atomic_store_explicit(&segment->shard, shard, memory_order_relaxed);
@@ -74,6 +77,7 @@ static void segments_remove(struct shard *shard, struct run *run, size_t bytes)
 {
     for (size_t offset = 0; offset < bytes; offset += POOL_SEGMENT_BYTES) {
         struct segment *segment = segment_of_page(run->address + offset);
+
         segment_unlist(&shard->extents, segment);
         page_map_replace(run->address + offset, POOL_SEGMENT_BYTES,
                          (page_entry)run | PAGE_ENTRY_RUN);
@@ -90,8 +94,10 @@ static void spare_set(struct extents *extents, struct run *run)
 int segment_run_cut_locked(struct shard *shard, struct run *run)
 {
     struct extents *extents = &shard->extents;
+
     for (size_t offset = 0; offset < run->bytes; offset += POOL_SEGMENT_BYTES) {
         struct segment *segment = segment_create(shard, run, run->address + offset);
+
         if (!segment) {
             segments_remove(shard, run, offset);
             return -ENOMEM;
@@ -112,6 +118,7 @@ static void run_join(struct shard *shard, struct run *run)
 {
     struct extents *extents = &shard->extents;
     struct runs *runs = &shard->pool->runs;
+
     segments_remove(shard, run, run->bytes);
     count_subtract(&extents->buddy_bytes, run->bytes);
     count_subtract(run->pinned ? &extents->wasted_bytes : &extents->free_bytes, run->bytes);
@@ -129,6 +136,7 @@ static void run_join(struct shard *shard, struct run *run)
 void segment_spare_release_locked(struct shard *shard)
 {
     struct run *run = shard->extents.spare;
+
     spare_set(&shard->extents, NULL);
     if (run)
         run_join(shard, run);
@@ -147,6 +155,7 @@ static void run_emptied(struct shard *shard, struct run *run)
 static struct run *range_run_take(struct pool *pool)
 {
     struct runs *runs = &pool->runs;
+
     pool_lock_acquire(&runs->blocks.lock);
     struct extent *page = range_take_page(runs->range);
     struct run *run = page ? range_run_create_locked(pool, page) : NULL;
@@ -159,6 +168,7 @@ static struct run *range_run_take(struct pool *pool)
 static struct run *cached_run_take(struct pool *pool)
 {
     struct runs *runs = &pool->runs;
+
     if (runs->range)
         return range_run_take(pool);
     pool_lock_acquire(&runs->blocks.lock);
@@ -176,6 +186,7 @@ static struct run *cached_run_take(struct pool *pool)
 void segment_run_uncut(struct pool *pool, struct run *run)
 {
     struct runs *runs = &pool->runs;
+
     pool_lock_acquire(&runs->blocks.lock);
     if (runs->range)
         range_run_give_locked(pool, run);
@@ -187,6 +198,7 @@ void segment_run_uncut(struct pool *pool, struct run *run)
 static bool cached_run_cut(struct shard *shard)
 {
     struct runs *runs = &shard->pool->runs;
+
     if (runs_free_bytes(runs) < POOL_SEGMENT_BYTES)
         return false;
     struct run *run = cached_run_take(shard->pool);
@@ -201,6 +213,7 @@ static bool cached_run_cut(struct shard *shard)
 static struct segment *segment_find(const struct extents *extents, unsigned order)
 {
     uint64_t keys = extents->segment_keys >> (order * SEGMENT_FULLNESSES);
+
     if (keys == 0)
         return NULL;
     return extents->segments[order * SEGMENT_FULLNESSES + (unsigned)__builtin_ctzll(keys)];
@@ -219,6 +232,7 @@ struct segment *segment_leaves_take_locked(struct shard *shard, uint32_t leaves,
     struct extents *extents = &shard->extents;
     unsigned order = pool_log2_ceil(leaves);
     struct segment *segment = segment_find(extents, order);
+
     if (!segment) {
         if (!cached_run_cut(shard))
             return NULL;
@@ -246,8 +260,10 @@ struct segment *segment_leaves_squeeze_locked(struct shard *shard, uint32_t leav
     unsigned looks = 0, steps = 0;
     /* Any 2^(n+1) - 1 adjacent leaves contain an aligned block of 2^n. */
     unsigned least = pool_log2_floor((leaves + 1) / 2) * SEGMENT_FULLNESSES;
+
     for (uint64_t keys = extents->segment_keys >> least << least; keys != 0; keys &= keys - 1) {
         struct segment *segment = extents->segments[__builtin_ctzll(keys)];
+
         for (; segment && looks < SQUEEZE_LOOKS && steps < SQUEEZE_STEPS; segment = segment->next) {
             steps++;
             if (segment->buddy.free_leaves < leaves)
@@ -270,6 +286,7 @@ void segment_leaves_give_locked(struct segment *segment, uint32_t first_leaf, ui
     struct shard *shard = segment->shard;
     struct extents *extents = &shard->extents;
     struct run *run = segment->run;
+
     buddy_give(&segment->buddy, first_leaf, leaves);
     count_add(run->pinned ? &extents->wasted_bytes : &extents->free_bytes,
               leaves * SIZE_LEAF_BYTES);
@@ -281,10 +298,12 @@ void segment_leaves_give_locked(struct segment *segment, uint32_t first_leaf, ui
 void segment_run_pin_locked(struct shard *shard, struct run *run)
 {
     struct extents *extents = &shard->extents;
+
     run->pinned = true;
     for (size_t offset = 0; offset < run->bytes; offset += POOL_SEGMENT_BYTES) {
         struct segment *segment = segment_of_page(run->address + offset);
         uint64_t free_bytes = segment->buddy.free_leaves * SIZE_LEAF_BYTES;
+
         segment_unlist(extents, segment);
         atomic_store_explicit(&segment->pinned, true, memory_order_relaxed);
         count_subtract(&extents->free_bytes, free_bytes);
@@ -296,12 +315,14 @@ void segment_run_pin_locked(struct shard *shard, struct run *run)
 static _Atomic slot_entry *window_word(struct segment *segment, unsigned window)
 {
     struct segment_slot *slot = &segment->slot[window / 2];
+
     return window % 2 == 0 ? &slot->entry : &slot->upper;
 }
 
 struct block *segment_window_get_locked(struct segment *segment, unsigned window)
 {
     struct segment_slot *slot = &segment->slot[window / 2];
+
     if (atomic_load_explicit(&slot->entry, memory_order_relaxed) & SLOT_SLAB)
         return NULL;
     return (struct block *)(uintptr_t)atomic_load_explicit(window_word(segment, window),
@@ -311,6 +332,7 @@ struct block *segment_window_get_locked(struct segment *segment, unsigned window
 void segment_window_set_locked(struct segment *segment, uint64_t address, struct block *block)
 {
     unsigned window = (address & (POOL_SEGMENT_BYTES - 1)) >> SEGMENT_WINDOW_BITS;
+
     atomic_store_explicit(window_word(segment, window), (slot_entry)(uintptr_t)block,
                           memory_order_release);
 }
@@ -319,12 +341,14 @@ static const char *block_check(struct segment *segment, unsigned window, uint32_
 {
     uint64_t address = segment->address + ((uint64_t)window << SEGMENT_WINDOW_BITS);
     const struct block *block = segment_window_get_locked(segment, window);
+
     if (!block)
         return NULL;
     if (block->address - address >= 1u << SEGMENT_WINDOW_BITS || block->leaves == 0)
         return "segment: a window names a block that begins elsewhere";
     for (uint32_t leaf = 0; leaf < block->leaves; leaf++) {
         uint64_t offset = block->address - segment->address;
+
         if (buddy_leaf_free(&segment->buddy, (uint32_t)(offset / SIZE_LEAF_BYTES) + leaf))
             return "segment: a leaf of a block is free in the buddy";
     }
@@ -337,8 +361,10 @@ static const char *slot_check(struct segment *segment, unsigned index, uint32_t 
 {
     uint64_t address = segment->address + ((uint64_t)index << SEGMENT_SLOT_BITS);
     slot_entry entry = segment_slot_get(segment, address);
+
     if (!(entry & SLOT_SLAB)) {
         const char *why = block_check(segment, 2 * index, leaves);
+
         return why ? why : block_check(segment, 2 * index + 1, leaves);
     }
     const struct slab *slab = slot_slab(entry);
@@ -354,6 +380,7 @@ const char *segment_check_locked(struct segment *segment)
 {
     const char *why = buddy_check(&segment->buddy);
     uint32_t leaves = segment->buddy.free_leaves;
+
     for (unsigned index = 0; !why && index < SEGMENT_SLOTS; index++)
         why = slot_check(segment, index, &leaves);
     if (why)

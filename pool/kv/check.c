@@ -89,6 +89,7 @@ static void blocks_check(struct walk *walk)
         uint64_t word = kv_load(record);
         enum cupool_kv_state state = kv_state(word);
         bool referenced = kv_references(word) > 0;
+
         counts[state]++;
         holds(&walk->why,
               referenced == (state == CUPOOL_KV_MUTABLE || state == CUPOOL_KV_COMPLETE ||

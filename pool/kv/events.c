@@ -107,6 +107,7 @@ void kv_events_take(struct kv_events *ring, const struct cupool_kv_event *about,
 
     for (; taken < event_room && ring->oldest < ring->sequence; taken++) {
         const struct kv_event *event = event_at(ring, ring->oldest);
+
         if (event->count > hash_room - filled)
             break;
         events[taken] = *about;

@@ -73,6 +73,7 @@ int cupool_kv_set_priorities(struct cupool_kv *pool, const cupool_kv_handle *han
     error = handles_live(pool, handles, count);
     for (uint32_t at = 0; at < range_count && error == 0; at++) {
         uint64_t expires_ns = expiry(pool, ranges[at].duration_ns);
+
         for (uint32_t block = 0; block < ranges[at].count; block++)
             priority_set(pool, handles[ranges[at].first + block], ranges[at].priority, expires_ns);
     }
@@ -121,6 +122,7 @@ int cupool_kv_unpin(struct cupool_kv *pool, const struct cupool_kv_hash *hashes,
         return error;
     for (uint32_t at = 0; at < count; at++) {
         uint32_t id = kv_table_find(&pool->table, &hashes[at], NULL);
+
         for (; id != KV_NONE; id = pool->records[id].same_next)
             unpin(pool, &pool->records[id], now_ns);
     }
@@ -140,6 +142,7 @@ static uint32_t evict_some(struct cupool_kv *pool, enum cupool_kv_evict_mode mod
         struct cupool_kv_block block;
         uint64_t rank, serial;
         uint32_t id = kv_order_take(&pool->order, &rank, &serial);
+
         if (id == KV_NONE)
             break;
         struct kv_record *record = &pool->records[id];
@@ -202,9 +205,11 @@ int cupool_kv_forget(struct cupool_kv *pool, const struct cupool_kv_hash *hashes
         return error;
     for (uint32_t at = count; at > 0; at--) {
         uint32_t id = kv_table_find(&pool->table, &hashes[at - 1], NULL), next;
+
         forgotten += id != KV_NONE;
         for (; id != KV_NONE; id = next) {
             struct kv_record *record = &pool->records[id];
+
             next = record->same_next;
             if (kv_state(kv_load(record)) == CUPOOL_KV_INACTIVE) {
                 kv_evict_block(pool, record);
@@ -250,6 +255,7 @@ static uint32_t shrink(struct cupool_kv *pool)
 
     for (uint32_t at = 0; at < pool->stack_count; at++) {
         uint32_t id = pool->stack[at];
+
         if (id < pool->limit) {
             pool->stack[kept++] = id;
             continue;
@@ -261,6 +267,7 @@ static uint32_t shrink(struct cupool_kv *pool)
     for (uint32_t id = pool->limit; id < pool->slots; id++) {
         struct kv_record *record = &pool->records[id];
         uint64_t word = kv_load(record);
+
         if (kv_state(word) == CUPOOL_KV_INACTIVE)
             kv_evict_block(pool, record);
         overflow += kv_references(word) > 0;
@@ -281,6 +288,7 @@ static void grow(struct cupool_kv *pool, uint32_t limit)
     pool->retired -= fresh;
     for (uint32_t id = pool->first; id < limit && fresh > 0; id++) {
         struct kv_record *record = &pool->records[id];
+
         if (kv_state(kv_load(record)) != CUPOOL_KV_RETIRED)
             continue;
         kv_set_state(record, CUPOOL_KV_FREE);

@@ -31,6 +31,7 @@ static void ranking_down(struct kv_ranking *ranking, uint32_t at, struct kv_rank
 {
     for (;;) {
         uint64_t child = 2 * (uint64_t)at + 1;
+
         if (child >= ranking->count)
             break;
         if (child + 1 < ranking->count &&

@@ -108,6 +108,7 @@ int kv_pages_need(struct cupool_kv *pool, const uint64_t *ids, uint32_t count)
 
     for (uint32_t at = 0; at < count; at++) {
         uint32_t first, last;
+
         block_pages(pool, (uint32_t)ids[at], &first, &last);
         for (uint32_t page = first; page <= last; page++) {
             if (error == 0)
@@ -140,6 +141,7 @@ void kv_pages_trim(struct cupool_kv *pool, uint32_t keep)
     pthread_mutex_lock(&pages->lock);
     for (uint32_t at = 0; at < pages->count; at++) {
         struct kv_page *page = &pages->pages[at];
+
         if (!atomic_load(&page->mapped) || atomic_load(&page->used) > 0)
             continue;
         if (idle++ >= keep)

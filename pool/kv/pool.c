@@ -117,6 +117,7 @@ static void blocks_init(struct cupool_kv *pool)
         enum cupool_kv_state state = id < pool->first   ? CUPOOL_KV_NULL
                                      : id < pool->limit ? CUPOOL_KV_FREE
                                                         : CUPOOL_KV_RETIRED;
+
         atomic_init(&record->word, kv_word(generation, state, 0));
         record->previous = record->next = KV_NONE;
         record->same_previous = record->same_next = KV_NONE;
@@ -288,6 +289,7 @@ static bool reference_add(struct cupool_kv *pool, cupool_kv_handle handle, uint6
 
     do {
         uint32_t references = kv_references(word);
+
         if (kv_generation(word) != handle >> 32 || references == 0 ||
             references == KV_REFERENCES_MASK)
             return false;
@@ -330,6 +332,7 @@ int cupool_kv_stream_order(struct cupool_kv *pool, const cupool_kv_handle *handl
         return error;
     for (uint32_t at = 0; at < count && error == 0; at++) {
         struct kv_record *record = kv_find(pool, handles[at], &error);
+
         if (!record)
             break;
         error = 0;

@@ -26,6 +26,7 @@ int cupool_kv_complete(struct cupool_kv *pool, const cupool_kv_handle *handles, 
             error = 0;
     for (uint32_t at = 0; at < count && error == 0; at++) {
         struct kv_record *record = &pool->records[(uint32_t)handles[at]];
+
         if (kv_state(kv_load(record)) != CUPOOL_KV_MUTABLE)
             continue;
         kv_set_state(record, CUPOOL_KV_COMPLETE);
@@ -163,6 +164,7 @@ static void sequence_link(struct cupool_kv *pool, uint32_t id, uint32_t parent, 
     /* A block with `newest` successors has already updated its own parents. */
     for (uint32_t behind = 1; behind <= pool->newest && use->parent != KV_NONE; behind++) {
         struct kv_use *above = &pool->uses[use->parent];
+
         if (above->registration != use->parent_registration || above->below >= behind)
             break;
         above->below = (uint8_t)behind;
@@ -208,6 +210,7 @@ static void batch_register(struct cupool_kv *pool, const cupool_kv_handle *handl
         }
         if (again && duplicates == CUPOOL_KV_ANSWER_FIRST) {
             cupool_kv_handle older = first_retain(pool, first);
+
             duplicate_drop(pool, record, serial);
             handle = older;
         } else {
@@ -222,6 +225,7 @@ static void batch_register(struct cupool_kv *pool, const cupool_kv_handle *handl
         int64_t step = at + 1 < count ? (int64_t)cupool_kv_id(ret_handles[at + 1]) -
                                             (int64_t)cupool_kv_id(ret_handles[at])
                                       : 0;
+
         pool->records[cupool_kv_id(ret_handles[at])].follow = step >= INT8_MIN && step <= INT8_MAX
                                                                   ? (int8_t)step
                                                                   : 0;

@@ -61,6 +61,7 @@ static void chunk_push(struct cupool_kv *pool, struct giving *giving, struct kv_
     }
     for (uint32_t at = 0; at < giving->count && pool->config.clear; at++) {
         struct kv_record *record = &pool->records[giving->ids[at]];
+
         if (kv_memory_clear(pool, giving->ids[at], giving->stream) < 0)
             record->flags |= KV_FLAG_UNCLEAR;
     }
@@ -69,6 +70,7 @@ static void chunk_push(struct cupool_kv *pool, struct giving *giving, struct kv_
     pthread_mutex_lock(&pool->lock);
     if (again) {
         uint32_t serial = kv_fences_add(&pool->fences, recorded, giving->stream);
+
         if (serial == 0)
             pool->backend.fence_release(pool->backend.state, recorded);
         giving->serial = serial != 0 ? serial : giving->serial;
@@ -76,6 +78,7 @@ static void chunk_push(struct cupool_kv *pool, struct giving *giving, struct kv_
     for (uint32_t at = 0; at < giving->count; at++) {
         uint32_t id = giving->ids[at];
         uint32_t fence = pool->records[id].fence;
+
         if (fence == 0 && id < pool->limit && !pool->pages.pages)
             pool->stack[pool->stack_count++] = id;
         else
@@ -100,6 +103,7 @@ static void forward_give(struct cupool_kv *pool, struct giving *giving, cupool_k
     for (;;) {
         enum cupool_kv_state state = kv_state(word);
         uint32_t references = kv_references(word);
+
         if (kv_generation(word) != handle >> 32 || references == 0)
             return;
         if (state == CUPOOL_KV_ACTIVE) {
@@ -157,6 +161,7 @@ static int fences_note(struct cupool_kv *pool, struct giving *giving,
     giving->serial = kv_fences_add(&pool->fences, giving->fence, giving->stream);
     for (uint32_t at = 0; at < count && giving->serial != 0; at++) {
         struct kv_record *record = &pool->records[(uint32_t)handles[at]];
+
         record->fence = kv_fences_join(&pool->fences, record->fence, giving->serial);
     }
     kv_unlock(pool);

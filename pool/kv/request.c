@@ -71,6 +71,7 @@ static void event_signal(struct cupool_kv *pool)
 
     if (pool->event_fd >= 0) {
         ssize_t written = write(pool->event_fd, &one, sizeof(one));
+
         (void)written; /* full: it is readable already */
     }
 }

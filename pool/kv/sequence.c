@@ -54,6 +54,7 @@ int set_slot_take(struct cupool_sequences *set, struct sequence_slot **ret_slot)
     pthread_mutex_lock(&set->lock);
     if (set->free_first != KV_NONE) {
         struct sequence_slot *slot = &set->slots[set->free_first];
+
         set->free_first = slot->next_free;
         slot->flags = slot->length = slot->committed = slot->hashed = 0;
         memset(slot->blocks, 0, sizeof(slot->blocks));
@@ -88,11 +89,13 @@ static int members_init(struct cupool_sequences *set, const struct cupool_kv_mem
 
     for (uint32_t at = 0; at < set->member_count; at++) {
         uint32_t tokens = members[at].pool->config.block_tokens;
+
         least = tokens < least ? tokens : least;
         set->coarsest = tokens > set->coarsest ? tokens : set->coarsest;
     }
     for (uint32_t at = 0; at < set->member_count; at++) {
         struct set_member *member = &set->members[at];
+
         member->pool = members[at].pool;
         member->window = members[at].window;
         member->block_tokens = member->pool->config.block_tokens;
@@ -122,6 +125,7 @@ static int arrays_init(struct cupool_sequences *set)
         set->slots[at].next_free = at + 1 < set->config.sequences ? at + 1 : KV_NONE;
     for (uint32_t at = 0; at < set->member_count; at++) {
         struct set_member *member = &set->members[at];
+
         member->handles = kv_heap_allocate(&set->heap, slots * member->row_blocks,
                                            sizeof(*member->handles));
         member->table = kv_heap_allocate(&set->heap, slots * member->row_blocks,
@@ -211,6 +215,7 @@ int set_blocks_release(struct cupool_sequences *set, struct sequence_slot *slot,
     if (first < to) {
         int error = cupool_kv_release(set->members[member].pool, handles + first, to - first,
                                       stream);
+
         if (error < 0)
             return set_fail(set, error, "blocks cannot be released on this stream now");
     }
@@ -277,6 +282,7 @@ int cupool_sequences_stats(struct cupool_sequences *set,
     *ret_stats = set->stats;
     for (uint32_t at = 0; at < set->config.sequences; at++) {
         const struct sequence_slot *slot = &set->slots[at];
+
         if (!slot->live)
             continue;
         ret_stats->tokens += slot->length;
@@ -295,10 +301,12 @@ static const char *slot_problem(const struct cupool_sequences *set,
         const struct set_member *member = &set->members[at];
         const cupool_kv_handle *handles = set_handles(set, slot, at);
         const int32_t *row = member->table + (size_t)set_index(set, slot) * member->row_blocks;
+
         if ((uint64_t)slot->blocks[at] * member->block_tokens < slot->length)
             return "a sequence has more tokens than its blocks hold";
         for (uint32_t block = slot->first[at]; block < slot->blocks[at]; block++) {
             int error;
+
             if (!kv_find(member->pool, handles[block], &error))
                 return "a sequence names a block without a reference to it";
             if (row[block] != (int32_t)cupool_kv_id(handles[block]))

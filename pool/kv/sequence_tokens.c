@@ -37,6 +37,7 @@ static int blocks_take(struct cupool_sequences *set, struct sequence_slot *slot,
     for (; member < set->member_count; member++) {
         uint32_t have = slot->blocks[member];
         uint32_t need = blocks_for(tokens, set->members[member].block_tokens);
+
         if (need <= have)
             continue;
         error = cupool_kv_allocate(set->members[member].pool, need - have, stream,
@@ -61,6 +62,7 @@ static int last_make_writable(struct cupool_sequences *set, struct sequence_slot
         struct set_member *m = &set->members[member];
         uint32_t block = slot->length / m->block_tokens;
         cupool_kv_handle *handle = &set_handles(set, slot, member)[block], own;
+
         if (slot->length % m->block_tokens == 0)
             continue;
         int error = cupool_kv_make_writable(m->pool, *handle, stream, &own);
@@ -106,6 +108,7 @@ static int blocks_register(struct cupool_sequences *set, struct sequence_slot *s
 
     for (uint32_t at = from; at < to && error == 0; at += step) {
         uint32_t fine = at * m->fine;
+
         error = cupool_kv_register(m->pool, handles + at, &hashes[fine + m->fine - 1], step,
                                    fine > 0 ? &hashes[fine - 1] : NULL, set->config.duplicates,
                                    stream, handles + at);
@@ -127,6 +130,7 @@ int cupool_sequence_commit(struct cupool_sequences *set, cupool_sequence sequenc
     for (uint32_t member = 0; member < set->member_count; member++) {
         struct set_member *m = &set->members[member];
         uint32_t from = slot->registered[member], to = slot->length / m->block_tokens;
+
         if (from < slot->first[member])
             from = slot->first[member];
         if (from >= to || (slot->flags & CUPOOL_SEQUENCE_NO_CACHE))
@@ -202,6 +206,7 @@ static int prefix_take(struct cupool_sequences *set, struct sequence_slot *slot,
     if (set->member_count == 1 && only->window == 0) {
         int error = cupool_kv_match(only->pool, set_hashes(set, slot), fine,
                                     set_handles(set, slot, 0), &matched);
+
         *ret_tokens = matched * only->block_tokens;
         return error;
     }
@@ -222,6 +227,7 @@ static int prefix_enter(struct cupool_sequences *set, struct sequence_slot *slot
     for (uint32_t member = 0; member < set->member_count; member++) {
         cupool_kv_handle *handles = set_handles(set, slot, member);
         uint32_t blocks = tokens / set->members[member].block_tokens, first = 0;
+
         while (first < blocks && handles[first] == 0)
             first++;
         slot->first[member] = first;
@@ -247,6 +253,7 @@ static void partial_take(struct cupool_sequences *set, struct sequence_slot *slo
 
     for (uint32_t count = most < size - 1 ? most : size - 1; count > 0; count--) {
         uint32_t matched = 0;
+
         cupool_kv_identity_partial(
             &set->identity, &slot->scope, block > 0 ? &hashes[block - 1] : &slot->root,
             set_tokens(set, slot) + slot->length, slot->length, count, &hash);
@@ -318,6 +325,7 @@ static int blocks_share(struct cupool_sequences *set, struct sequence_slot *slot
         uint32_t blocks = blocks_for(slot->length, set->members[member].block_tokens);
         cupool_kv_handle *from = set_handles(set, slot, member);
         cupool_kv_handle *to = set_handles(set, child, member);
+
         error = cupool_kv_retain(set->members[member].pool, from + first, blocks - first);
         if (error < 0)
             break;
@@ -383,6 +391,7 @@ int cupool_sequence_truncate(struct cupool_sequences *set, cupool_sequence seque
     error = 0;
     for (uint32_t member = 0; member < set->member_count; member++) {
         uint32_t size = set->members[member].block_tokens, keep = blocks_for(tokens, size);
+
         if (keep < slot->blocks[member]) {
             error = set_blocks_release(set, slot, member, keep, slot->blocks[member], stream);
             if (error < 0)
@@ -411,6 +420,7 @@ int cupool_sequence_slide(struct cupool_sequences *set, cupool_sequence sequence
     for (uint32_t member = 0; member < set->member_count; member++) {
         struct set_member *m = &set->members[member];
         uint32_t seen = window != 0 ? window : m->window;
+
         if (seen == 0 || slot->length + 1 <= seen)
             continue;
         uint32_t first = (slot->length + 1 - seen) / m->block_tokens;

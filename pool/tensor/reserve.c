@@ -87,6 +87,7 @@ int cupool_tensors_reserve(struct cupool_tensors *cache, const struct cupool_ten
         error = reserved_make(cache, shape, bytes, stream, &made);
     for (uint32_t next; made != 0; made = next) {
         struct tensor_freed freed = {.bytes = 0};
+
         pthread_mutex_lock(&cache->lock);
         struct tensor_record *record = &cache->records[made];
         next = record->older;
@@ -114,6 +115,7 @@ int cupool_tensors_unreserve(struct cupool_tensors *cache, uint32_t device)
         return error;
     for (uint32_t at = 1; at <= cache->record_count; at++) {
         struct tensor_record *record = &cache->records[at];
+
         if (!record->reserved || (record->state != TENSOR_LIVE && record->state != TENSOR_CACHED) ||
             tensors_device(cache, at) != &cache->devices[device])
             continue;
@@ -233,6 +235,7 @@ int cupool_tensors_reserve_file(struct cupool_tensors *cache, const char *path, 
     }
     if (stat.st_size > 0) {
         void *text = mmap(NULL, (size_t)stat.st_size, PROT_READ, MAP_PRIVATE, file, 0);
+
         if (text == MAP_FAILED) {
             error = tensors_fail(cache, -errno, "the file cannot be read");
             goto close_file;

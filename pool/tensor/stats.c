@@ -50,6 +50,7 @@ int cupool_tensors_rows(struct cupool_tensors *cache, struct cupool_tensors_row 
         return error;
     for (uint32_t at = 1; at <= cache->row_count && room != 0; at++) {
         const struct tensor_row *row = &cache->rows[at];
+
         if (!row->used)
             continue;
         struct cupool_tensors_row figures = {
@@ -142,6 +143,7 @@ static void rows_check(struct walk *walk)
     for (uint32_t at = 1; at <= cache->row_count && !walk->why.broken; at++) {
         const struct tensor_row *row = &cache->rows[at];
         uint32_t listed = 0;
+
         if (!row->used)
             continue;
         for (uint32_t record = row->first; record != 0 && listed <= cache->record_count;

@@ -88,6 +88,7 @@ int tensors_create(const struct cupool_tensors_config *config,
     pthread_mutex_init(&cache->lock, NULL);
     for (uint32_t at = 0; at < cache->device_count; at++) {
         struct tensor_device *device = &cache->devices[at];
+
         device->backend = backends[at];
         device->tree.random = at + 1;
         device->stats.limit_bytes = config->limit_bytes;
@@ -113,6 +114,7 @@ void cupool_tensors_destroy(struct cupool_tensors *cache)
         return;
     for (uint32_t at = 1; at <= cache->record_count && cache->forks == forks_count(); at++) {
         struct tensor_record *record = &cache->records[at];
+
         if (record->state != TENSOR_LIVE && record->state != TENSOR_CACHED)
             continue;
         const struct tensor_backend *backend = &tensors_device(cache, at)->backend;
@@ -310,6 +312,7 @@ int cupool_tensors_release(struct cupool_tensors *cache, cupool_tensor tensor, c
                                   cache->records[(uint32_t)tensor].row != 0
                               ? cache->rows[cache->records[(uint32_t)tensor].row].shape.device
                               : 0;
+
         cache->devices[device].stats.stale++;
         pthread_mutex_unlock(&cache->lock);
         return error;
@@ -355,6 +358,7 @@ int cupool_tensors_describe(struct cupool_tensors *cache, cupool_tensor tensor,
     uint32_t number = record_of(cache, tensor, &error);
     if (number != 0) {
         const struct tensor_record *record = &cache->records[number];
+
         *ret_info = (struct cupool_tensor_info){
             .shape = cache->rows[record->row].shape,
             .memory = (void *)(uintptr_t)record->node.address,

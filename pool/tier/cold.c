@@ -72,6 +72,7 @@ static struct piece *piece_take(struct cold *cold, uint32_t leaves)
     for (uint32_t step = 0; step < cold->count && best_order < wanted; step++) {
         uint32_t at = (cold->hint + step) % cold->count;
         int order = buddy_largest_order(&cold->segments[at]);
+
         if (order > best_order) {
             best_order = order;
             best = at;
@@ -102,6 +103,7 @@ static void chain_give(struct cold *cold, uint64_t token)
     while (token != 0) {
         struct piece piece = *piece_at(cold, token);
         uint32_t leaf = (uint32_t)(token - 1);
+
         buddy_give(&cold->segments[leaf / SIZE_LEAVES], leaf % SIZE_LEAVES, piece.leaves);
         cold->free_leaves += piece.leaves;
         token = piece.next;
@@ -125,6 +127,7 @@ static uint32_t chain_take(struct cold *cold, size_t bytes)
         size_t leaves = leaves_of(left);
         struct piece *piece = piece_take(cold,
                                          leaves < SIZE_LEAVES ? (uint32_t)leaves : SIZE_LEAVES);
+
         if (!piece) {
             chain_give(cold, first);
             return 0;
@@ -147,6 +150,7 @@ int cold_put(struct cold *cold, const void *data, size_t bytes, uint64_t *ret_to
     for (uint32_t token = first; token != 0;) {
         struct piece *piece = piece_at(cold, token);
         size_t part = room_of(piece) < piece->bytes ? room_of(piece) : piece->bytes;
+
         memcpy(piece + 1, (const uint8_t *)data + (bytes - piece->bytes), part);
         token = piece->next;
     }

@@ -151,6 +151,7 @@ int tier_index_begin(struct tier_index *index, const struct cupool_kv_hash *key,
 
     if (at != TIER_NONE) {
         struct tier_entry *entry = &index->entries[at];
+
         if (entry->state == TIER_REMOVING || entry->doomed)
             return -EBUSY;
         entry->batch = batch;
@@ -307,6 +308,7 @@ const char *tier_index_check(const struct tier_index *index)
 
     for (uint32_t at = 0; at < index->capacity; at++) {
         const struct tier_entry *entry = &index->entries[at];
+
         counts[entry->state]++;
         charged += entry->charge;
         pinned += entry->pins > 0;

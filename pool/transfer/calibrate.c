@@ -57,6 +57,7 @@ static int way_measure(const struct trial *trial, enum transfer_way way, bool ba
     for (unsigned round = 0; round < ROUNDS; round++) {
         uint64_t begin = backend->clock_ns(backend->state);
         int error = way_run(trial, way, batched);
+
         if (error < 0)
             return error;
         uint64_t spent = backend->clock_ns(backend->state) - begin;
@@ -157,6 +158,7 @@ static bool token_take(struct cupool_transfers *transfers, struct transfer_queue
 
     for (unsigned at = 0; at < CUPOOL_DIRECTIONS; at++) {
         struct transfer_queue *other = &transfers->queues[at];
+
         pthread_mutex_lock(&other->lock);
         idle &= other->queued.count == 0 && other->begun.count == 0;
         pthread_mutex_unlock(&other->lock);

@@ -32,6 +32,7 @@ static void stretches_check(struct why *walk, const struct transfer_queue *queue
 
     for (uint32_t at = 0; at < queue->stretch_count && !walk->broken; at++) {
         const struct transfer_request *request = &queue->requests[queue->stretches[at]];
+
         holds(walk, request->room != 0 && request->first >= end, "stretch %u overlaps another", at);
         end = (uint64_t)request->first + request->room;
         holds(walk, end <= queue->fragment_count, "stretch %u exceeds the array", at);
@@ -65,6 +66,7 @@ int cupool_transfers_check(struct cupool_transfers *transfers, char *why, size_t
         return !transfers ? -EINVAL : -ECHILD;
     for (unsigned at = 0; at < CUPOOL_DIRECTIONS && !walk.broken; at++) {
         struct transfer_queue *queue = &transfers->queues[at];
+
         pthread_mutex_lock(&queue->lock);
         list_check(&walk, queue, &queue->queued, TRANSFER_QUEUED);
         list_check(&walk, queue, &queue->begun, TRANSFER_BEGUN);

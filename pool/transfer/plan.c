@@ -77,6 +77,7 @@ static void fragments_sort(struct transfer_fragment *fragments, uint32_t count)
         sift_down(fragments, root - 1, count);
     for (uint32_t last = count - 1; last > 0; last--) {
         struct transfer_fragment first = fragments[0];
+
         fragments[0] = fragments[last];
         fragments[last] = first;
         sift_down(fragments, 0, last);
@@ -95,6 +96,7 @@ static int copies_take(struct cupool_transfers *transfers, struct transfer_reque
     for (uint32_t at = 0; at < count; at++) {
         const struct cupool_copy copy = source->at(source->state, at);
         uint64_t to = (uintptr_t)copy.to, from = (uintptr_t)copy.from, bytes = copy.bytes, end;
+
         if (bytes == 0)
             continue;
         if (to == 0 || from == 0)
@@ -121,8 +123,10 @@ static int overlap_check(struct cupool_transfers *transfers,
         /* Finds the last destination that begins before the end of this source. */
         uint64_t end = fragments[at].from + fragments[at].bytes;
         uint32_t low = 0, high = count;
+
         while (low < high) {
             uint32_t middle = low + (high - low) / 2;
+
             if (fragments[middle].to < end)
                 low = middle + 1;
             else
@@ -140,6 +144,7 @@ static uint32_t neighbours_join(struct transfer_fragment *fragments, uint32_t co
 
     for (uint32_t at = 1; at < count; at++) {
         struct transfer_fragment *last = &fragments[kept];
+
         if (fragments[at].to == last->to + last->bytes &&
             fragments[at].from == last->from + last->bytes)
             last->bytes += fragments[at].bytes;
@@ -157,6 +162,7 @@ static int device_side(struct cupool_transfers *transfers, struct looks *looks, 
 
     for (uint64_t at = address; at < address + bytes; at = range.end) {
         int error = range_of(transfers, looks, at, &range);
+
         if (error < 0)
             return transfers_fail(transfers, error, "the driver does not know an address");
         if (range.place == TRANSFER_FOREIGN)
@@ -197,6 +203,7 @@ static int places_find(struct transfer_queue *queue, struct transfer_request *re
     for (uint32_t at = 0; at < request->count; at++) {
         struct transfer_fragment *fragment = &fragments[at];
         int error = 0;
+
         fragment->way = TRANSFER_BY_COPY;
         if (transfers->backend.host)
             continue;

@@ -111,6 +111,7 @@ static void transfers_give(struct cupool_transfers *transfers)
 
     for (unsigned at = 0; at < CUPOOL_DIRECTIONS; at++) {
         struct transfer_queue *queue = &transfers->queues[at];
+
         if (mine && queue->stream != TRANSFER_STREAM_NONE && queue->stream)
             backend->stream_end(backend->state, queue->stream);
         if (mine && queue->ring)
@@ -189,6 +190,7 @@ static void queue_cancel(struct transfer_queue *queue)
     pthread_mutex_lock(&queue->lock);
     while (queue->queued.first != 0) {
         uint32_t number = queue->queued.first;
+
         transfer_list_remove(queue, &queue->queued, number);
         transfer_end(queue, number, -ECANCELED);
     }
@@ -203,6 +205,7 @@ void transfers_destroy(struct cupool_transfers *transfers)
         struct transfer_queue *queue = &transfers->queues[at];
         uint64_t ns = PAUSE_FIRST_NS;
         uint32_t left;
+
         queue_cancel(queue);
         do {
             transfer_pump(queue);
@@ -223,6 +226,7 @@ static bool stretch_take(struct transfer_queue *queue, uint32_t number, uint32_t
 
     for (; at < queue->stretch_count; at++) {
         const struct transfer_request *next = &queue->requests[queue->stretches[at]];
+
         if (next->first - first >= count)
             break;
         first = next->first + next->room;
@@ -248,6 +252,7 @@ static uint32_t request_take(struct transfer_queue *queue, uint32_t count)
                                                  : queue->ended.first;
     if (number != 0 && stretch_take(queue, number, count)) {
         struct transfer_request *request = &queue->requests[number];
+
         if (number == queue->unused)
             queue->unused = request->next;
         else
@@ -424,6 +429,7 @@ static int ended_result(struct transfer_queue *queue, uint32_t number, cupool_tr
     if (error == 0 && queue->requests[number].state == TRANSFER_ENDED) {
         struct transfer_request *request = &queue->requests[number];
         bool first = !request->seen;
+
         error = request->result < 0 ? request->result : 1;
         request->seen = true;
         if (first && request->kept)
@@ -458,6 +464,7 @@ int cupool_transfer_wait(struct cupool_transfers *transfers, cupool_transfer tra
         backend = &transfers->backend;
         if (timeout_ns != CUPOOL_WAIT_FOREVER) {
             uint64_t now = backend->clock_ns(backend->state);
+
             begin = looks == 0 ? now : begin;
             if (now - begin >= timeout_ns)
                 return transfers_fail(transfers, -ETIMEDOUT, "the transfer did not end in time");
@@ -525,6 +532,7 @@ int cupool_transfers_poll(struct cupool_transfers *transfers)
 
     for (unsigned at = 0; at < CUPOOL_DIRECTIONS && error == 0; at++) {
         struct transfer_queue *queue = &transfers->queues[at];
+
         transfer_pump(queue);
         pthread_mutex_lock(&queue->lock);
         left += (int)(queue->queued.count + queue->begun.count);

@@ -37,6 +37,7 @@ static int vmm_error(CUresult result)
 static int attribute(const struct driver_functions *driver, CUdevice_attribute name, int device)
 {
     int value = 0;
+
     if (!driver->cuDeviceGetAttribute ||
         REAL_ASK(driver->cuDeviceGetAttribute(&value, name, device)) != CUDA_SUCCESS)
         return 0;
@@ -47,6 +48,7 @@ static CUmemAllocationProp page_prop(const struct driver_functions *driver,
                                      const struct context *context)
 {
     const struct vmm *vmm = vmm_of(context);
+
     return (CUmemAllocationProp){
         .type = CU_MEM_ALLOCATION_TYPE_PINNED,
         .requestedHandleTypes = vmm->own ? CU_MEM_HANDLE_TYPE_NONE
@@ -64,6 +66,7 @@ static int range_reserve(void *state, size_t bytes, uint64_t *ret_address)
     struct vmm *vmm = vmm_of(context);
     struct scope scope;
     CUdeviceptr address = 0;
+
     if (vmm->bytes)
         return -ENOTSUP;
     int error = scope_enter(&scope, context);
@@ -85,6 +88,7 @@ static int range_release(void *state, uint64_t address, size_t bytes)
     struct context *context = state;
     struct scope scope;
     int error = scope_enter(&scope, context);
+
     if (error < 0)
         return error;
     error = vmm_error(REAL_ASK(scope.driver->cuMemAddressFree(address, bytes)));
@@ -103,6 +107,7 @@ static CUresult create_with(const struct driver_functions *driver, const struct 
 {
     struct vmm *vmm = vmm_of(context);
     CUmemAllocationProp prop = page_prop(driver, context);
+
     prop.allocFlags.gpuDirectRDMACapable = !plain;
     prop.requestedHandleTypes = own ? CU_MEM_HANDLE_TYPE_NONE
                                     : CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
@@ -127,6 +132,7 @@ static CUresult create(const struct driver_functions *driver, const struct conte
     const struct vmm *vmm = vmm_of(context);
     bool plain = vmm->plain, own = vmm->own;
     CUresult result = create_with(driver, context, bytes, plain, own, ret_handle);
+
     if (wishes_refused(result) && !plain)
         result = create_with(driver, context, bytes, true, own, ret_handle);
     if (wishes_refused(result) && !own && !plain)
@@ -143,6 +149,7 @@ static int page_create(void *state, size_t bytes, pool_page_handle *ret_handle)
     struct vmm_page *page = NULL;
     CUmemGenericAllocationHandle handle = 0;
     int error = scope_enter(&scope, context);
+
     if (error < 0)
         return error;
     error = limit_admits(scope.driver, context->device, bytes)
@@ -175,6 +182,7 @@ static int page_release(void *state, pool_page_handle handle)
     struct scope scope;
     uint64_t bytes = page->bytes;
     int error = scope_enter(&scope, context);
+
     if (error < 0)
         return error;
     error = vmm_error(REAL_ASK(scope.driver->cuMemRelease(page->handle)));
@@ -202,6 +210,7 @@ static int page_map(void *state, uint64_t address, size_t bytes, pool_page_handl
     struct vmm_page *page = page_of(handle);
     struct scope scope;
     int error = scope_enter(&scope, context);
+
     if (error < 0)
         return error;
     pthread_mutex_lock(&vmm->lock);
@@ -231,6 +240,7 @@ static CUresult enable_locked(const struct driver_functions *driver, const struc
     CUmemAccessDesc access[8];
     size_t count = 0;
     CUresult result = CUDA_SUCCESS;
+
     access[count++] = access_for(context->device, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
     for (int device = 0; device < VMM_DEVICES_MAX && result == CUDA_SUCCESS; device++) {
         if (!vmm->peers[device] || device == context->device)
@@ -252,6 +262,7 @@ static int page_enable(void *state, uint64_t address, size_t bytes)
     struct vmm *vmm = vmm_of(context);
     struct scope scope;
     int error = scope_enter(&scope, context);
+
     if (error < 0)
         return error;
     pthread_mutex_lock(&vmm->lock);
@@ -266,6 +277,7 @@ static int page_enable(void *state, uint64_t address, size_t bytes)
 static bool is_one_page_locked(const struct vmm *vmm, uint64_t address, uint64_t bytes)
 {
     const struct vmm_page *page = vmm_page_at_locked(vmm, address);
+
     return page && page->bytes == bytes;
 }
 
@@ -275,6 +287,7 @@ static void map_again_locked(const struct driver_functions *driver, const struct
 {
     for (uint64_t at = address; at < end;) {
         const struct vmm_page *page = vmm_page_at_locked(vmm_of(context), at);
+
         (void)REAL_ASK(driver->cuMemMap(at, page->bytes, 0, page->handle, 0));
         at += page->bytes;
     }
@@ -288,10 +301,12 @@ static CUresult unmap_locked(const struct driver_functions *driver, const struct
 {
     const struct vmm *vmm = vmm_of(context);
     CUresult result = REAL_ASK(driver->cuMemUnmap(address, bytes));
+
     if (result != CUDA_ERROR_INVALID_VALUE || is_one_page_locked(vmm, address, bytes))
         return result;
     for (uint64_t at = address; at < address + bytes;) {
         const struct vmm_page *page = vmm_page_at_locked(vmm, at);
+
         result = REAL_ASK(driver->cuMemUnmap(at, page->bytes));
         if (result != CUDA_SUCCESS) {
             map_again_locked(driver, context, address, at);
@@ -305,8 +320,10 @@ static CUresult unmap_locked(const struct driver_functions *driver, const struct
 static void forget_locked(const struct context *context, uint64_t address, uint64_t bytes)
 {
     struct vmm *vmm = vmm_of(context);
+
     for (uint64_t at = address; at < address + bytes;) {
         struct vmm_page *page = vmm_page_at_locked(vmm, at);
+
         segment_note(context, POOL_EVENT_SEGMENT_FREE, at, page->bytes);
         at += page->bytes;
         vmm_page_unmapped_locked(vmm, page);
@@ -319,6 +336,7 @@ static int page_unmap(void *state, uint64_t address, size_t bytes)
     struct vmm *vmm = vmm_of(context);
     struct scope scope;
     int error = scope_enter(&scope, context);
+
     if (error < 0)
         return error;
     pthread_mutex_lock(&vmm->lock);
@@ -336,6 +354,7 @@ static CUresult access_set_locked(const struct driver_functions *driver, const s
 {
     CUmemAccessDesc access = access_for(device, flags);
     CUresult result = CUDA_SUCCESS;
+
     for (const struct vmm_page *page = vmm->pages; page && result == CUDA_SUCCESS;
          page = page->next)
         if (page->address)
@@ -348,6 +367,7 @@ static CUresult peer_change(struct context *owner, int device, int by)
     struct vmm *vmm = vmm_of(owner);
     struct scope scope;
     CUresult result = CUDA_SUCCESS;
+
     if (!vmm || device < 0 || device >= VMM_DEVICES_MAX || device == owner->device)
         return result;
     if (scope_enter(&scope, owner) < 0)
@@ -396,6 +416,7 @@ void backend_vmm_drop(struct context *context)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
     struct vmm *vmm = atomic_exchange(&context->vmm, NULL);
+
     if (!vmm)
         return;
     if (driver)
@@ -407,6 +428,7 @@ void backend_vmm_drop(struct context *context)
 void backend_vmm_reclaim(void)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
+
     for (struct context *context = atomic_load_explicit(&context_list, memory_order_acquire);
          context && driver; context = context->next)
         if (atomic_load_explicit(&context->gone, memory_order_acquire) &&
@@ -422,6 +444,7 @@ static bool granularity_fits(const struct driver_functions *driver, const struct
 {
     CUmemAllocationProp prop = page_prop(driver, context);
     size_t bytes = 0;
+
     return REAL_ASK(driver->cuMemGetAllocationGranularity(
                &bytes, &prop, CU_MEM_ALLOC_GRANULARITY_MINIMUM)) == CUDA_SUCCESS &&
            bytes && POOL_SEGMENT_BYTES % bytes == 0;

@@ -77,6 +77,7 @@ static struct pool *make_mapped(struct pool_config config, struct pool_backend b
                                 const char **ret_reason)
 {
     struct pool *pool;
+
     *ret_reason = ruled_out(shim_options());
     if (!*ret_reason)
         *ret_reason = backend_vmm_add(&backend, context, driver);
@@ -99,6 +100,7 @@ struct pool *context_pool_make(struct context *context, const struct driver_func
     struct pool_backend backend;
     struct pool *pool = NULL;
     const char *reason = "by option";
+
     if (mode_now() != SHIM_POOL)
         return NULL;
     configure(&config, context, driver);

@@ -27,6 +27,7 @@ static void say_first(const struct memory_error *error)
 {
     static atomic_bool said;
     static char line[256]; /* said once */
+
     if (error->kind == MEMORY_ERROR_SUSPECT)
         return;
     if (shim_options()->postmortem != OPTION_POSTMORTEM_PRINT || atomic_exchange(&said, true))
@@ -46,6 +47,7 @@ static void say_first(const struct memory_error *error)
 void memory_error_record(const struct memory_error *error)
 {
     struct trace_writer *writer = atomic_load_explicit(&record_trace, memory_order_acquire);
+
     say_first(error);
     if (!writer)
         return;
@@ -68,6 +70,7 @@ void memory_error_record(const struct memory_error *error)
 void memory_error_unverified_record(uint64_t blocks)
 {
     struct trace_writer *writer = atomic_load_explicit(&record_trace, memory_order_acquire);
+
     if (!writer)
         return;
     trace_writer_emit(writer,

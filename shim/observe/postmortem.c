@@ -57,6 +57,7 @@ static void pool_ask(struct inquest *inquest, const struct context *context)
 {
     struct pool_statistics *now = pages_map(sizeof(*now));
     struct verdict_facts *facts = &inquest->facts;
+
     if (!now)
         return;
     pool_statistics_get(context->pool, now);
@@ -83,6 +84,7 @@ static void driver_ask(struct inquest *inquest, const struct driver_functions *d
 {
     size_t free_bytes, total_bytes;
     CUcontext popped;
+
     if (atomic_load_explicit(&inquest->context->broken, memory_order_relaxed) ||
         !driver->cuMemGetInfo_v2 || capture_forbids_here(driver) ||
         REAL_ASK(driver->cuCtxPushCurrent_v2(inquest->context->handle)) != CUDA_SUCCESS)
@@ -99,6 +101,7 @@ static struct context *context_on(const struct driver_functions *driver, int pla
 {
     struct context *context = context_current(driver);
     int device = place_device(place);
+
     if (!context || device == LEDGER_HOST || context->device == device)
         return context;
     for (context = context_first(); context && context->device != device;)
@@ -109,6 +112,7 @@ static struct context *context_on(const struct driver_functions *driver, int pla
 static void ask(struct inquest *inquest, const struct driver_functions *driver)
 {
     int device = inquest->context->device;
+
     gate_enter();
     for (struct context *context = context_first(); context; context = context_next(context))
         if (context->device == device && context->pool)
@@ -127,6 +131,7 @@ static void print(const struct verdict_facts *facts)
     static char text[1024]; /* printed once */
     size_t used = 0;
     enum verdict verdict = verdict_of(facts);
+
     if (atomic_exchange(&printed, true))
         return;
     used += (size_t)snprintf(
@@ -150,6 +155,7 @@ void postmortem_note(const struct call *call, const struct record_block *block, 
 {
     const struct driver_functions *driver = real_driver_if_loaded();
     bool wants_print = shim_options()->postmortem == OPTION_POSTMORTEM_PRINT;
+
     if (error != CUDA_ERROR_OUT_OF_MEMORY || !memory_kind(block->memory)->takes_device || !driver ||
         (!call->writer && !wants_print))
         return;

@@ -45,6 +45,7 @@ static atomic_bool device_recorded[DEVICES_MAX];
 static uint64_t trace_limit(void)
 {
     uint64_t bytes = shim_options()->trace_max.bytes;
+
     return bytes && bytes < TRACE_LIMIT_LEAST ? TRACE_LIMIT_LEAST : bytes;
 }
 
@@ -53,6 +54,7 @@ static struct trace_writer *writer_open_locked(const char *pattern)
     static char path[PATH_BYTES], line[PATH_BYTES + 64]; /* guarded by open_lock */
     struct trace_writer *writer = NULL;
     int error = trace_path_expand(pattern, path, sizeof(path));
+
     if (error == 0)
         error = trace_writer_open_limited(path, trace_limit(), &writer);
     if (error == 0)
@@ -66,13 +68,16 @@ static struct trace_writer *writer_open_locked(const char *pattern)
 void record_open(void)
 {
     const char *pattern = shim_options()->trace;
+
     pthread_mutex_lock(&open_lock);
     if (!atomic_load(&record_opened)) {
         static char command[COMMAND_BYTES];
+
         record_command_line(command, sizeof(command));
         live_open(command);
         if (pattern[0] && strcmp(pattern, "off") != 0) {
             struct trace_writer *writer = writer_open_locked(pattern);
+
             if (writer)
                 record_process(writer, command);
             atomic_store(&record_trace, writer);
@@ -94,6 +99,7 @@ static struct trace_writer *trace(void)
 static uint16_t api_id(const struct call *call)
 {
     uint32_t id = atomic_load_explicit(&api_ids[call->hook], memory_order_relaxed);
+
     if (!id) {
         id = trace_writer_string(call->writer, hooks[call->hook].name);
         atomic_store_explicit(&api_ids[call->hook], id, memory_order_relaxed);
@@ -106,6 +112,7 @@ static uint16_t api_id(const struct call *call)
 static const struct context *context_here(void)
 {
     const struct thread_state *self = &thread_state;
+
     if (self->context &&
         self->context_generation == atomic_load_explicit(&context_generation, memory_order_relaxed))
         return self->context;
@@ -125,6 +132,7 @@ static struct trace_record record_of(const struct call *call, enum trace_event k
         .context = context ? context->number : 0,
         .device = context ? (uint16_t)context->device : 0,
     };
+
     trace_record_date(&record, call->begin_ns, now);
     return record;
 }
@@ -139,6 +147,7 @@ static void emit_block(const struct call *call, enum trace_event kind,
                        const struct record_block *block, uint64_t value)
 {
     struct trace_record record = record_of(call, kind);
+
     record.memory = block->memory;
     record.outcome = block->outcome;
     if (block->instant)
@@ -214,6 +223,7 @@ void record_invalid_free(const struct call *call, uint64_t address, int error,
 void record_memory_info(const struct call *call, size_t free_bytes, size_t total_bytes)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
+
     if (!call->writer)
         return;
     if (driver)
@@ -242,6 +252,7 @@ void record_device(int ordinal)
     char name[256] = "";
     size_t total = 0;
     int version = 0;
+
     if ((!writer && !live_is_on()) || !driver || ordinal < 0 || ordinal >= DEVICES_MAX ||
         atomic_exchange(&device_recorded[ordinal], true))
         return;
@@ -264,6 +275,7 @@ void record_device(int ordinal)
 void record_context(const struct context *context, bool created)
 {
     struct trace_writer *writer = trace();
+
     if (!writer)
         return;
     trace_writer_emit(writer, &(struct trace_record){
@@ -281,6 +293,7 @@ void record_backing(const struct context *context, struct pool *pool, bool frees
 {
     struct trace_writer *writer = trace();
     struct pool_memory memory;
+
     if (!writer)
         return;
     pool_memory_get(pool, &memory);
@@ -321,6 +334,7 @@ void record_pool_event_of(const struct context *context, enum trace_memory memor
         [POOL_EVENT_REQUEST] = TRACE_EVENT_REQUEST,
     };
     struct trace_writer *writer = trace();
+
     if (!writer)
         return;
     bool failure = event->kind == POOL_EVENT_FAILURE && context->pool;
@@ -347,6 +361,7 @@ struct counters {
 static void emit_counter(void *state, const char *name, bool total, struct pool_gauge value)
 {
     const struct counters *counters = state;
+
     trace_writer_emit(counters->writer,
                       &(struct trace_record){
                           .kind = TRACE_EVENT_COUNTER,
@@ -362,6 +377,7 @@ static void emit_counter(void *state, const char *name, bool total, struct pool_
 void record_counters(const struct context *context)
 {
     struct counters counters = {trace(), context};
+
     if (counters.writer && context->pool)
         pool_figures_visit(context->pool, emit_counter, &counters);
 }
@@ -378,6 +394,7 @@ void record_tick(uint64_t now_ns)
 {
     static _Atomic uint64_t counters_due = COUNTERS_NS;
     uint64_t due = atomic_load_explicit(&record_next_tick_ns, memory_order_relaxed);
+
     if (now_ns < due ||
         !atomic_compare_exchange_strong(&record_next_tick_ns, &due, now_ns + TICK_NS))
         return;
@@ -395,6 +412,7 @@ void record_tick(uint64_t now_ns)
 void record_close(void)
 {
     struct trace_writer *writer = trace();
+
     live_close();
     if (!writer)
         return;
@@ -426,6 +444,7 @@ size_t record_range_bytes_at(uint64_t address)
     const struct driver_functions *driver = real_driver_if_loaded();
     CUdeviceptr base;
     size_t bytes;
+
     if (!driver || !driver->cuMemGetAddressRange_v2 ||
         REAL_ASK(driver->cuMemGetAddressRange_v2(&base, &bytes, (CUdeviceptr)address)) !=
             CUDA_SUCCESS)

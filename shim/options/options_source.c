@@ -189,24 +189,24 @@ static int file_open(const char *path, size_t *ret_bytes)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat status;
-    int r = 0;
+    int error = 0;
 
     if (fd < 0)
         return -errno;
     if (fstat(fd, &status) < 0)
-        r = -errno;
+        error = -errno;
     else if (S_ISDIR(status.st_mode))
-        r = -EISDIR;
+        error = -EISDIR;
     else if (!S_ISREG(status.st_mode))
-        r = -EINVAL;
+        error = -EINVAL;
     else if (status.st_size > FILE_BYTES_MOST)
-        r = -EFBIG;
-    if (r == 0) {
+        error = -EFBIG;
+    if (error == 0) {
         *ret_bytes = (size_t)status.st_size;
         return fd;
     }
     close(fd);
-    return r;
+    return error;
 }
 
 int options_read_file(struct options *options, const char *path, options_complain *complain,

@@ -90,26 +90,26 @@ static int finish(struct analysis *analysis)
 {
     struct level *levels[] = {&analysis->requested, &analysis->allocated, &analysis->reserved,
                               &analysis->driver, NULL};
-    int r = analysis->slices ? analysis_slices_finish(analysis) : 0;
+    int error = analysis->slices ? analysis_slices_finish(analysis) : 0;
 
-    if (r == 0)
-        r = replay_find_leaks(&analysis->replay);
+    if (error == 0)
+        error = replay_find_leaks(&analysis->replay);
     for (size_t i = 0; i < REPLAY_BREAKDOWNS; i++)
         tallies_finish(replay_tallies(&analysis->replay, i), analysis->peak_serial);
     for (size_t i = 0; levels[i]; i++)
         levels[i]->at_peak = level_at_peak(levels[i], analysis->peak_serial);
-    if (r == 0)
-        r = analysis_phases_finish(analysis);
+    if (error == 0)
+        error = analysis_phases_finish(analysis);
     if (analysis->window.is_set)
         analysis_window_finish(analysis);
-    if (r == 0 && analysis->addresses.short_of_memory)
-        r = -ENOMEM;
-    return r < 0 ? r : fragmentation_create(analysis, &analysis->fragmentation);
+    if (error == 0 && analysis->addresses.short_of_memory)
+        error = -ENOMEM;
+    return error < 0 ? error : fragmentation_create(analysis, &analysis->fragmentation);
 }
 
 static int record_add(struct analysis *analysis, struct trace_record *record)
 {
-    int r = 0;
+    int error = 0;
 
     if (record->time_ns > analysis->duration_ns)
         analysis->duration_ns = record->time_ns;
@@ -123,10 +123,10 @@ static int record_add(struct analysis *analysis, struct trace_record *record)
     if (analysis->lens && !lens_apply(analysis, record))
         return 0;
     if (!analysis->outside || analysis_window_needs(analysis, record->kind))
-        r = event_add(analysis, record);
+        error = event_add(analysis, record);
     if (analysis->window.is_set)
         analysis_window_after(analysis, trace_record_order_ns(record));
-    return r;
+    return error;
 }
 
 int analysis_create(struct trace_reader *reader, struct analysis **ret_analysis, char *ret_why,
@@ -148,9 +148,9 @@ int analysis_create_as(struct trace_reader *reader, const struct analysis_reques
 {
     struct analysis *analysis = calloc(1, sizeof *analysis);
     struct trace_record record;
-    int r = analysis ? trace_reader_rewind(reader, TRACE_ORDER_TIME) : -ENOMEM;
+    int error = analysis ? trace_reader_rewind(reader, TRACE_ORDER_TIME) : -ENOMEM;
 
-    if (r < 0)
+    if (error < 0)
         goto out_of_memory;
     analysis->reader = reader;
     analysis->lens = request->lens;
@@ -160,35 +160,35 @@ int analysis_create_as(struct trace_reader *reader, const struct analysis_reques
     analysis->watch = analysis_memory_watch(analysis);
     analysis->recording = *trace_reader_summary(reader);
     analysis->by_thread = request->detailed;
-    r = analysis_carry_load(analysis, event_add);
-    if (r < 0 && r != -ENOMEM)
+    error = analysis_carry_load(analysis, event_add);
+    if (error < 0 && error != -ENOMEM)
         snprintf(ret_why, why_bytes,
                  "damaged, or from a newer cupool: the summary of early events");
-    if (r < 0 && r != -ENOMEM)
+    if (error < 0 && error != -ENOMEM)
         goto destroy;
-    if (r < 0)
+    if (error < 0)
         goto out_of_memory;
     if (request->detailed && analysis_slices_begin(analysis) < 0)
         goto out_of_memory;
-    while ((r = trace_reader_next(reader, &record, ret_why, why_bytes)) > 0)
+    while ((error = trace_reader_next(reader, &record, ret_why, why_bytes)) > 0)
         if (record_add(analysis, &record) < 0)
             goto out_of_memory;
-    if (r < 0)
+    if (error < 0)
         goto destroy;
-    r = finish(analysis);
-    if (r == 0)
-        r = driver_view_finish(analysis);
-    if (r < 0)
+    error = finish(analysis);
+    if (error == 0)
+        error = driver_view_finish(analysis);
+    if (error < 0)
         goto out_of_memory;
     analysis->lens = NULL;
     *ret_analysis = analysis;
     return 0;
 out_of_memory:
-    r = -ENOMEM;
+    error = -ENOMEM;
     snprintf(ret_why, why_bytes, "out of memory");
 destroy:
     analysis_destroy(analysis);
-    return r;
+    return error;
 }
 
 void analysis_destroy(struct analysis *analysis)

@@ -102,19 +102,19 @@ int window_resolve(const struct window_request *request, struct trace_reader *re
                    struct analysis_window *ret_window, char *ret_why, size_t why_bytes)
 {
     struct analysis *analysis;
-    int r;
+    int error;
 
     if (request->phase && (request->from || request->to)) {
         snprintf(ret_why, why_bytes, "--phase cannot be combined with --from or --to");
         return -EINVAL;
     }
-    r = analysis_create(reader, &analysis, ret_why, why_bytes);
-    if (r < 0)
-        return r;
+    error = analysis_create(reader, &analysis, ret_why, why_bytes);
+    if (error < 0)
+        return error;
     if (request->phase)
-        r = phase_resolve(request->phase, analysis, ret_window, ret_why, why_bytes);
+        error = phase_resolve(request->phase, analysis, ret_window, ret_why, why_bytes);
     else
-        r = times_resolve(request, analysis->duration_ns, ret_window, ret_why, why_bytes);
+        error = times_resolve(request, analysis->duration_ns, ret_window, ret_why, why_bytes);
     analysis_destroy(analysis);
-    return r;
+    return error;
 }

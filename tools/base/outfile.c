@@ -122,23 +122,23 @@ int outfile_open(const char *path, enum outfile_way way, mode_t mode, struct out
 {
     struct outfile file = {.directory = -1, .replace = way == OUTFILE_REPLACE};
     struct outplace place;
-    int r = outplace_find(path, &place);
+    int error = outplace_find(path, &place);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     if (place.descriptor >= 0) {
-        r = descriptor_open(&file, place.descriptor);
+        error = descriptor_open(&file, place.descriptor);
     } else if (place.exists && !S_ISREG(place.status.st_mode)) {
-        r = special_open(&file, &place);
+        error = special_open(&file, &place);
     } else {
         file.directory = place.directory;
-        r = regular_open(&file, &place, mode);
+        error = regular_open(&file, &place, mode);
     }
-    if (r < 0 || file.directory < 0)
+    if (error < 0 || file.directory < 0)
         close(place.directory);
-    if (r == 0)
+    if (error == 0)
         *ret_file = file;
-    return r;
+    return error;
 }
 
 /** Moves the draft to a free name; a file that appeared meanwhile stays. */
@@ -172,16 +172,16 @@ static int draft_place(const struct outfile *file)
 
 static int stream_end(struct outfile *file)
 {
-    int fd = fileno(file->stream), r = 0;
+    int fd = fileno(file->stream), error = 0;
 
     errno = 0;
     if (fflush(file->stream) == EOF || ferror(file->stream))
-        r = errno ? -errno : -EIO;
-    if (r == 0 && file->mode && fchmod(fd, file->mode) < 0)
-        r = -errno;
-    if (r == 0 && fsync(fd) < 0 && errno != EINVAL && errno != ENOTSUP && errno != EROFS)
-        r = -errno;
-    return r;
+        error = errno ? -errno : -EIO;
+    if (error == 0 && file->mode && fchmod(fd, file->mode) < 0)
+        error = -errno;
+    if (error == 0 && fsync(fd) < 0 && errno != EINVAL && errno != ENOTSUP && errno != EROFS)
+        error = -errno;
+    return error;
 }
 
 int outfile_close(struct outfile *file, int error)
@@ -203,14 +203,14 @@ int outfile_close(struct outfile *file, int error)
 int outfile_write(const char *path, const char *text, size_t bytes)
 {
     struct outfile file;
-    int r = outfile_open(path, OUTFILE_REPLACE, 0666, &file);
+    int error = outfile_open(path, OUTFILE_REPLACE, 0666, &file);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     errno = 0;
     if (fwrite(text, 1, bytes, file.stream) != bytes)
-        r = errno ? -errno : -EIO;
-    return outfile_close(&file, r);
+        error = errno ? -errno : -EIO;
+    return outfile_close(&file, error);
 }
 
 const char *outfile_reason(int error)

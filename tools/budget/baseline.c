@@ -119,7 +119,7 @@ int baseline_write(const struct snapshot *snapshot, const char *path)
     json_t *root = json_object(), *ignored = json_array();
     uint64_t left_out = snapshot->sites_left_out;
     char *text = NULL, *whole = NULL;
-    int r = -ENOMEM, length = -1;
+    int error = -ENOMEM, length = -1;
 
     if (snapshot->sites > SNAPSHOT_BASELINE_SITES)
         left_out += snapshot->sites - SNAPSHOT_BASELINE_SITES;
@@ -136,12 +136,12 @@ int baseline_write(const struct snapshot *snapshot, const char *path)
     if (text)
         length = asprintf(&whole, "%s\n", text);
     if (length >= 0) {
-        r = outfile_write(path, whole, (size_t)length);
+        error = outfile_write(path, whole, (size_t)length);
         free(whole);
     }
     free(text);
     json_decref(root);
-    return r;
+    return error;
 }
 
 /** Where reading is, for messages. */
@@ -184,42 +184,42 @@ static int figure_read(const struct reading *reading, const json_t *from, enum m
 static int metrics_read(const struct reading *reading, const json_t *from,
                         struct snapshot *snapshot)
 {
-    int r = 0;
+    int error = 0;
 
     if (!json_is_object(from))
         return field_bad(reading, "metrics", "not an object");
-    for (int i = 0; i < METRIC_COUNT && r == 0; i++) {
+    for (int i = 0; i < METRIC_COUNT && error == 0; i++) {
         const json_t *value = json_object_get(from, metric_rows[i].key);
 
         snapshot->has[i] = value;
         if (value)
-            r = figure_read(reading, value, metric_rows[i].unit, metric_rows[i].key,
-                            &snapshot->metric[i]);
+            error = figure_read(reading, value, metric_rows[i].unit, metric_rows[i].key,
+                                &snapshot->metric[i]);
     }
-    return r;
+    return error;
 }
 
 static int devices_read(const struct reading *reading, const json_t *from,
                         struct snapshot *snapshot)
 {
     size_t count = json_array_size(from);
-    int r = 0;
+    int error = 0;
 
     if (!json_is_array(from))
         return field_bad(reading, "device", "not an array");
     snapshot->device = calloc(count + 1, sizeof *snapshot->device);
     if (!snapshot->device)
         return field_bad(reading, "device", "out of memory");
-    for (size_t i = 0; i < count && r == 0; i++) {
+    for (size_t i = 0; i < count && error == 0; i++) {
         const json_t *row = json_array_get(from, i);
         struct snapshot_device *device = &snapshot->device[snapshot->devices++];
 
-        r = text_read(reading, json_object_get(row, "name"), "device name", &device->name);
-        if (r == 0)
-            r = text_read(reading, json_object_get(row, "driver_version"), "driver_version",
-                          &device->driver);
+        error = text_read(reading, json_object_get(row, "name"), "device name", &device->name);
+        if (error == 0)
+            error = text_read(reading, json_object_get(row, "driver_version"), "driver_version",
+                              &device->driver);
     }
-    return r;
+    return error;
 }
 
 /** Does the same for a string of a site; many of them may be equal. */
@@ -236,108 +236,108 @@ static int site_text_read(const struct reading *reading, const json_t *from, con
 static int related_read(const struct reading *reading, const json_t *from, struct texts *texts,
                         struct snapshot_site *site)
 {
-    int r = 0;
+    int error = 0;
 
-    for (size_t i = 0; i < json_array_size(from) && i < SNAPSHOT_RELATED && r == 0; i++) {
-        r = site_text_read(reading, json_array_get(from, i), "related sites of a site", texts,
-                           &site->related[i]);
-        site->relateds += r == 0;
+    for (size_t i = 0; i < json_array_size(from) && i < SNAPSHOT_RELATED && error == 0; i++) {
+        error = site_text_read(reading, json_array_get(from, i), "related sites of a site", texts,
+                               &site->related[i]);
+        site->relateds += error == 0;
     }
-    return r;
+    return error;
 }
 
 static int site_read(const struct reading *reading, const json_t *row, struct texts *texts,
                      struct snapshot_site *site)
 {
-    int r = site_text_read(reading, json_object_get(row, "module"), "module of a site", texts,
-                           &site->module);
+    int error = site_text_read(reading, json_object_get(row, "module"), "module of a site", texts,
+                               &site->module);
 
-    if (r == 0)
-        r = site_text_read(reading, json_object_get(row, "function"), "function of a site", texts,
-                           &site->function);
-    for (int k = 0; k < SNAPSHOT_FIGURE_COUNT && r == 0; k++)
-        r = figure_read(reading, json_object_get(row, snapshot_figure_name[k]), METRIC_UNIT_COUNT,
-                        snapshot_figure_name[k], &site->figure[k]);
-    return r < 0 ? r : related_read(reading, json_object_get(row, "related"), texts, site);
+    if (error == 0)
+        error = site_text_read(reading, json_object_get(row, "function"), "function of a site",
+                               texts, &site->function);
+    for (int k = 0; k < SNAPSHOT_FIGURE_COUNT && error == 0; k++)
+        error = figure_read(reading, json_object_get(row, snapshot_figure_name[k]),
+                            METRIC_UNIT_COUNT, snapshot_figure_name[k], &site->figure[k]);
+    return error < 0 ? error : related_read(reading, json_object_get(row, "related"), texts, site);
 }
 
 static int wrappers_read(const struct reading *reading, json_t *from)
 {
     const char *module;
     json_t *functions;
-    int r = 0;
+    int error = 0;
 
     json_object_foreach(from, module, functions)
     {
-        for (size_t i = 0; i < json_array_size(functions) && r >= 0; i++) {
+        for (size_t i = 0; i < json_array_size(functions) && error >= 0; i++) {
             const char *function = json_string_value(json_array_get(functions, i));
 
-            r = function ? wrappers_add(module, function)
-                         : field_bad(reading, "wrappers", "not a string");
+            error = function ? wrappers_add(module, function)
+                             : field_bad(reading, "wrappers", "not a string");
         }
     }
-    return r < 0 ? r : 0;
+    return error < 0 ? error : 0;
 }
 
 static int sites_read(const struct reading *reading, const json_t *root, struct snapshot *snapshot)
 {
     const json_t *from = json_object_get(root, "sites");
     size_t count = json_array_size(from);
-    int r = figure_read(reading, json_object_get(root, "sites_left_out"), METRIC_UNIT_COUNT,
-                        "sites_left_out", &snapshot->sites_left_out);
+    int error = figure_read(reading, json_object_get(root, "sites_left_out"), METRIC_UNIT_COUNT,
+                            "sites_left_out", &snapshot->sites_left_out);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     if (!json_is_array(from))
         return field_bad(reading, "sites", "not an array");
     snapshot->site = calloc(count + 1, sizeof *snapshot->site);
     if (!snapshot->site)
         return field_bad(reading, "sites", "out of memory");
-    for (size_t i = 0; i < count && r == 0; i++)
-        r = site_read(reading, json_array_get(from, i), &snapshot->texts,
-                      &snapshot->site[snapshot->sites++]);
-    if (r == 0)
+    for (size_t i = 0; i < count && error == 0; i++)
+        error = site_read(reading, json_array_get(from, i), &snapshot->texts,
+                          &snapshot->site[snapshot->sites++]);
+    if (error == 0)
         qsort(snapshot->site, snapshot->sites, sizeof *snapshot->site, snapshot_site_compare);
-    return r;
+    return error;
 }
 
 static int ignored_read(const struct reading *reading, const json_t *from,
                         struct snapshot *snapshot)
 {
     size_t count = json_array_size(from);
-    int r = 0;
+    int error = 0;
 
     if (!json_is_array(from))
         return field_bad(reading, "ignored_sites", "not an array");
     snapshot->ignored = calloc(count + 1, sizeof *snapshot->ignored);
     if (!snapshot->ignored)
         return field_bad(reading, "ignored_sites", "out of memory");
-    for (size_t i = 0; i < count && r == 0; i++)
-        r = text_read(reading, json_array_get(from, i), "ignored_sites",
-                      &snapshot->ignored[snapshot->ignored_count++]);
-    return r;
+    for (size_t i = 0; i < count && error == 0; i++)
+        error = text_read(reading, json_array_get(from, i), "ignored_sites",
+                          &snapshot->ignored[snapshot->ignored_count++]);
+    return error;
 }
 
 static int root_read(const struct reading *reading, const json_t *root, struct snapshot *snapshot)
 {
     const char *schema = json_string_value(json_object_get(root, "schema"));
-    int r;
+    int error;
 
     if (!schema || strcmp(schema, SCHEMA) != 0) {
         snprintf(reading->why, reading->why_bytes, "%s: not a baseline: its schema is %s, not %s",
                  reading->path, schema ? schema : "missing", SCHEMA);
         return -EPROTONOSUPPORT;
     }
-    r = metrics_read(reading, json_object_get(root, "metrics"), snapshot);
-    if (r == 0)
-        r = devices_read(reading, json_object_get(root, "device"), snapshot);
-    if (r == 0)
-        r = sites_read(reading, root, snapshot);
-    if (r == 0)
-        r = ignored_read(reading, json_object_get(root, "ignored_sites"), snapshot);
-    if (r == 0)
-        r = wrappers_read(reading, json_object_get(root, "wrappers"));
-    return r;
+    error = metrics_read(reading, json_object_get(root, "metrics"), snapshot);
+    if (error == 0)
+        error = devices_read(reading, json_object_get(root, "device"), snapshot);
+    if (error == 0)
+        error = sites_read(reading, root, snapshot);
+    if (error == 0)
+        error = ignored_read(reading, json_object_get(root, "ignored_sites"), snapshot);
+    if (error == 0)
+        error = wrappers_read(reading, json_object_get(root, "wrappers"));
+    return error;
 }
 
 int baseline_read(const char *path, struct snapshot **ret_snapshot, char *ret_why, size_t why_bytes)

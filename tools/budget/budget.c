@@ -327,22 +327,22 @@ int budget_read(const char *path, struct budget **ret_budget, char *ret_why, siz
     struct parse parse = {.path = path, .why = ret_why, .why_bytes = why_bytes};
     char *text = NULL;
     size_t bytes = 0;
-    int r;
+    int error;
 
-    r = infile_read(path, BYTES_MOST, &text, &bytes);
-    parse.file = r == 0 ? fmemopen(text, bytes ? bytes : 1, "r") : NULL;
+    error = infile_read(path, BYTES_MOST, &text, &bytes);
+    parse.file = error == 0 ? fmemopen(text, bytes ? bytes : 1, "r") : NULL;
     if (!parse.file) {
-        r = r == 0 ? -ENOMEM : r;
-        snprintf(ret_why, why_bytes, "%s: %s", path, infile_reason(r));
+        error = error == 0 ? -ENOMEM : error;
+        snprintf(ret_why, why_bytes, "%s: %s", path, infile_reason(error));
         free(text);
-        return r;
+        return error;
     }
     parse.budget = calloc(1, sizeof *parse.budget);
     if (!parse.budget) {
         parse_fail(&parse, "out of memory");
     } else {
-        r = ini_parse_stream(line_read, &parse, key_read, &parse);
-        if (r != 0)
+        error = ini_parse_stream(line_read, &parse, key_read, &parse);
+        if (error != 0)
             parse_fail(&parse, "not of the form KEY = VALUE");
         if (ferror(parse.file))
             parse_fail(&parse, "cannot be read");

@@ -146,7 +146,7 @@ static int sites_compare(struct difference *difference)
     const struct snapshot *base = difference->base, *fresh = difference->fresh;
     const struct snapshot_site **left = sites_by_name(base), **right = sites_by_name(fresh);
     size_t i = 0, j = 0;
-    int r = -ENOMEM;
+    int error = -ENOMEM;
 
     difference->site = calloc(base->sites + fresh->sites + 1, sizeof *difference->site);
     difference->pin = calloc(base->sites + fresh->sites + 1, sizeof *difference->pin);
@@ -161,7 +161,7 @@ static int sites_compare(struct difference *difference)
         i += order <= 0;
         j += order >= 0;
     }
-    r = difference_match(difference);
+    error = difference_match(difference);
     for (size_t k = 0; k < difference->sites; k++)
         if (difference->site[k].base || difference->site[k].fresh)
             pin_add(difference, difference->site[k].base, difference->site[k].fresh);
@@ -169,14 +169,14 @@ static int sites_compare(struct difference *difference)
 free:
     free(left);
     free(right);
-    return r;
+    return error;
 }
 
 int difference_create(const struct snapshot *base, const struct snapshot *fresh,
                       const struct tolerance *tolerance, struct difference **ret_difference)
 {
     struct difference *difference = calloc(1, sizeof *difference);
-    int r;
+    int error;
 
     if (!difference)
         return -ENOMEM;
@@ -184,10 +184,10 @@ int difference_create(const struct snapshot *base, const struct snapshot *fresh,
     difference->fresh = fresh;
     difference->tolerance = *tolerance;
     metrics_compare(difference, tolerance);
-    r = sites_compare(difference);
-    if (r < 0) {
+    error = sites_compare(difference);
+    if (error < 0) {
         difference_destroy(difference);
-        return r;
+        return error;
     }
     qsort(difference->site, difference->sites, sizeof *difference->site, change_compare);
     qsort(difference->pin, difference->pins, sizeof *difference->pin, pin_compare);

@@ -66,9 +66,9 @@ static int metrics_text(const struct difference *difference, FILE *out)
         {"CHANGE", true, false, 0},  {"", false, false, 0},
     };
     struct text_table *table = text_table_create(columns, sizeof columns / sizeof *columns, 0);
-    int r = table ? 0 : -ENOMEM;
+    int error = table ? 0 : -ENOMEM;
 
-    for (int i = 0; i < METRIC_COUNT && r == 0; i++) {
+    for (int i = 0; i < METRIC_COUNT && error == 0; i++) {
         uint64_t before = difference->base->metric[i], after = difference->fresh->metric[i];
         enum metric_unit unit = metric_rows[i].unit;
         struct unit_text base = metric_text(unit, before), fresh = metric_text(unit, after);
@@ -77,11 +77,11 @@ static int metrics_text(const struct difference *difference, FILE *out)
         if (!both_have(difference, i))
             continue;
         change_cell(unit, before, after, change, sizeof change);
-        r = text_table_add(table,
-                           (const char *const[]){metric_rows[i].key, base.text, fresh.text, change,
-                                                 difference->metric_grew[i] ? "grew" : ""});
+        error = text_table_add(
+            table, (const char *const[]){metric_rows[i].key, base.text, fresh.text, change,
+                                         difference->metric_grew[i] ? "grew" : ""});
     }
-    return text_table_finish(table, out) < 0 || r < 0 ? -ENOMEM : 0;
+    return text_table_finish(table, out) < 0 || error < 0 ? -ENOMEM : 0;
 }
 
 static const char *site_word(const struct site_change *change)
@@ -152,7 +152,7 @@ static int sites_text(const struct difference *difference, size_t top, FILE *out
     const struct site_change *site;
     struct text_table *table;
     size_t position = 0;
-    int r;
+    int error;
 
     if (!sites_that_hold_other(difference)) {
         fputs("\nNo site differs.\n", out);
@@ -160,17 +160,17 @@ static int sites_text(const struct difference *difference, size_t top, FILE *out
         return 0;
     }
     table = text_table_create(columns, sizeof columns / sizeof *columns, 100);
-    r = table ? 0 : -ENOMEM;
-    for (size_t i = 0; i < top && r == 0 && (site = site_next(difference, &position)); i++) {
+    error = table ? 0 : -ENOMEM;
+    for (size_t i = 0; i < top && error == 0 && (site = site_next(difference, &position)); i++) {
         struct site_cells cells;
 
         site_cells_fill(site, &cells);
-        r = text_table_add(table,
-                           (const char *const[]){cells.name, cells.base, cells.fresh, cells.change,
-                                                 cells.leaked, site_word(site)});
+        error = text_table_add(table,
+                               (const char *const[]){cells.name, cells.base, cells.fresh,
+                                                     cells.change, cells.leaked, site_word(site)});
     }
     fputs("\nBy site, at the peak of each:\n", out);
-    if (text_table_finish(table, out) < 0 || r < 0)
+    if (text_table_finish(table, out) < 0 || error < 0)
         return -ENOMEM;
     rest_print(difference, top, out);
     return 0;
@@ -226,16 +226,16 @@ static void verdict_print(const struct difference *difference, const struct diff
 int difference_text(const struct difference *difference, const struct difference_style *style,
                     FILE *out)
 {
-    int r;
+    int error;
 
     escape_line(out, "base: %s", style->base);
     escape_line(out, "new:  %s", style->fresh);
     fputc('\n', out);
-    r = metrics_text(difference, out);
-    if (r == 0)
-        r = sites_text(difference, style->top ? style->top : TOP_DEFAULT, out);
-    if (r < 0)
-        return r;
+    error = metrics_text(difference, out);
+    if (error == 0)
+        error = sites_text(difference, style->top ? style->top : TOP_DEFAULT, out);
+    if (error < 0)
+        return error;
     pins_print(difference, style->top ? style->top : TOP_DEFAULT, "", plain_text, out);
     fputc('\n', out);
     verdict_print(difference, style, out);
@@ -358,7 +358,7 @@ int difference_json(const struct difference *difference, const struct difference
 {
     json_t *root = json_object(), *metrics = json_object(), *sites = json_array();
     size_t shown = style->top && style->top < difference->sites ? style->top : difference->sites;
-    int r;
+    int error;
 
     for (int i = 0; i < METRIC_COUNT; i++) {
         json_t *pair = pair_json(metric_rows[i].unit, difference->base->metric[i],
@@ -384,7 +384,7 @@ int difference_json(const struct difference *difference, const struct difference
     json_object_set_new(root, "fragmentation_sites", pins_json(difference));
     json_object_set_new(root, "sites_left_out",
                         metric_json(METRIC_UNIT_COUNT, difference->sites - shown));
-    r = json_dumpf(root, out, JSON_SORT_KEYS | JSON_INDENT(1) | JSON_REAL_PRECISION(6));
+    error = json_dumpf(root, out, JSON_SORT_KEYS | JSON_INDENT(1) | JSON_REAL_PRECISION(6));
     json_decref(root);
-    return r < 0 || fputc('\n', out) == EOF ? -EIO : 0;
+    return error < 0 || fputc('\n', out) == EOF ? -EIO : 0;
 }

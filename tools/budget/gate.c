@@ -208,10 +208,11 @@ static int phase_result(const struct gate_input *input, struct gate *gate,
     const struct budget_item *item = result->item;
     uint64_t values[PHASE_METRIC_COUNT];
     bool fitted;
-    int r = snapshot_measure_phases(input->trace, item->glob, values, &fitted, ret_why, why_bytes);
+    int error = snapshot_measure_phases(input->trace, item->glob, values, &fitted, ret_why,
+                                        why_bytes);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     limit_judge(result, values[item->phase_metric]);
     return fitted ? 0 : gate_warn(gate, "[%s]: no phase matches this glob", item->name);
 }
@@ -222,7 +223,7 @@ static int limit_result(const struct gate_input *input, struct gate *gate,
     const struct budget_item *item = result->item;
     uint64_t values[METRIC_COUNT];
     bool fitted = true;
-    int r = 0;
+    int error = 0;
 
     if (item->is_phase)
         return phase_result(input, gate, result, ret_why, why_bytes);
@@ -230,13 +231,13 @@ static int limit_result(const struct gate_input *input, struct gate *gate,
         limit_judge(result, input->measured->metric[item->metric]);
         return 0;
     }
-    r = snapshot_measure_sites(input->trace, item->glob, values, &fitted, ret_why, why_bytes);
-    if (r < 0)
-        return r;
+    error = snapshot_measure_sites(input->trace, item->glob, values, &fitted, ret_why, why_bytes);
+    if (error < 0)
+        return error;
     limit_judge(result, values[item->metric]);
     if (!fitted)
-        r = gate_warn(gate, "[%s]: no site matches this glob", item->name);
-    return r;
+        error = gate_warn(gate, "[%s]: no site matches this glob", item->name);
+    return error;
 }
 
 int gate_create(const struct gate_input *input, struct gate **ret_gate, char *ret_why,
@@ -244,7 +245,7 @@ int gate_create(const struct gate_input *input, struct gate **ret_gate, char *re
 {
     size_t items = input->budget ? input->budget->items : 0;
     struct gate *gate = calloc(1, sizeof *gate);
-    int r = -ENOMEM;
+    int error = -ENOMEM;
 
     snprintf(ret_why, why_bytes, "out of memory");
     if (gate)
@@ -257,9 +258,9 @@ int gate_create(const struct gate_input *input, struct gate **ret_gate, char *re
         struct gate_result *result = &gate->result[gate->results];
 
         result->item = &input->budget->item[i];
-        r = result->item->is_growth ? growth_result(input, result, ret_why, why_bytes)
-                                    : limit_result(input, gate, result, ret_why, why_bytes);
-        if (r < 0)
+        error = result->item->is_growth ? growth_result(input, result, ret_why, why_bytes)
+                                        : limit_result(input, gate, result, ret_why, why_bytes);
+        if (error < 0)
             goto destroy;
         if (result->outcome == GATE_OVER) {
             hint_set(input, result);
@@ -274,7 +275,7 @@ int gate_create(const struct gate_input *input, struct gate **ret_gate, char *re
     return 0;
 destroy:
     gate_destroy(gate);
-    return r;
+    return error;
 }
 
 void gate_destroy(struct gate *gate)

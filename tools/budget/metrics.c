@@ -80,13 +80,13 @@ static int count_parse(const char *text, uint64_t *ret_value)
 int metric_parse(enum metric_unit unit, const char *text, uint64_t *ret_value)
 {
     struct option_size size;
-    int r;
+    int error;
 
     if (unit == METRIC_UNIT_COUNT)
         return count_parse(text, ret_value);
-    r = option_size_parse(text, unit == METRIC_UNIT_PERCENT, &size);
-    if (r < 0)
-        return r;
+    error = option_size_parse(text, unit == METRIC_UNIT_PERCENT, &size);
+    if (error < 0)
+        return error;
     if (unit == METRIC_UNIT_PERCENT && !strchr(text, '%'))
         return -EINVAL;
     *ret_value = unit == METRIC_UNIT_PERCENT ? size.device_ppm : size.bytes;

@@ -83,29 +83,29 @@ static int reader_open(const char *path, struct trace_reader **ret_reader, char 
                        size_t why_bytes)
 {
     char why[256];
-    int r = trace_open(path, ret_reader, why, sizeof why);
+    int error = trace_open(path, ret_reader, why, sizeof why);
 
-    if (r < 0)
+    if (error < 0)
         snprintf(ret_why, why_bytes, "%s: %s: %s", path, why,
-                 r == -ENOENT            ? "name a file that 'cupool run' wrote"
-                 : r == -EPROTONOSUPPORT ? "use the cupool that wrote it"
-                                         : "record it again");
-    return r;
+                 error == -ENOENT            ? "name a file that 'cupool run' wrote"
+                 : error == -EPROTONOSUPPORT ? "use the cupool that wrote it"
+                                             : "record it again");
+    return error;
 }
 
 int snapshot_trace_open(const char *path, const char *const *ignored, size_t ignored_count,
                         struct snapshot_trace *ret_trace, char *ret_why, size_t why_bytes)
 {
     struct snapshot_trace trace = {0};
-    int r = reader_open(path, &trace.reader, ret_why, why_bytes);
+    int error = reader_open(path, &trace.reader, ret_why, why_bytes);
 
-    if (r < 0)
-        return r;
-    r = site_names_create(trace.reader, ignored, ignored_count, &trace.names);
-    if (r < 0) {
+    if (error < 0)
+        return error;
+    error = site_names_create(trace.reader, ignored, ignored_count, &trace.names);
+    if (error < 0) {
         snprintf(ret_why, why_bytes, "%s: out of memory", path);
         trace_reader_close(trace.reader);
-        return r;
+        return error;
     }
     *ret_trace = trace;
     return 0;
@@ -300,17 +300,18 @@ static int related_copy(struct texts *texts, struct snapshot_site *site,
                         size_t count, uint64_t first)
 {
     struct frame frames[SNAPSHOT_RELATED];
-    int r = 0;
+    int error = 0;
 
     for (size_t i = lines_begin(lines, count, first);
-         i < count && lines[i].first == first && r == 0 && site->relateds < SNAPSHOT_RELATED; i++) {
-        r = related_add(texts, site, frames,
-                        frames_callers(reader, lines[i].stack, frames, SNAPSHOT_RELATED));
-        if (r == 0)
-            r = related_add(texts, site, frames,
-                            frames_passed(reader, lines[i].stack, frames, SNAPSHOT_RELATED));
+         i < count && lines[i].first == first && error == 0 && site->relateds < SNAPSHOT_RELATED;
+         i++) {
+        error = related_add(texts, site, frames,
+                            frames_callers(reader, lines[i].stack, frames, SNAPSHOT_RELATED));
+        if (error == 0)
+            error = related_add(texts, site, frames,
+                                frames_passed(reader, lines[i].stack, frames, SNAPSHOT_RELATED));
     }
-    return r;
+    return error;
 }
 
 static int sites_copy(struct snapshot *snapshot, const struct analysis *analysis,
@@ -319,12 +320,12 @@ static int sites_copy(struct snapshot *snapshot, const struct analysis *analysis
     size_t count = 0;
     struct line_tally *lines = lines_sum(analysis, names, &count);
     struct pinned pinned = {0};
-    int r = pinned_index(analysis, names, &pinned);
+    int error = pinned_index(analysis, names, &pinned);
 
     snapshot->site = calloc(analysis->sites.rows + 1, sizeof *snapshot->site);
     if (!snapshot->site || !lines)
-        r = -ENOMEM;
-    for (size_t i = 0; i < analysis->sites.rows && r == 0; i++) {
+        error = -ENOMEM;
+    for (size_t i = 0; i < analysis->sites.rows && error == 0; i++) {
         const struct tally *row = &analysis->sites.row[i];
         struct snapshot_site *site = &snapshot->site[snapshot->sites++];
         struct site_name name = site_names_get(names, row->key);
@@ -338,18 +339,18 @@ static int sites_copy(struct snapshot *snapshot, const struct analysis *analysis
         site->misses = row->misses;
         site->invalid_frees = row->invalid_frees;
         pinned_set(site, analysis, names, &pinned, row->key);
-        r = line_copy(&snapshot->texts, site, line_choose(lines, count, row->key));
+        error = line_copy(&snapshot->texts, site, line_choose(lines, count, row->key));
         if (!site->module || !site->function)
-            r = -ENOMEM;
-        if (r == 0)
-            r = related_copy(&snapshot->texts, site, analysis->reader, lines, count, row->key);
+            error = -ENOMEM;
+        if (error == 0)
+            error = related_copy(&snapshot->texts, site, analysis->reader, lines, count, row->key);
     }
     free(lines);
     key_index_done(&pinned.site);
     key_index_done(&pinned.stack);
-    if (r == 0)
+    if (error == 0)
         qsort(snapshot->site, snapshot->sites, sizeof *snapshot->site, snapshot_site_compare);
-    return r;
+    return error;
 }
 
 static int text_compare(const void *a, const void *b)
@@ -389,23 +390,23 @@ int snapshot_measure(const struct snapshot_trace *trace, const char *const *igno
     struct site_choice all = {.names = trace->names};
     struct snapshot *snapshot = calloc(1, sizeof *snapshot);
     struct analysis *analysis = NULL;
-    int r;
+    int error;
 
     snprintf(ret_why, why_bytes, "out of memory");
-    r = snapshot ? analyse(trace, &all, &analysis, ret_why, why_bytes) : -ENOMEM;
-    if (r < 0)
+    error = snapshot ? analyse(trace, &all, &analysis, ret_why, why_bytes) : -ENOMEM;
+    if (error < 0)
         goto destroy;
     metrics_measure(analysis, snapshot->metric);
     for (int i = 0; i < METRIC_COUNT; i++)
         snapshot->has[i] = true;
     snapshot->has_pinned = true;
     report_incomplete(&analysis->recording, snapshot->incomplete, sizeof snapshot->incomplete);
-    r = devices_copy(snapshot, analysis);
-    if (r == 0)
-        r = sites_copy(snapshot, analysis, trace->names);
-    if (r == 0)
-        r = ignored_copy(snapshot, ignored, ignored_count);
-    if (r < 0)
+    error = devices_copy(snapshot, analysis);
+    if (error == 0)
+        error = sites_copy(snapshot, analysis, trace->names);
+    if (error == 0)
+        error = ignored_copy(snapshot, ignored, ignored_count);
+    if (error < 0)
         goto destroy;
     analysis_destroy(analysis);
     *ret_snapshot = snapshot;
@@ -413,7 +414,7 @@ int snapshot_measure(const struct snapshot_trace *trace, const char *const *igno
 destroy:
     analysis_destroy(analysis);
     snapshot_destroy(snapshot);
-    return r;
+    return error;
 }
 
 int snapshot_measure_sites(const struct snapshot_trace *trace, const char *glob,
@@ -422,10 +423,10 @@ int snapshot_measure_sites(const struct snapshot_trace *trace, const char *glob,
 {
     struct site_choice choice = {.names = trace->names, .glob = glob};
     struct analysis *analysis;
-    int r = analyse(trace, &choice, &analysis, ret_why, why_bytes);
+    int error = analyse(trace, &choice, &analysis, ret_why, why_bytes);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     metrics_measure(analysis, ret_values);
     *ret_fitted = choice.fitted;
     analysis_destroy(analysis);
@@ -452,10 +453,10 @@ int snapshot_measure_phases(const struct snapshot_trace *trace, const char *glob
 {
     struct site_choice all = {.names = trace->names};
     struct analysis *analysis;
-    int r = analyse(trace, &all, &analysis, ret_why, why_bytes);
+    int error = analyse(trace, &all, &analysis, ret_why, why_bytes);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     memset(ret_values, 0, PHASE_METRIC_COUNT * sizeof *ret_values);
     *ret_fitted = false;
     for (size_t i = 0; i < analysis->phases; i++) {
@@ -485,21 +486,21 @@ int snapshot_learn(const char *path, char *ret_why, size_t why_bytes)
     struct snapshot *snapshot = NULL;
     struct trace_reader *reader;
     char why[512];
-    int r;
+    int error;
 
     if (is_json(path)) {
-        r = baseline_read(path, &snapshot, ret_why, why_bytes);
+        error = baseline_read(path, &snapshot, ret_why, why_bytes);
         snapshot_destroy(snapshot);
-        return r;
+        return error;
     }
-    r = reader_open(path, &reader, ret_why, why_bytes);
-    if (r < 0)
-        return r;
-    r = wrapper_rules_learn(reader, why, sizeof why);
-    if (r < 0)
+    error = reader_open(path, &reader, ret_why, why_bytes);
+    if (error < 0)
+        return error;
+    error = wrapper_rules_learn(reader, why, sizeof why);
+    if (error < 0)
         snprintf(ret_why, why_bytes, "%s: %s: record it again", path, why);
     trace_reader_close(reader);
-    return r;
+    return error;
 }
 
 int snapshot_load(const char *path, const struct window_request *window,
@@ -508,7 +509,7 @@ int snapshot_load(const char *path, const struct window_request *window,
     struct snapshot_trace trace;
     char why[256];
     bool part = window_is_wanted(window), baseline = is_json(path);
-    int r;
+    int error;
 
     if (baseline && part) {
         snprintf(ret_why, why_bytes, "%s: a baseline covers a whole run: give a trace", path);
@@ -516,17 +517,17 @@ int snapshot_load(const char *path, const struct window_request *window,
     }
     if (baseline)
         return baseline_read(path, ret_snapshot, ret_why, why_bytes);
-    r = snapshot_trace_open(path, NULL, 0, &trace, ret_why, why_bytes);
-    if (r < 0)
-        return r;
+    error = snapshot_trace_open(path, NULL, 0, &trace, ret_why, why_bytes);
+    if (error < 0)
+        return error;
     if (part)
-        r = window_resolve(window, trace.reader, &trace.window, why, sizeof why);
-    if (r == 0)
-        r = snapshot_measure(&trace, NULL, 0, ret_snapshot, why, sizeof why);
-    if (r < 0)
+        error = window_resolve(window, trace.reader, &trace.window, why, sizeof why);
+    if (error == 0)
+        error = snapshot_measure(&trace, NULL, 0, ret_snapshot, why, sizeof why);
+    if (error < 0)
         snprintf(ret_why, why_bytes, "%s: %s", path, why);
     snapshot_trace_close(&trace);
-    return r;
+    return error;
 }
 
 void snapshot_destroy(struct snapshot *snapshot)

@@ -28,11 +28,11 @@ static const char *advice(int error)
 static int trace_open_one(struct loaded *loaded, const char *path, char *ret_why, size_t why_bytes)
 {
     char why[512];
-    int r = trace_open(path, &loaded->reader[loaded->count], why, sizeof why);
+    int error = trace_open(path, &loaded->reader[loaded->count], why, sizeof why);
 
-    if (r < 0) {
-        snprintf(ret_why, why_bytes, "%s: %s: %s", path, why, advice(r));
-        return r;
+    if (error < 0) {
+        snprintf(ret_why, why_bytes, "%s: %s: %s", path, why, advice(error));
+        return error;
     }
     loaded->count++;
     return 0;
@@ -45,24 +45,25 @@ static int trace_analyse(struct loaded *loaded, size_t i, const char *path,
                                                    loaded->count <= DETAILED_MOST};
     struct analysis_lens lens;
     char why[512] = "out of memory";
-    int r = 0;
+    int error = 0;
 
     if (window && window_is_wanted(window)) {
-        r = window_resolve(window, loaded->reader[i], &request.window, why, sizeof why);
-        if (r < 0) {
+        error = window_resolve(window, loaded->reader[i], &request.window, why, sizeof why);
+        if (error < 0) {
             snprintf(ret_why, why_bytes, "%s: %s", path, why);
-            return r;
+            return error;
         }
     }
-    r = locations_create(loaded->reader[i], &loaded->locations[i]);
-    if (r == 0) {
+    error = locations_create(loaded->reader[i], &loaded->locations[i]);
+    if (error == 0) {
         lens = locations_lens(loaded->locations[i]);
         request.lens = &lens;
-        r = analysis_create_as(loaded->reader[i], &request, &loaded->analysis[i], why, sizeof why);
+        error = analysis_create_as(loaded->reader[i], &request, &loaded->analysis[i], why,
+                                   sizeof why);
     }
-    if (r < 0)
+    if (error < 0)
         snprintf(ret_why, why_bytes, "%s: %s: record it again", path, why);
-    return r;
+    return error;
 }
 
 /** Wrappers of all traces. */
@@ -72,11 +73,11 @@ static int wrappers_learn(struct loaded *loaded, char *const *paths, char *ret_w
     char why[512];
 
     for (size_t i = 0; i < loaded->count; i++) {
-        int r = wrapper_rules_learn(loaded->reader[i], why, sizeof why);
+        int error = wrapper_rules_learn(loaded->reader[i], why, sizeof why);
 
-        if (r < 0) {
+        if (error < 0) {
             snprintf(ret_why, why_bytes, "%s: %s: record it again", paths[i], why);
-            return r;
+            return error;
         }
     }
     for (size_t i = 0; i < loaded->count; i++)
@@ -87,7 +88,7 @@ static int wrappers_learn(struct loaded *loaded, char *const *paths, char *ret_w
 int loaded_create(struct loaded *loaded, char *const *paths, size_t count,
                   const struct window_request *window, char *ret_why, size_t why_bytes)
 {
-    int r = 0;
+    int error = 0;
 
     loaded->reader = calloc(count, sizeof(void *));
     loaded->analysis = calloc(count, sizeof(void *));
@@ -97,13 +98,13 @@ int loaded_create(struct loaded *loaded, char *const *paths, size_t count,
         snprintf(ret_why, why_bytes, "out of memory");
         return -ENOMEM;
     }
-    for (size_t i = 0; i < count && r == 0; i++)
-        r = trace_open_one(loaded, paths[i], ret_why, why_bytes);
-    if (r == 0)
-        r = wrappers_learn(loaded, paths, ret_why, why_bytes);
-    for (size_t i = 0; i < count && r == 0; i++)
-        r = trace_analyse(loaded, i, paths[i], window, ret_why, why_bytes);
-    return r;
+    for (size_t i = 0; i < count && error == 0; i++)
+        error = trace_open_one(loaded, paths[i], ret_why, why_bytes);
+    if (error == 0)
+        error = wrappers_learn(loaded, paths, ret_why, why_bytes);
+    for (size_t i = 0; i < count && error == 0; i++)
+        error = trace_analyse(loaded, i, paths[i], window, ret_why, why_bytes);
+    return error;
 }
 
 void loaded_name(struct loaded *loaded, char *const *paths, bool anonymize)

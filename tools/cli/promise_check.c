@@ -125,12 +125,13 @@ int promise_check(const char *config, const char *trace_path, const char *shown_
     struct promise *promises = NULL;
     size_t count = 0;
     char why[1024];
-    int r = conf_promises_read(config, &promises, &count), trouble;
+    int error = conf_promises_read(config, &promises, &count), trouble;
 
-    if (r < 0)
+    if (error < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "--config %s: %s", config,
-                          r == -ENODATA ? "no promises found: write the file with 'cupool tune -o'"
-                                        : infile_reason(r));
+                          error == -ENODATA
+                              ? "no promises found: write the file with 'cupool tune -o'"
+                              : infile_reason(error));
     if (input_read(trace_path, &input, &trace, why, sizeof why) < 0) {
         free(promises);
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s", why);

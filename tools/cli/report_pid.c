@@ -18,12 +18,12 @@ static int page_find(pid_t pid, pid_t own_pid, struct live_processes *ret_live)
     struct live_processes all;
     struct stat own_namespace = {0};
     size_t kept = 0;
-    int r = running_place(pid, "CUPOOL_LIVE", LIVE_PAGE_PLACE, where, sizeof where);
+    int error = running_place(pid, "CUPOOL_LIVE", LIVE_PAGE_PLACE, where, sizeof where);
 
-    if (r == 0)
-        r = live_processes_read(where, (unsigned)own_pid, &all);
-    if (r < 0)
-        return r;
+    if (error == 0)
+        error = live_processes_read(where, (unsigned)own_pid, &all);
+    if (error < 0)
+        return error;
     snprintf(path, sizeof path, "/proc/%d/ns/pid", (int)pid);
     if (stat(path, &own_namespace) < 0)
         own_namespace.st_ino = 0;
@@ -72,10 +72,10 @@ static pid_t recorded_child(pid_t pid, unsigned depth)
 static int page_take(pid_t pid, const struct running_process *found, struct report_process *process,
                      char *ret_why, size_t why_bytes)
 {
-    int r = page_find(pid, found->own_pid, &process->live);
+    int error = page_find(pid, found->own_pid, &process->live);
 
     process->is_removed = found->is_removed;
-    if (r == 0 && process->live.count)
+    if (error == 0 && process->live.count)
         return 0;
     if (!found->has_cupool)
         snprintf(
@@ -97,18 +97,18 @@ int report_process_find(pid_t pid, struct report_process *ret_process, char *ret
 {
     struct running_process found;
     pid_t child;
-    int r;
+    int error;
 
     *ret_process = (struct report_process){.pid = pid};
-    r = running_look(pid, &found, ret_process->trace, sizeof ret_process->trace);
-    child = r == 0 && !found.has_cupool ? recorded_child(pid, LAUNCHERS_MOST) : 0;
+    error = running_look(pid, &found, ret_process->trace, sizeof ret_process->trace);
+    child = error == 0 && !found.has_cupool ? recorded_child(pid, LAUNCHERS_MOST) : 0;
     if (child) {
         ret_process->pid = pid = child;
-        r = running_look(pid, &found, ret_process->trace, sizeof ret_process->trace);
+        error = running_look(pid, &found, ret_process->trace, sizeof ret_process->trace);
     }
-    if (r < 0) {
-        snprintf(ret_why, why_bytes, "%s", reason(r));
-        return r;
+    if (error < 0) {
+        snprintf(ret_why, why_bytes, "%s", reason(error));
+        return error;
     }
     return found.has_trace ? 0 : page_take(pid, &found, ret_process, ret_why, why_bytes);
 }

@@ -56,17 +56,17 @@ static int profile_refuse(const char *verb, int code, const char *directory, con
 int simulation_use(const char *verb, int code, const char *profile)
 {
     char directory[PATH_MAX];
-    int r;
+    int error;
 
     if (locate_simulated_device(directory, sizeof directory) < 0)
         return verb_error(verb, code, "--sim: no simulated device in %s: build or install it",
                           directory);
     if (!profile_is_known(directory, profile))
         return profile_refuse(verb, code, directory, profile);
-    r = locate_use_simulated_device(directory, profile);
-    if (r == -EINVAL)
+    error = locate_use_simulated_device(directory, profile);
+    if (error == -EINVAL)
         return verb_error(verb, code,
                           "--sim: %s: the loader does not accept a path with a colon: move it",
                           directory);
-    return r < 0 ? verb_error(verb, code, "%s", strerror(-r)) : 0;
+    return error < 0 ? verb_error(verb, code, "%s", strerror(-error)) : 0;
 }

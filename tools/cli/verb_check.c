@@ -226,18 +226,18 @@ static bool same_ignored(const struct snapshot *a, const struct snapshot *b)
 static int doubts_add(struct work *work, const struct request *request)
 {
     char text[1536];
-    int r = 0;
+    int error = 0;
 
     if (*work->measured->incomplete)
-        r = gate_warn(work->gate, "%s: trace is incomplete, values may be too low: %s",
-                      disguise_trace(request->trace, 1), work->measured->incomplete);
-    if (r == 0 && work->baseline &&
+        error = gate_warn(work->gate, "%s: trace is incomplete, values may be too low: %s",
+                          disguise_trace(request->trace, 1), work->measured->incomplete);
+    if (error == 0 && work->baseline &&
         difference_of_devices(work->baseline, work->measured, text, sizeof text))
-        r = gate_warn(work->gate, "%s: %s", disguise_path(request->baseline), text);
-    if (r == 0 && work->baseline && !same_ignored(work->baseline, work->measured))
-        r = gate_warn(work->gate, "%s: made with a different [ignore] than that of %s",
-                      disguise_path(request->baseline), disguise_path(request->budget));
-    return r;
+        error = gate_warn(work->gate, "%s: %s", disguise_path(request->baseline), text);
+    if (error == 0 && work->baseline && !same_ignored(work->baseline, work->measured))
+        error = gate_warn(work->gate, "%s: made with a different [ignore] than that of %s",
+                          disguise_path(request->baseline), disguise_path(request->budget));
+    return error;
 }
 
 static int judge(struct work *work, const struct request *request)
@@ -264,30 +264,31 @@ static int form_write(const struct gate *gate, const char *path,
     char *text = NULL;
     size_t bytes = 0;
     FILE *memory;
-    int r = -ENOMEM;
+    int error = -ENOMEM;
 
     if (!path)
         return 0;
     memory = open_memstream(&text, &bytes);
     if (memory) {
         write_form(gate, memory);
-        r = fclose(memory) == EOF ? -ENOMEM : outfile_write(path, text, bytes);
+        error = fclose(memory) == EOF ? -ENOMEM : outfile_write(path, text, bytes);
     }
     free(text);
-    if (r < 0)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", path, outfile_reason(r));
+    if (error < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", path, outfile_reason(error));
     return 0;
 }
 
 static int baseline_update(const struct work *work, const struct request *request)
 {
-    int r;
+    int error;
 
     if (!request->update)
         return 0;
-    r = baseline_write(work->measured, request->baseline);
-    if (r < 0)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request->baseline, outfile_reason(r));
+    error = baseline_write(work->measured, request->baseline);
+    if (error < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request->baseline,
+                          outfile_reason(error));
     escape_line(stdout, "%s: baseline written from %s", disguise_path(request->baseline),
                 disguise_trace(request->trace, 1));
     return 0;

@@ -121,15 +121,15 @@ static int request_read(int argc, char **argv, struct request *ret_request)
 
 static int difference_write(const struct request *request, const struct difference *difference)
 {
-    int r;
+    int error;
 
     errno = 0;
-    r = request->write(difference, &request->style, stdout);
-    if (r == 0 && (fflush(stdout) == EOF || ferror(stdout)))
-        r = errno ? -errno : -EIO;
-    if (r < 0)
+    error = request->write(difference, &request->style, stdout);
+    if (error == 0 && (fflush(stdout) == EOF || ferror(stdout)))
+        error = errno ? -errno : -EIO;
+    if (error < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s",
-                          strerror(errno ? errno : -r));
+                          strerror(errno ? errno : -error));
     return difference->metrics_grown || difference->sites_grown ? EXIT_FOUND : EXIT_FINE;
 }
 

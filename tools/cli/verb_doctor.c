@@ -147,14 +147,14 @@ static void places_print(void)
 static int installation_print(bool *ret_fine, bool *ret_has_driver)
 {
     struct probe probe;
-    int r;
+    int error;
 
     row("cupool", CUPOOL_VERSION);
     library_print("preload", ret_fine);
-    r = probe_run(&probe);
-    *ret_has_driver = r < 0 || *probe.driver;
+    error = probe_run(&probe);
+    *ret_has_driver = error < 0 || *probe.driver;
     driver_print(&probe);
-    if (r < 0)
+    if (error < 0)
         row("", "probing the driver failed: the following may be incomplete");
     for (int i = 0; i < PROBE_RUNTIMES; i++)
         if (*probe.runtime[i])
@@ -164,7 +164,7 @@ static int installation_print(bool *ret_fine, bool *ret_has_driver)
     toolkit_print();
     row("CUPTI", *probe.cupti ? probe.cupti : "not found");
     places_print();
-    return r;
+    return error;
 }
 
 static void doubts_print(const struct program *program)
@@ -415,7 +415,7 @@ static int program_run(const struct program *program, char *const *argv, bool si
     struct launch launch = {0};
     const char *before = getenv("LD_PRELOAD");
     char *preload;
-    int r, trouble;
+    int error, trouble;
 
     if (!mkdtemp(directory))
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", directory, strerror(errno));
@@ -423,18 +423,19 @@ static int program_run(const struct program *program, char *const *argv, bool si
     snprintf(pattern, sizeof pattern, "%s/%%p", directory);
     neighbours_print(getenv("LD_PRELOAD"));
     system_neighbours_print();
-    r = locate_library(library, sizeof library);
-    if (r == 0)
-        r = launch_preload(library);
+    error = locate_library(library, sizeof library);
+    if (error == 0)
+        error = launch_preload(library);
     setenv("CUPOOL_MODE", "observe", 1);
     setenv("CUPOOL_TRACE", pattern, 1);
     fflush(stdout);
-    if (r == 0)
-        r = launch_program(argv, &launch);
-    if (r == 0)
-        r = traces_find(pattern, 0, &files);
-    if (r < 0) {
-        trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "%s: cannot run: %s", argv[0], strerror(-r));
+    if (error == 0)
+        error = launch_program(argv, &launch);
+    if (error == 0)
+        error = traces_find(pattern, 0, &files);
+    if (error < 0) {
+        trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "%s: cannot run: %s", argv[0],
+                             strerror(-error));
     } else {
         trouble = run_judge(program, argv, &launch, &files, preload, simulated);
     }
@@ -455,11 +456,11 @@ static int program_examine(const struct request *request, char *const *argv, boo
                            bool has_driver)
 {
     struct program program;
-    int r = program_inspect(argv[0], &program);
+    int error = program_inspect(argv[0], &program);
 
-    if (r < 0)
+    if (error < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: check the program's name", argv[0],
-                          strerror(-r));
+                          strerror(-error));
     program_print(&program);
     if (program_escape(&program))
         return EXIT_FOUND;

@@ -105,23 +105,23 @@ static int request_read(int argc, char **argv, struct request *request)
 static int text_write(const struct request *request, bool older, FILE *out)
 {
     struct live_processes processes;
-    int r = live_processes_read(request->where, request->pid, &processes);
+    int error = live_processes_read(request->where, request->pid, &processes);
     char *text = NULL;
     size_t bytes;
     FILE *draft;
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     draft = older ? open_memstream(&text, &bytes) : NULL;
     if (older && !draft)
-        r = -ENOMEM;
+        error = -ENOMEM;
     else
         live_metrics_print(&processes, draft ? draft : out);
     live_processes_done(&processes);
     if (draft && fclose(draft) != EOF)
         prometheus_text(text, out);
     free(text);
-    return r;
+    return error;
 }
 
 #ifdef HAVE_MICROHTTPD
@@ -285,7 +285,7 @@ static enum MHD_Result serve(void *context, struct MHD_Connection *connection, c
     size_t length;
     bool older;
     FILE *out;
-    int r;
+    int error;
 
     if (!is_called_rightly(request, connection))
         return answer_line(connection, MHD_HTTP_FORBIDDEN, "unknown host name: see --allow-host\n");
@@ -295,10 +295,10 @@ static enum MHD_Result serve(void *context, struct MHD_Connection *connection, c
         return answer_line(connection, MHD_HTTP_NOT_FOUND, "the metrics are at /metrics\n");
     out = open_memstream(&text, &length);
     older = wants_older(connection);
-    r = out ? text_write(request, older, out) : -ENOMEM;
+    error = out ? text_write(request, older, out) : -ENOMEM;
     if (out)
         fclose(out);
-    if (r == 0)
+    if (error == 0)
         return answer(connection, MHD_HTTP_OK, older ? PROMETHEUS_TEXT_TYPE : CONTENT_TYPE, text,
                       length);
     free(text);
@@ -393,7 +393,7 @@ int verb_metrics(int argc, char **argv)
 {
     struct request request = {.where = LIVE_PAGE_PLACE};
     char taken[PATH_MAX + 128];
-    int trouble = request_read(argc, argv, &request), r;
+    int trouble = request_read(argc, argv, &request), error;
 
     if (trouble)
         return trouble - 1;
@@ -401,6 +401,8 @@ int verb_metrics(int argc, char **argv)
         verb_error(VERB_NAME, 0, "warning: %s", taken);
     if (request.listen)
         return listen_at(&request);
-    r = text_write(&request, request.older, stdout);
-    return r < 0 ? verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request.where, strerror(-r)) : 0;
+    error = text_write(&request, request.older, stdout);
+    return error < 0
+               ? verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request.where, strerror(-error))
+               : 0;
 }

@@ -115,34 +115,35 @@ static int64_t piece_read(struct work *work, uint64_t offset)
 static int bytes_copy(struct work *work)
 {
     struct packer *packer = NULL;
-    int r = work->request->unpack ? 0 : packer_create(file_put, work->out, &packer);
+    int error = work->request->unpack ? 0 : packer_create(file_put, work->out, &packer);
     int64_t got = 0;
 
-    for (uint64_t offset = 0; r == 0; offset += (uint64_t)got) {
+    for (uint64_t offset = 0; error == 0; offset += (uint64_t)got) {
         got = piece_read(work, offset);
         if (got <= 0) {
-            r = (int)got;
+            error = (int)got;
             break;
         }
-        r = packer ? packer_add(packer, work->buffer, (size_t)got)
-                   : file_put(work->out, work->buffer, (size_t)got);
+        error = packer ? packer_add(packer, work->buffer, (size_t)got)
+                       : file_put(work->out, work->buffer, (size_t)got);
         progress_add(&work->progress, (uint64_t)got);
     }
-    if (r == 0 && packer)
-        r = packer_finish(packer);
+    if (error == 0 && packer)
+        error = packer_finish(packer);
     packer_destroy(packer);
     progress_end(&work->progress);
-    return r;
+    return error;
 }
 
 /** Only the owner may read a trace. */
 static int output_write(struct work *work, const char *output)
 {
     struct outfile file;
-    int r = outfile_open(output, work->request->force ? OUTFILE_REPLACE : OUTFILE_NEW, 0600, &file);
+    int error = outfile_open(output, work->request->force ? OUTFILE_REPLACE : OUTFILE_NEW, 0600,
+                             &file);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     work->out = file.stream;
     progress_begin(&work->progress, output, work->source.bytes);
     return outfile_close(&file, bytes_copy(work));
@@ -173,11 +174,11 @@ static int trace_verify(struct work *work)
 {
     struct trace_reader *reader;
     char why[256];
-    int r = trace_open(work->request->trace, &reader, why, sizeof why);
+    int error = trace_open(work->request->trace, &reader, why, sizeof why);
 
-    if (r == 0 && work->request->anonymize)
-        r = anonymize_create(reader, &work->anonymize, why, sizeof why);
-    if (r < 0)
+    if (error == 0 && work->request->anonymize)
+        error = anonymize_create(reader, &work->anonymize, why, sizeof why);
+    if (error < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", work->request->trace, why);
     trace_reader_close(reader);
     return 0;
@@ -187,23 +188,23 @@ static int pack(struct work *work, const char *output)
 {
     struct stat status;
     char why[256];
-    int r;
+    int error;
 
     /* Avoids reading the trace in vain; outfile_open() makes the final check. */
     if (!work->request->force && stat(output, &status) == 0 && S_ISREG(status.st_mode))
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", output, outfile_reason(-EEXIST));
-    r = trace_verify(work);
-    if (r)
-        return r;
+    error = trace_verify(work);
+    if (error)
+        return error;
     if (trace_source_open(work->request->trace, &work->source, why, sizeof why) < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", work->request->trace, why);
-    r = output_write(work, output);
+    error = output_write(work, output);
     work->source.close(work->source.context);
-    if (r == -ENOTSUP)
+    if (error == -ENOTSUP)
         return verb_error(VERB_NAME, EXIT_TROUBLE,
                           "not built in: install libzstd-dev and build cupool again");
-    if (r < 0)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", output, outfile_reason(r));
+    if (error < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", output, outfile_reason(error));
     return EXIT_FINE;
 }
 

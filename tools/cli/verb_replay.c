@@ -191,14 +191,14 @@ static int result_make(const struct request *request, struct replay_result *resu
 {
     for (size_t i = 0; i < result->row_count; i++) {
         struct replay_row *row = &result->rows[i];
-        int r = replay_run(result->trace, &row->policy, &request->settings, &row->outcome);
+        int error = replay_run(result->trace, &row->policy, &request->settings, &row->outcome);
 
-        if (r == 0 && request->find_capacity && row->outcome.completed)
-            r = replay_capacity_find(result->trace, &row->policy, &request->settings, &row->outcome,
-                                     &row->smallest_capacity_bytes);
-        if (r < 0)
+        if (error == 0 && request->find_capacity && row->outcome.completed)
+            error = replay_capacity_find(result->trace, &row->policy, &request->settings,
+                                         &row->outcome, &row->smallest_capacity_bytes);
+        if (error < 0)
             return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: %s", result->trace->name,
-                              row->policy.name, strerror(-r));
+                              row->policy.name, strerror(-error));
     }
     return 0;
 }
@@ -235,11 +235,12 @@ static int devices_load(const struct request *request, struct device_row **ret_r
 
 static int report_write(const struct request *request, const struct replay_report *report)
 {
-    int r = !strcmp(request->format, "json")       ? replay_report_json(report, stdout)
-            : !strcmp(request->format, "markdown") ? replay_report_markdown(report, stdout)
-                                                   : replay_report_text(report, stdout);
+    int error = !strcmp(request->format, "json")       ? replay_report_json(report, stdout)
+                : !strcmp(request->format, "markdown") ? replay_report_markdown(report, stdout)
+                                                       : replay_report_text(report, stdout);
 
-    return r < 0 ? verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s", strerror(-r)) : 0;
+    return error < 0 ? verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s", strerror(-error))
+                     : 0;
 }
 
 /* With a capacity, the exit code says whether it was enough for the pool. */

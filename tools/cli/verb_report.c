@@ -220,11 +220,11 @@ static int request_read(int argc, char **argv, struct request *ret_request)
 static int report_write(const struct loaded *loaded, const struct request *request, FILE *out)
 {
     const struct report_input input = {loaded->analysis, loaded->name, loaded->count};
-    int r = request->format->write(&input, &request->style, out);
+    int error = request->format->write(&input, &request->style, out);
 
-    if (r == 0 && (fflush(out) == EOF || ferror(out)))
+    if (error == 0 && (fflush(out) == EOF || ferror(out)))
         return errno ? -errno : -EIO;
-    return r;
+    return error;
 }
 
 /** What is written, to a file or to standard output. */
@@ -246,19 +246,22 @@ static int output_place(const struct output *output)
 {
     const struct request *request = output->request;
     struct outfile file;
-    int r;
+    int error;
 
     errno = 0;
     if (!request->output) {
-        r = output_write(output, stdout);
-        return r < 0 ? verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s", strerror(-r))
-                     : EXIT_FINE;
+        error = output_write(output, stdout);
+        return error < 0
+                   ? verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s", strerror(-error))
+                   : EXIT_FINE;
     }
-    r = outfile_open(request->output, request->force ? OUTFILE_REPLACE : OUTFILE_NEW, 0666, &file);
-    if (r == 0)
-        r = outfile_close(&file, output_write(output, file.stream));
-    if (r < 0)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request->output, outfile_reason(r));
+    error = outfile_open(request->output, request->force ? OUTFILE_REPLACE : OUTFILE_NEW, 0666,
+                         &file);
+    if (error == 0)
+        error = outfile_close(&file, output_write(output, file.stream));
+    if (error < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request->output,
+                          outfile_reason(error));
     return EXIT_FINE;
 }
 

@@ -219,7 +219,7 @@ static int place_check(const char *pattern)
 {
     char *way = strdup(pattern), *placeholder = way ? strchr(way, '%') : NULL;
     struct outplace place;
-    int r;
+    int error;
 
     if (!way)
         return -ENOMEM;
@@ -227,10 +227,10 @@ static int place_check(const char *pattern)
         placeholder--;
     if (placeholder)
         strcpy(placeholder, "."); /* the folder itself */
-    r = outplace_find(way, &place);
+    error = outplace_find(way, &place);
     free(way);
-    if (r < 0)
-        return r == -ENOLINK ? r : 0;
+    if (error < 0)
+        return error == -ENOLINK ? error : 0;
     if (place.directory >= 0)
         close(place.directory);
     return 0;
@@ -304,19 +304,19 @@ static void places_check(const struct request *request)
 static int preload_prepare(const struct request *request)
 {
     char library[PATH_MAX];
-    int r = locate_library(library, sizeof library);
+    int error = locate_library(library, sizeof library);
 
-    if (r < 0)
+    if (error < 0)
         return verb_error(VERB_NAME, EXIT_RUN_FAILED,
                           "%s: preload library not found: build it, or set CUPOOL_LIBRARY",
                           library);
-    r = launch_preload(library);
+    error = launch_preload(library);
     nvtx_prepare(request, library);
-    if (r == -EINVAL)
+    if (error == -EINVAL)
         return verb_error(VERB_NAME, EXIT_RUN_FAILED,
                           "%s: the loader does not accept a path with blanks or colons: move it",
                           library);
-    return r < 0 ? verb_error(VERB_NAME, EXIT_RUN_FAILED, "%s", strerror(-r)) : 0;
+    return error < 0 ? verb_error(VERB_NAME, EXIT_RUN_FAILED, "%s", strerror(-error)) : 0;
 }
 
 static uint64_t realtime_ns(void)
@@ -340,12 +340,12 @@ static int trace_probe(const char *pattern)
 {
     struct trace_writer *writer;
     char path[PATH_MAX];
-    int r = trace_path_expand(pattern, path, sizeof path);
+    int error = trace_path_expand(pattern, path, sizeof path);
 
-    if (r == 0)
-        r = trace_writer_open(path, &writer);
-    if (r < 0)
-        return r;
+    if (error == 0)
+        error = trace_writer_open(path, &writer);
+    if (error < 0)
+        return error;
     unlink(trace_writer_path(writer));
     trace_writer_close(writer);
     return 0;
@@ -354,17 +354,17 @@ static int trace_probe(const char *pattern)
 static void no_trace_explain(const struct request *request, const char *pattern,
                              const char *program)
 {
-    int r;
+    int error;
     struct program inspected;
     bool found = program_inspect(program, &inspected) == 0;
     const char *escape = found ? program_escape(&inspected) : NULL;
 
     if (request->quiet)
         return;
-    r = trace_probe(pattern);
-    if (r < 0) {
+    error = trace_probe(pattern);
+    if (error < 0) {
         verb_error(VERB_NAME, 0, "no trace: %s: %s", pattern,
-                   r == -EINVAL ? "not a file name" : strerror(-r));
+                   error == -EINVAL ? "not a file name" : strerror(-error));
         return;
     }
     if (escape)
@@ -411,11 +411,11 @@ static void run_conclude(const struct request *request, const char *pattern, uin
         return;
     main_file = traces_of(&files, launch->pid, trace_origin());
     if (main_file) {
-        int r = trace_file_append_exit(main_file->path, launch->wait_status);
+        int error = trace_file_append_exit(main_file->path, launch->wait_status);
 
-        if (r < 0)
+        if (error < 0)
             verb_error(VERB_NAME, 0, "%s: exit status not recorded: %s", main_file->path,
-                       strerror(-r));
+                       strerror(-error));
     }
     if (files.foreign && !request->quiet)
         verb_error(VERB_NAME, 0, "skipped %zu trace%s of other users in %s", files.foreign,
@@ -435,7 +435,7 @@ int verb_run(int argc, char **argv)
     struct launch launch;
     char *pattern = NULL;
     uint64_t since_ns;
-    int trouble = request_read(argc, argv, &request), r;
+    int trouble = request_read(argc, argv, &request), error;
 
     if (trouble)
         return trouble - 1;
@@ -454,9 +454,9 @@ int verb_run(int argc, char **argv)
     if (!request.quiet && request.options.mode != OPTION_MODE_OFF)
         places_check(&request);
     since_ns = realtime_ns();
-    r = launch_program(argv, &launch);
-    if (r < 0) {
-        trouble = launch_failed(r, argv[0]);
+    error = launch_program(argv, &launch);
+    if (error < 0) {
+        trouble = launch_failed(error, argv[0]);
         goto out;
     }
     run_conclude(&request, pattern, since_ns, &launch, argv[0]);

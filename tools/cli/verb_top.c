@@ -139,11 +139,11 @@ static int request_read(int argc, char **argv, struct request *request)
  * the programs have ended. */
 static int reading_take(const struct request *request, bool seen, struct live_processes *ret_now)
 {
-    int r = live_processes_read(request->where, request->pid, ret_now);
+    int error = live_processes_read(request->where, request->pid, ret_now);
 
-    if (r < 0) {
+    if (error < 0) {
         top_screen_end(); /* its message must remain readable */
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request->where, strerror(-r));
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request->where, strerror(-error));
     }
     if (ret_now->count || seen)
         return 0;

@@ -169,12 +169,12 @@ static int unfinished_row_add(struct text_table *table, const struct replay_trac
     char name[160], reserved[64];
     const char *cells[] = {name, "completes", before->completed ? "yes" : "no",
                            after->completed ? "yes" : "no", ""};
-    int r;
+    int error;
 
     snprintf(name, sizeof name, "%.150s", trace->name);
-    r = text_table_add(table, cells);
-    if (r < 0 || !after->completed)
-        return r;
+    error = text_table_add(table, cells);
+    if (error < 0 || !after->completed)
+        return error;
     snprintf(reserved, sizeof reserved, "%s", unit_bytes(after->peak_reserved_bytes).text);
     return text_table_add(table, (const char *[]){"", "reserved", "-", reserved, "-"});
 }
@@ -183,27 +183,28 @@ static int trace_rows(struct text_table *table, const struct replay_trace *trace
                       const struct tune_figures *before, const struct tune_figures *after)
 {
     uint64_t requested = trace->peak_requested_bytes;
-    int r;
+    int error;
 
     if (!before->completed || !after->completed)
         return unfinished_row_add(table, trace, before, after);
-    r = row_add(table, trace->name, "reserved", before->peak_reserved_bytes,
-                after->peak_reserved_bytes, true);
+    error = row_add(table, trace->name, "reserved", before->peak_reserved_bytes,
+                    after->peak_reserved_bytes, true);
 
-    if (r == 0)
-        r = row_add(
+    if (error == 0)
+        error = row_add(
             table, "", "rounding",
             before->peak_allocated_bytes > requested ? before->peak_allocated_bytes - requested : 0,
             after->peak_allocated_bytes > requested ? after->peak_allocated_bytes - requested : 0,
             true);
-    if (r == 0)
-        r = row_add(table, "", "driver calls", before->driver_calls, after->driver_calls, false);
-    if (r == 0 && after->calls_least < after->calls_most)
-        r = range_row_add(table, before, after);
-    if (r == 0)
-        r = row_add(table, "", "second pass", before->driver_calls_second,
-                    after->driver_calls_second, false);
-    return r;
+    if (error == 0)
+        error = row_add(table, "", "driver calls", before->driver_calls, after->driver_calls,
+                        false);
+    if (error == 0 && after->calls_least < after->calls_most)
+        error = range_row_add(table, before, after);
+    if (error == 0)
+        error = row_add(table, "", "second pass", before->driver_calls_second,
+                        after->driver_calls_second, false);
+    return error;
 }
 
 static int table_print(const struct tune_request *tune, const struct tune_result *result)
@@ -214,17 +215,17 @@ static int table_print(const struct tune_request *tune, const struct tune_result
                                                  {"after", true, false, 0},
                                                  {"change", true, false, 0}};
     struct text_table *table = text_table_create(columns, 5, 0);
-    int r = table ? 0 : -ENOMEM;
+    int error = table ? 0 : -ENOMEM;
 
-    for (size_t i = 0; r == 0 && i < tune->trace_count; i++)
-        r = trace_rows(table, &tune->traces[i], &result->before[i], &result->after[i]);
-    if (r == 0 && tune->judge)
-        r = trace_rows(table, tune->judge, &result->before[tune->trace_count],
-                       &result->after[tune->trace_count]);
-    if (r == 0)
+    for (size_t i = 0; error == 0 && i < tune->trace_count; i++)
+        error = trace_rows(table, &tune->traces[i], &result->before[i], &result->after[i]);
+    if (error == 0 && tune->judge)
+        error = trace_rows(table, tune->judge, &result->before[tune->trace_count],
+                           &result->after[tune->trace_count]);
+    if (error == 0)
         return text_table_finish(table, stdout);
     text_table_finish(table, stdout);
-    return r;
+    return error;
 }
 
 /* Explains why a setting has a range of values. */
@@ -270,32 +271,33 @@ static void verdict_print(const struct tune_request *tune, const struct tune_res
 static int file_write(const struct request *request, const struct tune_result *result)
 {
     struct outfile file;
-    int r = outfile_open(request->output, OUTFILE_REPLACE, 0666, &file);
+    int error = outfile_open(request->output, OUTFILE_REPLACE, 0666, &file);
 
-    if (r == 0) {
-        r = conf_write(&request->tune, result, file.stream);
-        r = outfile_close(&file, r);
+    if (error == 0) {
+        error = conf_write(&request->tune, result, file.stream);
+        error = outfile_close(&file, error);
     }
-    return r < 0 ? verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request->output, outfile_reason(r))
-                 : 0;
+    return error < 0 ? verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request->output,
+                                  outfile_reason(error))
+                     : 0;
 }
 
 static int tune_run(struct request *request)
 {
     struct tune_result result;
-    int r = tune_find(&request->tune, &result), trouble = 0;
+    int error = tune_find(&request->tune, &result), trouble = 0;
 
-    if (r == -EINVAL)
+    if (error == -EINVAL)
         return verb_error(VERB_NAME, EXIT_TROUBLE,
                           "the traces were recorded with different pool options, so they have no "
                           "common baseline: record them with the same options");
-    if (r < 0)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s", strerror(-r));
-    r = table_print(&request->tune, &result);
+    if (error < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s", strerror(-error));
+    error = table_print(&request->tune, &result);
     range_explain(&request->tune, &result);
     verdict_print(&request->tune, &result);
-    if (r < 0)
-        trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s", strerror(-r));
+    if (error < 0)
+        trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s", strerror(-error));
     if (!trouble && request->output)
         trouble = file_write(request, &result);
     if (!trouble && !result.gained)

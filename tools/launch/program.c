@@ -21,10 +21,10 @@
 static int path_find(const char *name, char *ret_path, size_t path_bytes)
 {
     const char *path = getenv("PATH");
-    int r = -ENOENT;
+    int error = -ENOENT;
 
     if (!name || !*name)
-        return r;
+        return error;
     if (strchr(name, '/')) {
         snprintf(ret_path, path_bytes, "%s", name);
         return access(name, F_OK) < 0 ? -errno : access(name, X_OK) < 0 ? -EACCES : 0;
@@ -35,9 +35,9 @@ static int path_find(const char *name, char *ret_path, size_t path_bytes)
         if (access(ret_path, X_OK) == 0)
             return 0;
         if (errno == EACCES)
-            r = -EACCES;
+            error = -EACCES;
     }
-    return r;
+    return error;
 }
 
 static bool is_cuda_library(const char *name)
@@ -214,26 +214,26 @@ static int file_read(struct program *program, int fd)
 int program_inspect(const char *name, struct program *ret_program)
 {
     struct stat status;
-    int fd, r;
+    int fd, error;
 
     memset(ret_program, 0, sizeof *ret_program);
-    r = path_find(name, ret_program->path, sizeof ret_program->path);
-    if (r < 0)
-        return r;
+    error = path_find(name, ret_program->path, sizeof ret_program->path);
+    if (error < 0)
+        return error;
     fd = open(ret_program->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return -errno;
     if (fstat(fd, &status) < 0) {
-        r = -errno;
+        error = -errno;
     } else if (!S_ISREG(status.st_mode)) {
-        r = -EACCES;
+        error = -EACCES;
     } else {
         ret_program->is_privileged = (status.st_mode & (S_ISUID | S_ISGID)) ||
                                      fgetxattr(fd, "security.capability", NULL, 0) > 0;
-        r = file_read(ret_program, fd);
+        error = file_read(ret_program, fd);
     }
     close(fd);
-    return r;
+    return error;
 }
 
 const char *program_escape(const struct program *program)

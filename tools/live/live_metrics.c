@@ -62,6 +62,7 @@ static size_t families_collect(const struct live_processes *processes, struct fa
         for (unsigned j = 0; j < processes->page[i].figures; j++) {
             const struct live_name *name = &processes->page[i].name[j];
             size_t k = 0;
+
             while (k < count && strcmp(families[k].name, name->text) != 0)
                 k++;
             if (k == count && count < FAMILIES_MAX && is_served(name))
@@ -94,12 +95,14 @@ static void samples_print(const struct live_processes *processes, const struct f
     for (size_t i = 0; i < processes->count; i++) {
         const struct live_page *page = &processes->page[i];
         char pid[LIVE_PID_BYTES];
+
         live_pid_text(processes, page, pid);
         for (unsigned j = 0; j < page->figures; j++) {
             if (strcmp(page->name[j].text, family->name) != 0)
                 continue;
             for (unsigned k = 0; k < page->contexts; k++) {
                 const struct live_context *context = &page->context[k];
+
                 fprintf(out, "%s%s{pid=\"%s\",device=\"%u\",context=\"%u\"} %llu\n", name,
                         family->total ? "_total" : "", pid, context->device, context->number,
                         (unsigned long long)(peak ? context->value[j].peak
@@ -116,6 +119,7 @@ static void processes_print(const struct live_processes *processes, FILE *out)
     fputs("# TYPE cupool_process info\n# HELP cupool_process A running program.\n", out);
     for (size_t i = 0; i < processes->count; i++) {
         const struct live_page *page = &processes->page[i];
+
         live_pid_text(processes, page, pid);
         fprintf(out, "cupool_process_info{pid=\"%s\",mode=\"%s\",command=\"", pid,
                 page->pooled ? "pool" : "observe");
@@ -153,6 +157,7 @@ static void passed_print(const struct live_processes *processes, bool bytes, FIL
         for (unsigned j = 0; j < LIVE_KINDS_MAX; j++) {
             char pid[LIVE_PID_BYTES];
             const struct live_kind *kind = &processes->page[i].kind[j];
+
             live_pid_text(processes, &processes->page[i], pid);
             if (memory_kind(j) && j != TRACE_MEMORY_NONE)
                 fprintf(out, "%s{pid=\"%s\",memory=\"%s\"} %llu\n", name, pid, memory_kind(j)->name,

@@ -215,18 +215,18 @@ static void sites_print(const struct live_sites *sites, const struct live_view *
     size_t rows = view->sites_most && view->sites_most < sites->rows ? view->sites_most
                                                                      : sites->rows;
     enum live_sort sort = view->sort;
-    int r = table ? 0 : -1;
+    int error = table ? 0 : -1;
 
     fputc('\n', out);
     if (table)
         qsort_r(sites->row, sites->rows, sizeof *sites->row, sites_compare, &sort);
-    for (size_t i = 0; i < rows && r == 0; i++) {
+    for (size_t i = 0; i < rows && error == 0; i++) {
         const struct live_site *site = &sites->row[i];
         struct unit_text now = unit_bytes(site->bytes), peak = unit_bytes(site->peak_bytes);
         struct unit_text blocks = unit_count(site->blocks), count = unit_count(site->allocations);
         const char *cells[] = {site->name, now.text, peak.text, blocks.text, count.text};
 
-        r = text_table_add(table, cells);
+        error = text_table_add(table, cells);
     }
     escape_line(out, "%s", sites->state);
     if (table)
@@ -239,6 +239,7 @@ static void passed_print(const struct live_page *page, FILE *out)
 
     for (unsigned i = 0; i < LIVE_KINDS_MAX; i++) {
         const struct memory_kind *kind = memory_kind(i);
+
         if (!kind || !page->kind[i].blocks)
             continue;
         fprintf(out, "%s%s %s in %s", separator, kind->name, unit_bytes(page->kind[i].bytes).text,
@@ -373,14 +374,14 @@ static void table_print(const struct live_processes *now, const struct live_proc
         {"HITS", true, false, 5},     {"COMMAND", false, true, 0}};
     struct text_table *table = text_table_create(columns, 8, view->columns);
     const struct live_page **order = calloc(now->count + 1, sizeof(void *));
-    int r = table && order ? 0 : -1;
+    int error = table && order ? 0 : -1;
 
     if (order)
         live_order(now, before, view->sort, order);
-    for (size_t i = 0; i < now->count && r == 0; i++)
-        r = table_row_add(table, now, order[i],
-                          rates_of(order[i], live_processes_find(before, order[i])),
-                          order[i] == view->marked);
+    for (size_t i = 0; i < now->count && error == 0; i++)
+        error = table_row_add(table, now, order[i],
+                              rates_of(order[i], live_processes_find(before, order[i])),
+                              order[i] == view->marked);
     text_table_finish(table, out);
     free(order);
 }

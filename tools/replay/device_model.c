@@ -81,27 +81,27 @@ int device_profile_read(const char *path, struct device_profile *profile, char *
     size_t bytes;
     bool costs = false;
     unsigned number = 0;
-    int r = infile_read(path, PROFILE_MOST_BYTES, &text, &bytes);
+    int error = infile_read(path, PROFILE_MOST_BYTES, &text, &bytes);
 
-    if (r < 0) {
-        snprintf(ret_why, why_bytes, "%s: %s", path, infile_reason(r));
-        return r;
+    if (error < 0) {
+        snprintf(ret_why, why_bytes, "%s: %s", path, infile_reason(error));
+        return error;
     }
     rest = text;
-    for (char *line; r == 0 && (line = strsep(&rest, "\n"));) {
+    for (char *line; error == 0 && (line = strsep(&rest, "\n"));) {
         number++;
         if (*line == '[')
             costs = !strncmp(line, "[cost]", 6);
         else if (costs && !is_blank(line))
-            r = cost_line(line, profile);
+            error = cost_line(line, profile);
     }
-    if (r < 0)
+    if (error < 0)
         snprintf(ret_why, why_bytes, "%s:%u: not a cost: write 'function = ns [ns per MiB]'", path,
                  number);
     free(text);
-    if (r == 0)
+    if (error == 0)
         profile->source = path;
-    return r;
+    return error;
 }
 
 /* ---- counting ---- */

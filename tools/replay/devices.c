@@ -75,28 +75,28 @@ int devices_read(const char *path, struct device_row **ret_rows, size_t *ret_cou
     size_t bytes, count = 0, lines = 1;
     unsigned number = 0;
     char *text, *rest;
-    int r = infile_read(path, FILE_MOST_BYTES, &text, &bytes);
+    int error = infile_read(path, FILE_MOST_BYTES, &text, &bytes);
 
-    if (r < 0) {
-        snprintf(ret_why, why_bytes, "%s: %s", path, infile_reason(r));
-        return r;
+    if (error < 0) {
+        snprintf(ret_why, why_bytes, "%s: %s", path, infile_reason(error));
+        return error;
     }
     for (const char *c = text; *c; c++)
         lines += *c == '\n';
     rows = calloc(lines, sizeof *rows);
-    r = rows ? 0 : -ENOMEM;
+    error = rows ? 0 : -ENOMEM;
     rest = text;
-    for (char *line; r >= 0 && (line = strsep(&rest, "\n"));) {
+    for (char *line; error >= 0 && (line = strsep(&rest, "\n"));) {
         number++;
-        r = line_read(line, &rows[count]);
-        count += r > 0;
+        error = line_read(line, &rows[count]);
+        count += error > 0;
     }
-    if (r == -EINVAL)
+    if (error == -EINVAL)
         snprintf(ret_why, why_bytes, "%s:%u: not a device: write 'name = bytes'", path, number);
     free(text);
-    if (r < 0) {
+    if (error < 0) {
         free(rows);
-        return r;
+        return error;
     }
     *ret_rows = rows;
     *ret_count = count;

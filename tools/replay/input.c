@@ -41,26 +41,26 @@ int input_read(const char *path, const struct input_request *request,
 {
     struct replay_trace trace = {.name = path};
     char first[PEEK_BYTES];
-    int r = infile_peek(path, first, sizeof first);
+    int error = infile_peek(path, first, sizeof first);
 
-    if (r < 0) {
-        snprintf(ret_why, why_bytes, "%s: %s", path, infile_reason(r));
-        return r;
+    if (error < 0) {
+        snprintf(ret_why, why_bytes, "%s: %s", path, infile_reason(error));
+        return error;
     }
     options_init(&trace.options);
     *ret_why = '\0';
-    r = form_read(path, first, r, request, &trace, ret_why, why_bytes);
-    if (r == 0)
-        r = replay_trace_finish(&trace);
-    if (r == 0 && trace.operations == 0) {
+    error = form_read(path, first, error, request, &trace, ret_why, why_bytes);
+    if (error == 0)
+        error = replay_trace_finish(&trace);
+    if (error == 0 && trace.operations == 0) {
         snprintf(ret_why, why_bytes, "%s: no allocation to replay", path);
-        r = -EINVAL;
+        error = -EINVAL;
     }
-    if (r < 0) {
+    if (error < 0) {
         if (!*ret_why)
-            snprintf(ret_why, why_bytes, "%s: %s", path, strerror(-r));
+            snprintf(ret_why, why_bytes, "%s: %s", path, strerror(-error));
         replay_trace_done(&trace);
-        return r;
+        return error;
     }
     *ret_trace = trace;
     return 0;

@@ -76,18 +76,19 @@ static int survey_make(struct cupool_input *input, int wanted, char *ret_why, si
 {
     struct survey survey = {0};
     struct trace_record record;
-    int r = trace_reader_rewind(input->reader, TRACE_ORDER_FILE);
+    int error = trace_reader_rewind(input->reader, TRACE_ORDER_FILE);
 
-    while (r == 0 && (r = trace_reader_next(input->reader, &record, ret_why, why_bytes)) > 0) {
+    while (error == 0 &&
+           (error = trace_reader_next(input->reader, &record, ret_why, why_bytes)) > 0) {
         survey_record(input, &survey, &record);
-        r = 0;
+        error = 0;
     }
     input->has_pool = survey.has_pool;
     input->device = wanted < 0 ? 0 : wanted;
     for (int device = 1; wanted < 0 && device < DEVICES_MAX; device++)
         if (survey.bytes[device] > survey.bytes[input->device])
             input->device = device;
-    return r;
+    return error;
 }
 
 /* ---- the second pass ---- */
@@ -96,12 +97,12 @@ static int event_of(struct cupool_input *input, const struct trace_record *recor
                     enum replay_kind kind, struct replay_event *ret_event)
 {
     uint32_t thread = 0, stream = 0, context = 0;
-    int r = number_table_get(&input->contexts, record->context, REPLAY_CONTEXTS_MAX, &context);
+    int error = number_table_get(&input->contexts, record->context, REPLAY_CONTEXTS_MAX, &context);
 
-    if (r == 0)
-        r = number_table_get(&input->threads, record->thread, REPLAY_THREADS_MAX, &thread);
-    if (r == 0)
-        r = number_table_get(&input->streams, record->stream, REPLAY_STREAMS_MAX, &stream);
+    if (error == 0)
+        error = number_table_get(&input->threads, record->thread, REPLAY_THREADS_MAX, &thread);
+    if (error == 0)
+        error = number_table_get(&input->streams, record->stream, REPLAY_STREAMS_MAX, &stream);
     *ret_event = (struct replay_event){
         .time_ns = trace_record_order_ns(record) & (UINT64_MAX >> 3),
         .kind = kind & 7,
@@ -109,17 +110,17 @@ static int event_of(struct cupool_input *input, const struct trace_record *recor
         .stream = stream & (REPLAY_STREAMS_MAX - 1),
         .context = context & (REPLAY_CONTEXTS_MAX - 1),
     };
-    return r;
+    return error;
 }
 
 static int event_add(struct cupool_input *input, const struct trace_record *record,
                      enum replay_kind kind, uint32_t buffer)
 {
     struct replay_event event;
-    int r = event_of(input, record, kind, &event);
+    int error = event_of(input, record, kind, &event);
 
     event.buffer = buffer;
-    return r < 0 ? r : replay_trace_event(input->trace, &event);
+    return error < 0 ? error : replay_trace_event(input->trace, &event);
 }
 
 static void leave_out(struct cupool_input *input, const char *why)
@@ -143,19 +144,19 @@ static int allocate_add(struct cupool_input *input, const struct trace_record *r
 {
     uint32_t *live;
     int64_t buffer;
-    int r;
+    int error;
 
     if (record->outcome == TRACE_OUTCOME_FAILED || record->size == 0) {
         leave_out(input, "allocations that failed");
         return 0;
     }
-    r = live_table_get(&input->live, record->address, &live);
-    if (r == 0 && input->has_pool && record->outcome == TRACE_OUTCOME_PASSED) {
+    error = live_table_get(&input->live, record->address, &live);
+    if (error == 0 && input->has_pool && record->outcome == TRACE_OUTCOME_PASSED) {
         *live = 0; /* what was there ended with its context */
         leave_out(input, "allocations outside the pool");
         return 0;
     }
-    buffer = r < 0 ? r : replay_trace_buffer(input->trace, record->size);
+    buffer = error < 0 ? error : replay_trace_buffer(input->trace, record->size);
     if (buffer < 0)
         return (int)buffer;
     *live = (uint32_t)buffer + 1;
@@ -165,13 +166,13 @@ static int allocate_add(struct cupool_input *input, const struct trace_record *r
 static int free_add(struct cupool_input *input, const struct trace_record *record)
 {
     uint32_t *live, buffer;
-    int r;
+    int error;
 
     if (record->outcome == TRACE_OUTCOME_FAILED)
         return 0;
-    r = live_table_get(&input->live, record->address, &live);
-    if (r < 0 || !*live) /* passed, or of another kind at first */
-        return r;
+    error = live_table_get(&input->live, record->address, &live);
+    if (error < 0 || !*live) /* passed, or of another kind at first */
+        return error;
     buffer = *live - 1;
     *live = 0;
     return event_add(input, record, REPLAY_FREE, buffer);
@@ -181,10 +182,10 @@ static int level_get(struct cupool_input *input, const struct trace_record *reco
                      struct level **ret_level)
 {
     uint32_t context = 0;
-    int r = number_table_get(&input->contexts, record->context, REPLAY_CONTEXTS_MAX, &context);
+    int error = number_table_get(&input->contexts, record->context, REPLAY_CONTEXTS_MAX, &context);
 
     *ret_level = &input->levels[context];
-    return r;
+    return error;
 }
 
 /* A negative errno, whatever a damaged trace says. */
@@ -197,18 +198,18 @@ static int script_add(struct cupool_input *input, const struct trace_record *rec
                       enum script_kind kind)
 {
     uint32_t context = 0;
-    int r = number_table_get(&input->contexts, record->context, REPLAY_CONTEXTS_MAX, &context);
+    int error = number_table_get(&input->contexts, record->context, REPLAY_CONTEXTS_MAX, &context);
 
-    return r < 0 ? r
-                 : replay_trace_script(input->trace, &(struct script_call){
-                                                         .time_ns = record->time_ns,
-                                                         .address = record->address,
-                                                         .bytes = record->size,
-                                                         .error = error_of(record->value),
-                                                         .detail = (uint8_t)record->stream,
-                                                         .kind = (uint8_t)kind,
-                                                         .context = (uint8_t)context,
-                                                     });
+    return error < 0 ? error
+                     : replay_trace_script(input->trace, &(struct script_call){
+                                                             .time_ns = record->time_ns,
+                                                             .address = record->address,
+                                                             .bytes = record->size,
+                                                             .error = error_of(record->value),
+                                                             .detail = (uint8_t)record->stream,
+                                                             .kind = (uint8_t)kind,
+                                                             .context = (uint8_t)context,
+                                                         });
 }
 
 /* Mapped pieces are shown as segments, but the calls were maps and unmaps. */
@@ -216,10 +217,10 @@ static int segment_add(struct cupool_input *input, const struct trace_record *re
                        enum script_kind kind)
 {
     struct level *level;
-    int r = level_get(input, record, &level);
+    int error = level_get(input, record, &level);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     if (!record->value) {
         uint64_t bytes = kind == SCRIPT_ALLOCATE ? record->size : -record->size;
 
@@ -234,10 +235,10 @@ static int segment_add(struct cupool_input *input, const struct trace_record *re
 static int context_end(struct cupool_input *input, const struct trace_record *record)
 {
     struct level *level;
-    int r = level_get(input, record, &level);
+    int error = level_get(input, record, &level);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     input->reserved_bytes -= level->reserved_bytes;
     level->reserved_bytes = 0;
     return event_add(input, record, REPLAY_END, 0);
@@ -257,10 +258,10 @@ static void script_drop(struct replay_trace *trace, unsigned context)
 static int backing_add(struct cupool_input *input, const struct trace_record *record)
 {
     struct replay_event event;
-    int r = event_of(input, record, REPLAY_BEGIN, &event);
+    int error = event_of(input, record, REPLAY_BEGIN, &event);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     if (!record->value && !input->trace->backing[event.context].known) /* once: it goes over all */
         script_drop(input->trace, event.context);
     input->trace->backing[event.context] = (struct replay_backing){
@@ -278,18 +279,18 @@ static int request_add(struct cupool_input *input, const struct trace_record *re
     struct replay_event event;
     uint32_t *live;
     int64_t buffer = 0;
-    int r = event_of(input, record, REPLAY_REQUEST, &event);
+    int error = event_of(input, record, REPLAY_REQUEST, &event);
 
     if (record->stream == POOL_REQUEST_TRIM)
         buffer = replay_trace_buffer(input->trace, record->size);
-    if (r == 0 && record->stream == POOL_REQUEST_PIN) {
-        r = live_table_get(&input->live, record->address, &live);
-        if (r < 0 || !*live)
-            return r;
+    if (error == 0 && record->stream == POOL_REQUEST_PIN) {
+        error = live_table_get(&input->live, record->address, &live);
+        if (error < 0 || !*live)
+            return error;
         buffer = *live - 1;
     }
-    if (r < 0 || buffer < 0)
-        return r < 0 ? r : (int)buffer;
+    if (error < 0 || buffer < 0)
+        return error < 0 ? error : (int)buffer;
     event.stream = record->stream & (REPLAY_STREAMS_MAX - 1);
     event.buffer = (uint32_t)buffer;
     if (record->stream != POOL_REQUEST_IDLE_TRIM)
@@ -334,10 +335,10 @@ static int counter_add(struct cupool_input *input, const struct trace_record *re
     const char *name = trace_reader_string(input->reader, record->api);
     struct level *level;
     struct replay_recorded *recorded;
-    int r = level_get(input, record, &level);
+    int error = level_get(input, record, &level);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     recorded = &level->recorded;
     const struct {
         const char *name;
@@ -414,32 +415,33 @@ static int kind_add(struct cupool_input *input, const struct trace_record *recor
 static int record_add(struct cupool_input *input, const struct trace_record *record)
 {
     bool settles = is_settling(input, record), inside = is_inside(input, record);
-    int r = 0;
+    int error = 0;
 
     if (record->device != (uint16_t)input->device)
         return 0;
     if (settles && !inside)
-        r = held_add(input);
-    if (r == 0)
-        r = kind_add(input, record);
-    return r == 0 && inside ? held_add(input) : r;
+        error = held_add(input);
+    if (error == 0)
+        error = kind_add(input, record);
+    return error == 0 && inside ? held_add(input) : error;
 }
 
 static int records_add(struct cupool_input *input, char *ret_why, size_t why_bytes)
 {
     struct trace_record record;
-    int r = trace_reader_rewind(input->reader, TRACE_ORDER_TIME);
+    int error = trace_reader_rewind(input->reader, TRACE_ORDER_TIME);
 
-    while (r == 0 && (r = trace_reader_next(input->reader, &record, ret_why, why_bytes)) > 0)
-        r = record_add(input, &record);
-    return r < 0 ? r : held_add(input);
+    while (error == 0 &&
+           (error = trace_reader_next(input->reader, &record, ret_why, why_bytes)) > 0)
+        error = record_add(input, &record);
+    return error < 0 ? error : held_add(input);
 }
 
 static int reader_read(struct cupool_input *input, const struct input_request *request,
                        char *ret_why, size_t why_bytes)
 {
     const struct trace_summary *summary = trace_reader_summary(input->reader);
-    int r;
+    int error;
 
     if (trace_reader_carry(input->reader)) {
         snprintf(ret_why, why_bytes,
@@ -448,15 +450,15 @@ static int reader_read(struct cupool_input *input, const struct input_request *r
                  input->trace->name);
         return -EINVAL;
     }
-    r = survey_make(input, request->device, ret_why, why_bytes);
-    if (r == 0)
-        r = records_add(input, ret_why, why_bytes);
+    error = survey_make(input, request->device, ret_why, why_bytes);
+    if (error == 0)
+        error = records_add(input, ret_why, why_bytes);
     input->trace->threads = input->threads.count;
     input->trace->streams = input->streams.count;
     input->trace->contexts = input->contexts.count;
     recorded_sum(input);
     input->trace->recorded.known = input->has_pool && summary->complete;
-    return r;
+    return error;
 }
 
 int input_cupool_read(const char *path, const struct input_request *request,
@@ -464,12 +466,12 @@ int input_cupool_read(const char *path, const struct input_request *request,
 {
     struct cupool_input input = {.trace = trace};
     char why[512] = "";
-    int r = trace_open(path, &input.reader, why, sizeof why);
+    int error = trace_open(path, &input.reader, why, sizeof why);
 
     trace->format = "cupool";
-    if (r == 0)
-        r = reader_read(&input, request, why, sizeof why);
-    if (r < 0 && *why)
+    if (error == 0)
+        error = reader_read(&input, request, why, sizeof why);
+    if (error < 0 && *why)
         snprintf(ret_why, why_bytes, "%s%s%s", strstr(why, path) ? "" : path,
                  strstr(why, path) ? "" : ": ", why);
     trace_reader_close(input.reader);
@@ -477,5 +479,5 @@ int input_cupool_read(const char *path, const struct input_request *request,
     number_table_done(&input.threads);
     number_table_done(&input.streams);
     number_table_done(&input.contexts);
-    return r;
+    return error;
 }

@@ -39,15 +39,15 @@ static int event_add(struct snapshot *snapshot, enum replay_kind kind, uint32_t 
                      uint64_t time_ns, uint64_t stream)
 {
     uint32_t number;
-    int r = number_table_get(&snapshot->streams, stream, REPLAY_STREAMS_MAX, &number);
+    int error = number_table_get(&snapshot->streams, stream, REPLAY_STREAMS_MAX, &number);
 
-    return r < 0 ? r
-                 : replay_trace_event(
-                       snapshot->trace,
-                       &(struct replay_event){.time_ns = time_ns & (UINT64_MAX >> 3),
-                                              .kind = kind & 7,
-                                              .buffer = buffer,
-                                              .stream = number & (REPLAY_STREAMS_MAX - 1)});
+    return error < 0 ? error
+                     : replay_trace_event(
+                           snapshot->trace,
+                           &(struct replay_event){.time_ns = time_ns & (UINT64_MAX >> 3),
+                                                  .kind = kind & 7,
+                                                  .buffer = buffer,
+                                                  .stream = number & (REPLAY_STREAMS_MAX - 1)});
 }
 
 /* A block allocated before the start of the history. */
@@ -78,10 +78,10 @@ static int free_add(struct snapshot *snapshot, uint32_t *live, uint64_t bytes, u
                     uint64_t stream)
 {
     uint32_t buffer = *live - 1;
-    int r = *live ? 0 : early_add(snapshot, bytes, stream, &buffer);
+    int error = *live ? 0 : early_add(snapshot, bytes, stream, &buffer);
 
     *live = 0;
-    return r < 0 ? r : event_add(snapshot, REPLAY_FREE, buffer, time_ns, stream);
+    return error < 0 ? error : event_add(snapshot, REPLAY_FREE, buffer, time_ns, stream);
 }
 
 /* Times never go back; a history without times is in order. */
@@ -110,7 +110,7 @@ static int entry_add(struct snapshot *snapshot, const struct pickle_value *entry
     uint64_t time_ns = entry_time(snapshot, entry);
     bool allocates = pickle_is(action, "alloc"), frees = pickle_is(action, "free_requested");
     uint32_t *live;
-    int r;
+    int error;
 
     if (pickle_is(action, "oom")) {
         snapshot->trace->left_out++;
@@ -120,20 +120,20 @@ static int entry_add(struct snapshot *snapshot, const struct pickle_value *entry
         return 0;
     if (bytes > SIZE_MOST)
         return -EBADMSG;
-    r = live_table_get(&snapshot->live, address, &live);
-    if (r < 0)
-        return r;
+    error = live_table_get(&snapshot->live, address, &live);
+    if (error < 0)
+        return error;
     return allocates ? allocate_add(snapshot, live, bytes, time_ns, stream)
                      : free_add(snapshot, live, bytes, time_ns, stream);
 }
 
 static int history_add(struct snapshot *snapshot, const struct pickle_value *history)
 {
-    int r = 0;
+    int error = 0;
 
-    for (size_t i = 0; r == 0 && history && i < history->count; i++)
-        r = entry_add(snapshot, pickle_item(snapshot->pickle, history, i));
-    return r;
+    for (size_t i = 0; error == 0 && history && i < history->count; i++)
+        error = entry_add(snapshot, pickle_item(snapshot->pickle, history, i));
+    return error;
 }
 
 /* A block that is live at the end and never allocated in the history existed all the time. */
@@ -144,39 +144,39 @@ static int block_add(struct snapshot *snapshot, const struct pickle_value *block
     uint64_t bytes = pickle_unsigned(pickle_get(pickle, block, "requested_size"), size);
     const struct pickle_value *address = pickle_get(pickle, block, "address");
     uint32_t *live, buffer = 0;
-    int r;
+    int error;
 
     if (!pickle_is(pickle_get(pickle, block, "state"), "active_allocated") || !address ||
         bytes == 0)
         return 0;
     if (bytes > SIZE_MOST)
         return -EBADMSG;
-    r = live_table_get(&snapshot->live, pickle_unsigned(address, 0), &live);
-    if (r < 0 || *live)
-        return r;
-    r = early_add(snapshot, bytes, stream, &buffer);
+    error = live_table_get(&snapshot->live, pickle_unsigned(address, 0), &live);
+    if (error < 0 || *live)
+        return error;
+    error = early_add(snapshot, bytes, stream, &buffer);
     *live = buffer + 1;
-    return r;
+    return error;
 }
 
 static int segments_add(struct snapshot *snapshot, const struct pickle_value *segments,
                         uint64_t device)
 {
     const struct pickle *pickle = snapshot->pickle;
-    int r = 0;
+    int error = 0;
 
-    for (size_t i = 0; r == 0 && segments && i < segments->count; i++) {
+    for (size_t i = 0; error == 0 && segments && i < segments->count; i++) {
         const struct pickle_value *segment = pickle_item(pickle, segments, i);
         const struct pickle_value *blocks = pickle_get(pickle, segment, "blocks");
         uint64_t stream = pickle_unsigned(pickle_get(pickle, segment, "stream"), 0);
 
         if (pickle_unsigned(pickle_get(pickle, segment, "device"), 0) != device)
             continue;
-        for (size_t j = 0; r == 0 && blocks && blocks->type == PICKLE_LIST && j < blocks->count;
+        for (size_t j = 0; error == 0 && blocks && blocks->type == PICKLE_LIST && j < blocks->count;
              j++)
-            r = block_add(snapshot, pickle_item(pickle, blocks, j), stream);
+            error = block_add(snapshot, pickle_item(pickle, blocks, j), stream);
     }
-    return r;
+    return error;
 }
 
 /* Early blocks come first, the others stay in their order. */
@@ -226,7 +226,7 @@ static int snapshot_read(struct snapshot *snapshot, const struct input_request *
     const struct pickle_value *histories = pickle_get(pickle, root, "device_traces");
     const struct pickle_value *segments = pickle_get(pickle, root, "segments"), *history;
     uint64_t device;
-    int r;
+    int error;
 
     if (!histories || histories->type != PICKLE_LIST || !segments ||
         segments->type != PICKLE_LIST) {
@@ -237,12 +237,12 @@ static int snapshot_read(struct snapshot *snapshot, const struct input_request *
     history = history_choose(pickle, histories, request->device, &device);
     if (history && history->type != PICKLE_LIST)
         history = NULL;
-    r = history_add(snapshot, history);
-    if (r == 0)
-        r = segments_add(snapshot, segments, device);
-    if (r == -EBADMSG)
+    error = history_add(snapshot, history);
+    if (error == 0)
+        error = segments_add(snapshot, segments, device);
+    if (error == -EBADMSG)
         snprintf(ret_why, why_bytes, "a block of more than 2^47 bytes");
-    return r < 0 ? r : early_first(snapshot);
+    return error < 0 ? error : early_first(snapshot);
 }
 
 int input_snapshot_parse(const unsigned char *bytes, size_t length,
@@ -251,20 +251,20 @@ int input_snapshot_parse(const unsigned char *bytes, size_t length,
 {
     struct snapshot snapshot = {.trace = trace};
     struct pickle *pickle = NULL;
-    int r = pickle_parse(bytes, length, &pickle, ret_why, why_bytes);
+    int error = pickle_parse(bytes, length, &pickle, ret_why, why_bytes);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     *ret_why = '\0';
     snapshot.pickle = pickle;
     trace->format = "PyTorch snapshot";
     trace->threads = trace->contexts = 1;
-    r = snapshot_read(&snapshot, request, ret_why, why_bytes);
+    error = snapshot_read(&snapshot, request, ret_why, why_bytes);
     trace->streams = snapshot.streams.count;
     live_table_done(&snapshot.live);
     number_table_done(&snapshot.streams);
     pickle_destroy(pickle);
-    return r;
+    return error;
 }
 
 int input_snapshot_read(const char *path, const struct input_request *request,
@@ -272,15 +272,16 @@ int input_snapshot_read(const char *path, const struct input_request *request,
 {
     char *text, why[256];
     size_t length;
-    int r = infile_read(path, FILE_MOST_BYTES, &text, &length);
+    int error = infile_read(path, FILE_MOST_BYTES, &text, &length);
 
-    if (r < 0) {
-        snprintf(ret_why, why_bytes, "%s: %s", path, infile_reason(r));
-        return r;
+    if (error < 0) {
+        snprintf(ret_why, why_bytes, "%s: %s", path, infile_reason(error));
+        return error;
     }
-    r = input_snapshot_parse((const unsigned char *)text, length, request, trace, why, sizeof why);
-    if (r < 0)
-        snprintf(ret_why, why_bytes, "%s: %s", path, *why ? why : strerror(-r));
+    error = input_snapshot_parse((const unsigned char *)text, length, request, trace, why,
+                                 sizeof why);
+    if (error < 0)
+        snprintf(ret_why, why_bytes, "%s: %s", path, *why ? why : strerror(-error));
     free(text);
-    return r;
+    return error;
 }

@@ -37,12 +37,12 @@ static int lines_open(const char *path, struct lines *ret_lines, char *ret_why, 
     ret_lines->path = path;
     ret_lines->file = fopen(path, "re");
     if (!ret_lines->file || fstat(fileno(ret_lines->file), &status) < 0) {
-        int r = -errno;
+        int error = -errno;
 
-        snprintf(ret_why, why_bytes, "%s: %s", path, strerror(-r));
+        snprintf(ret_why, why_bytes, "%s: %s", path, strerror(-error));
         if (ret_lines->file)
             fclose(ret_lines->file);
-        return r;
+        return error;
     }
     progress_begin(&ret_lines->progress, path, (uint64_t)status.st_size);
     return 0;
@@ -98,17 +98,18 @@ static bool comma(char **text)
 static int lifetime_add(struct replay_trace *trace, uint64_t lower, uint64_t upper, uint64_t bytes)
 {
     int64_t buffer = replay_trace_buffer(trace, bytes);
-    int r;
+    int error;
 
     if (buffer < 0)
         return (int)buffer;
-    r = replay_trace_event(trace, &(struct replay_event){.time_ns = lower,
-                                                         .kind = REPLAY_ALLOCATE,
-                                                         .buffer = (uint32_t)buffer});
-    return r < 0 ? r
-                 : replay_trace_event(trace, &(struct replay_event){.time_ns = upper,
-                                                                    .kind = REPLAY_FREE,
-                                                                    .buffer = (uint32_t)buffer});
+    error = replay_trace_event(trace, &(struct replay_event){.time_ns = lower,
+                                                             .kind = REPLAY_ALLOCATE,
+                                                             .buffer = (uint32_t)buffer});
+    return error < 0
+               ? error
+               : replay_trace_event(trace, &(struct replay_event){.time_ns = upper,
+                                                                  .kind = REPLAY_FREE,
+                                                                  .buffer = (uint32_t)buffer});
 }
 
 /* A buffer of no bytes is none. */
@@ -134,19 +135,20 @@ int input_lifetimes_read(const char *path, const struct input_request *request,
 {
     uint64_t scale = request->scale ? request->scale : 1;
     struct lines lines;
-    int r = lines_open(path, &lines, ret_why, why_bytes), more = 0;
+    int error = lines_open(path, &lines, ret_why, why_bytes), more = 0;
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     trace->format = "lifetimes";
     trace->threads = trace->streams = trace->contexts = 1;
     if (scale > SCALE_MOST)
-        r = -EINVAL;
-    while (r == 0 && (more = lines_next(&lines)) > 0)
+        error = -EINVAL;
+    while (error == 0 && (more = lines_next(&lines)) > 0)
         if (*lines.text && lines.number > 1)
-            r = lifetime_line(trace, lines.text, scale);
-    r = lines_close(&lines, r < 0 ? r : more, "id,lower,upper,size", ret_why, why_bytes);
-    return r < 0 ? r : replay_trace_sort(trace);
+            error = lifetime_line(trace, lines.text, scale);
+    error = lines_close(&lines, error < 0 ? error : more, "id,lower,upper,size", ret_why,
+                        why_bytes);
+    return error < 0 ? error : replay_trace_sort(trace);
 }
 
 /* ---- RMM ---- */
@@ -221,7 +223,7 @@ static int rmm_line(struct rmm *rmm, char *text)
     uint64_t thread, time_ns, address, bytes, stream;
     uint32_t number, *live;
     const char *action;
-    int r;
+    int error;
 
     if (!number_read(&text, &thread) || !comma(&text) || !clock_read(&text, &time_ns) ||
         !comma(&text))
@@ -234,20 +236,20 @@ static int rmm_line(struct rmm *rmm, char *text)
         return -EINVAL;
     rmm->last_ns = time_ns > rmm->last_ns ? time_ns : rmm->last_ns;
     event.time_ns = rmm->last_ns;
-    r = number_table_get(&rmm->threads, thread, REPLAY_THREADS_MAX, &number);
+    error = number_table_get(&rmm->threads, thread, REPLAY_THREADS_MAX, &number);
     event.thread = number & (REPLAY_THREADS_MAX - 1);
-    if (r == 0)
-        r = number_table_get(&rmm->streams, stream, REPLAY_STREAMS_MAX, &number);
+    if (error == 0)
+        error = number_table_get(&rmm->streams, stream, REPLAY_STREAMS_MAX, &number);
     event.stream = number & (REPLAY_STREAMS_MAX - 1);
-    if (r == 0 && !strncmp(action, "allocate failure,", 17)) {
+    if (error == 0 && !strncmp(action, "allocate failure,", 17)) {
         trace->left_out++;
         trace->left_out_why = "allocations that failed";
         return 0;
     }
-    if (r == 0)
-        r = live_table_get(&rmm->live, address, &live);
-    if (r < 0)
-        return r;
+    if (error == 0)
+        error = live_table_get(&rmm->live, address, &live);
+    if (error < 0)
+        return error;
     if (!strncmp(action, "allocate,", 9))
         return rmm_allocate(rmm, &event, live, bytes);
     return strncmp(action, "free,", 5) ? -EINVAL : rmm_free(rmm, &event, live);
@@ -257,20 +259,20 @@ int input_rmm_read(const char *path, struct replay_trace *trace, char *ret_why, 
 {
     struct rmm rmm = {.trace = trace};
     struct lines lines;
-    int r = lines_open(path, &lines, ret_why, why_bytes), more = 0;
+    int error = lines_open(path, &lines, ret_why, why_bytes), more = 0;
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     trace->format = "RMM log";
     trace->contexts = 1;
-    while (r == 0 && (more = lines_next(&lines)) > 0)
+    while (error == 0 && (more = lines_next(&lines)) > 0)
         if (*lines.text && lines.number > 1)
-            r = rmm_line(&rmm, lines.text);
+            error = rmm_line(&rmm, lines.text);
     trace->threads = rmm.threads.count;
     trace->streams = rmm.streams.count;
     number_table_done(&rmm.threads);
     number_table_done(&rmm.streams);
     live_table_done(&rmm.live);
-    return lines_close(&lines, r < 0 ? r : more, "Thread,Time,Action,Pointer,Size,Stream", ret_why,
-                       why_bytes);
+    return lines_close(&lines, error < 0 ? error : more, "Thread,Time,Action,Pointer,Size,Stream",
+                       ret_why, why_bytes);
 }

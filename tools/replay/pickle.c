@@ -172,9 +172,9 @@ static int value_new(struct machine *machine, struct pickle_value value, uint32_
 static int value_push(struct machine *machine, struct pickle_value value)
 {
     uint32_t number = 0;
-    int r = value_new(machine, value, &number);
+    int error = value_new(machine, value, &number);
 
-    return r < 0 ? r : numbers_push(&machine->stack, number);
+    return error < 0 ? error : numbers_push(&machine->stack, number);
 }
 
 /* Room for a container grows by doubling: at each power of two from 4 on. */
@@ -212,28 +212,28 @@ static int take(struct machine *machine, size_t bytes, const unsigned char **ret
 static int operand(struct machine *machine, size_t bytes, uint64_t *ret_number)
 {
     const unsigned char *from = NULL;
-    int r = take(machine, bytes, &from);
+    int error = take(machine, bytes, &from);
 
     *ret_number = 0;
-    for (size_t i = 0; r == 0 && i < bytes; i++)
+    for (size_t i = 0; error == 0 && i < bytes; i++)
         *ret_number |= (uint64_t)from[i] << (8 * i);
-    return r;
+    return error;
 }
 
 static int text_push(struct machine *machine, size_t length_bytes)
 {
     const unsigned char *from = NULL;
     uint64_t length;
-    int r = operand(machine, length_bytes, &length);
+    int error = operand(machine, length_bytes, &length);
 
-    if (r == 0 && length > UINT32_MAX)
+    if (error == 0 && length > UINT32_MAX)
         return fail(machine, -EBADMSG, "a string of %llu bytes", (unsigned long long)length);
-    if (r == 0)
-        r = take(machine, length, &from);
-    return r < 0 ? r
-                 : value_push(machine, (struct pickle_value){.type = PICKLE_TEXT,
-                                                             .count = (uint32_t)length,
-                                                             .text = (const char *)from});
+    if (error == 0)
+        error = take(machine, length, &from);
+    return error < 0 ? error
+                     : value_push(machine, (struct pickle_value){.type = PICKLE_TEXT,
+                                                                 .count = (uint32_t)length,
+                                                                 .text = (const char *)from});
 }
 
 static int integer_push(struct machine *machine, int64_t number)
@@ -246,12 +246,12 @@ static int long_push(struct machine *machine)
 {
     const unsigned char *from = NULL;
     uint64_t length, number = 0;
-    int r = operand(machine, 1, &length);
+    int error = operand(machine, 1, &length);
 
-    if (r == 0)
-        r = take(machine, length, &from);
-    if (r < 0)
-        return r;
+    if (error == 0)
+        error = take(machine, length, &from);
+    if (error < 0)
+        return error;
     if (length > 9 || (length == 9 && from[8] != 0))
         return fail(machine, -ENOTSUP, "an integer of %u bytes", (unsigned)length);
     for (size_t i = 0; i < length && i < 8; i++)
@@ -266,10 +266,10 @@ static int real_push(struct machine *machine)
     const unsigned char *from = NULL;
     uint64_t bits = 0;
     double real;
-    int r = take(machine, 8, &from);
+    int error = take(machine, 8, &from);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     for (size_t i = 0; i < 8; i++)
         bits = bits << 8 | from[i];
     memcpy(&real, &bits, sizeof real);
@@ -311,16 +311,16 @@ static int container_make(struct machine *machine, enum pickle_type type, size_t
     size_t count = machine->stack.count - base;
     struct pickle_value value = {.type = (uint8_t)type};
     uint32_t number = 0;
-    int r;
+    int error;
 
     if (type == PICKLE_DICT && count % 2)
         return fail(machine, -EBADMSG, "a key without a value");
-    r = items_add(&value, machine->stack.number + base, (uint32_t)count);
-    if (r == 0)
-        r = value_new(machine, value, &number);
-    if (r < 0) {
+    error = items_add(&value, machine->stack.number + base, (uint32_t)count);
+    if (error == 0)
+        error = value_new(machine, value, &number);
+    if (error < 0) {
         free(value.items);
-        return r;
+        return error;
     }
     machine->stack.count = base;
     return numbers_push(&machine->stack, number);
@@ -329,23 +329,23 @@ static int container_make(struct machine *machine, enum pickle_type type, size_t
 static int marked_make(struct machine *machine, enum pickle_type type)
 {
     size_t base = 0;
-    int r = mark_pop(machine, &base);
+    int error = mark_pop(machine, &base);
 
-    return r < 0 ? r : container_make(machine, type, base);
+    return error < 0 ? error : container_make(machine, type, base);
 }
 
 static int tuple_make(struct machine *machine, size_t count)
 {
-    int r = need(machine, count);
+    int error = need(machine, count);
 
-    return r < 0 ? r : container_make(machine, PICKLE_LIST, machine->stack.count - count);
+    return error < 0 ? error : container_make(machine, PICKLE_LIST, machine->stack.count - count);
 }
 
 /* Moves the values from `base` on into the container below. */
 static int container_extend(struct machine *machine, enum pickle_type type, size_t base)
 {
     size_t count = machine->stack.count - base;
-    int r;
+    int error;
 
     if (base == 0 || value_at(machine, base - 1)->type != type)
         return fail(machine, -EBADMSG, "missing %s to add to",
@@ -354,41 +354,41 @@ static int container_extend(struct machine *machine, enum pickle_type type, size
         return fail(machine, -EBADMSG, "a key without a value");
     if (value_at(machine, base - 1)->count + count > UINT32_MAX / 4)
         return fail(machine, -E2BIG, "too many items");
-    r = items_add(value_at(machine, base - 1), machine->stack.number + base, (uint32_t)count);
+    error = items_add(value_at(machine, base - 1), machine->stack.number + base, (uint32_t)count);
     machine->stack.count = base;
-    return r;
+    return error;
 }
 
 static int marked_extend(struct machine *machine, enum pickle_type type)
 {
     size_t base = 0;
-    int r = mark_pop(machine, &base);
+    int error = mark_pop(machine, &base);
 
-    return r < 0 ? r : container_extend(machine, type, base);
+    return error < 0 ? error : container_extend(machine, type, base);
 }
 
 static int items_extend(struct machine *machine, enum pickle_type type, size_t count)
 {
-    int r = need(machine, count + 1);
+    int error = need(machine, count + 1);
 
-    return r < 0 ? r : container_extend(machine, type, machine->stack.count - count);
+    return error < 0 ? error : container_extend(machine, type, machine->stack.count - count);
 }
 
 static int memo_put(struct machine *machine, uint64_t index)
 {
     struct numbers *memo = &machine->memo;
-    int r = need(machine, 1);
+    int error = need(machine, 1);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     if (index > memo->count + 65536 || index >= MEMO_MOST)
         return fail(machine, -EBADMSG, "memo entry %llu is out of range",
                     (unsigned long long)index);
-    while (r == 0 && memo->count <= index)
-        r = numbers_push(memo, UNSET);
-    if (r == 0)
+    while (error == 0 && memo->count <= index)
+        error = numbers_push(memo, UNSET);
+    if (error == 0)
         memo->number[index] = machine->stack.number[machine->stack.count - 1];
-    return r;
+    return error;
 }
 
 static int memo_get(struct machine *machine, uint64_t index)
@@ -402,43 +402,44 @@ static int memo_get(struct machine *machine, uint64_t index)
 
 static int pop(struct machine *machine)
 {
-    int r;
+    int error;
 
     if (machine->marks.count && above_mark(machine) == 0) {
         machine->marks.count--;
         return 0;
     }
-    r = need(machine, 1);
-    machine->stack.count -= r == 0;
-    return r;
+    error = need(machine, 1);
+    machine->stack.count -= error == 0;
+    return error;
 }
 
 static int pop_mark(struct machine *machine)
 {
     size_t base = 0;
-    int r = mark_pop(machine, &base);
+    int error = mark_pop(machine, &base);
 
-    if (r == 0)
+    if (error == 0)
         machine->stack.count = base;
-    return r;
+    return error;
 }
 
 static int duplicate(struct machine *machine)
 {
-    int r = need(machine, 1);
+    int error = need(machine, 1);
 
-    return r < 0 ? r
-                 : numbers_push(&machine->stack, machine->stack.number[machine->stack.count - 1]);
+    return error < 0
+               ? error
+               : numbers_push(&machine->stack, machine->stack.number[machine->stack.count - 1]);
 }
 
 static int protocol(struct machine *machine)
 {
     uint64_t version;
-    int r = operand(machine, 1, &version);
+    int error = operand(machine, 1, &version);
 
-    return r == 0 && (version < 2 || version > 5)
+    return error == 0 && (version < 2 || version > 5)
                ? fail(machine, -ENOTSUP, "protocol %u", (unsigned)version)
-               : r;
+               : error;
 }
 
 /* ---- running ---- */
@@ -447,10 +448,10 @@ static int step_number(struct machine *machine, unsigned char opcode)
 {
     uint64_t number = 0;
     size_t bytes = opcode == 'K' || opcode == 'q' || opcode == 'h' ? 1 : opcode == 'M' ? 2 : 4;
-    int r = operand(machine, bytes, &number);
+    int error = operand(machine, bytes, &number);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     switch (opcode) {
     case 'J': return integer_push(machine, (int32_t)number);
     case 'K':
@@ -525,39 +526,39 @@ static int opcode_admit(struct machine *machine, unsigned char opcode)
 
 static int machine_run(struct machine *machine)
 {
-    int r = 0;
+    int error = 0;
 
-    while (r == 0) {
+    while (error == 0) {
         unsigned char opcode;
 
         machine->opcode_at = machine->at;
         if (machine->at == machine->length)
             return fail(machine, -EBADMSG, "the file ends before the pickle does");
         opcode = machine->bytes[machine->at++];
-        r = opcode_admit(machine, opcode);
-        if (r == 0 && opcode == '.')
+        error = opcode_admit(machine, opcode);
+        if (error == 0 && opcode == '.')
             break;
-        if (r == 0)
-            r = step(machine, opcode);
+        if (error == 0)
+            error = step(machine, opcode);
     }
-    if (r == 0 && (machine->stack.count != 1 || machine->marks.count))
+    if (error == 0 && (machine->stack.count != 1 || machine->marks.count))
         return fail(machine, -EBADMSG, "the pickle ends with %zu values, not one",
                     machine->stack.count);
-    if (r == 0)
+    if (error == 0)
         machine->pickle->root = machine->stack.number[0];
-    return r;
+    return error;
 }
 
 static int constants_make(struct machine *machine)
 {
-    int r = value_new(machine, (struct pickle_value){.type = PICKLE_NONE}, &machine->none);
+    int error = value_new(machine, (struct pickle_value){.type = PICKLE_NONE}, &machine->none);
 
-    if (r == 0)
-        r = value_new(machine, (struct pickle_value){.type = PICKLE_BOOL}, &machine->no);
-    if (r == 0)
-        r = value_new(machine, (struct pickle_value){.type = PICKLE_BOOL, .number = 1},
-                      &machine->yes);
-    return r;
+    if (error == 0)
+        error = value_new(machine, (struct pickle_value){.type = PICKLE_BOOL}, &machine->no);
+    if (error == 0)
+        error = value_new(machine, (struct pickle_value){.type = PICKLE_BOOL, .number = 1},
+                          &machine->yes);
+    return error;
 }
 
 int pickle_parse(const unsigned char *bytes, size_t length, struct pickle **ret_pickle,
@@ -565,19 +566,19 @@ int pickle_parse(const unsigned char *bytes, size_t length, struct pickle **ret_
 {
     struct machine machine = {
         .bytes = bytes, .length = length, .why = ret_why, .why_bytes = why_bytes};
-    int r;
+    int error;
 
     snprintf(ret_why, why_bytes, "out of memory");
     machine.pickle = calloc(1, sizeof *machine.pickle);
-    r = machine.pickle ? constants_make(&machine) : -ENOMEM;
-    if (r == 0)
-        r = machine_run(&machine);
+    error = machine.pickle ? constants_make(&machine) : -ENOMEM;
+    if (error == 0)
+        error = machine_run(&machine);
     free(machine.stack.number);
     free(machine.marks.number);
     free(machine.memo.number);
-    if (r < 0) {
+    if (error < 0) {
         pickle_destroy(machine.pickle);
-        return r;
+        return error;
     }
     *ret_pickle = machine.pickle;
     return 0;

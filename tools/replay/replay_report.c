@@ -56,6 +56,7 @@ static void row_cells(const struct replay_result *result, const struct replay_ro
 {
     const struct replay_trace *trace = result->trace;
     const struct replay_outcome *outcome = &row->outcome;
+
     char(*text)[160] = ret_cells->text;
     size_t bytes = sizeof *text;
 
@@ -107,26 +108,26 @@ static int table_print(const char *const *names, size_t columns, size_t rows,
 {
     struct text_column column[COLUMNS] = {{0}};
     struct text_table *table;
-    int r = 0;
+    int error = 0;
 
     for (size_t i = 0; i < columns; i++)
         column[i] = (struct text_column){.name = names[i], .right = i > 0};
     table = text_table_create(column, columns, 0);
     if (!table)
         return -ENOMEM;
-    for (size_t row = 0; row < rows && r == 0; row++) {
+    for (size_t row = 0; row < rows && error == 0; row++) {
         const char *cell[COLUMNS];
         char text[COLUMNS][160];
 
         fill(state, row, text);
         for (size_t i = 0; i < columns; i++)
             cell[i] = text[i];
-        r = text_table_add(table, cell);
+        error = text_table_add(table, cell);
     }
-    if (r == 0)
+    if (error == 0)
         return text_table_finish(table, out);
     text_table_finish(table, out);
-    return r;
+    return error;
 }
 
 struct view {
@@ -186,27 +187,27 @@ static int result_text(const struct replay_report *report, const struct replay_r
                        FILE *out)
 {
     struct view view = {report, result};
-    int r;
+    int error;
 
     heading_print(result, out);
     fputc('\n', out);
-    r = table_print(column_names, COLUMNS, result->row_count, policy_fill, &view, out);
-    if (r == 0 && report->devices) {
+    error = table_print(column_names, COLUMNS, result->row_count, policy_fill, &view, out);
+    if (error == 0 && report->devices) {
         fputc('\n', out);
-        r = table_print(device_names, DEVICE_COLUMNS, report->device_count, device_fill, &view,
-                        out);
+        error = table_print(device_names, DEVICE_COLUMNS, report->device_count, device_fill, &view,
+                            out);
     }
-    return r;
+    return error;
 }
 
 int replay_report_text(const struct replay_report *report, FILE *out)
 {
-    int r = 0;
+    int error = 0;
 
-    for (size_t i = 0; i < report->count && r == 0; i++) {
+    for (size_t i = 0; i < report->count && error == 0; i++) {
         if (i)
             fputc('\n', out);
-        r = result_text(report, &report->results[i], out);
+        error = result_text(report, &report->results[i], out);
     }
     fprintf(out,
             "\nR: reserved / requested at the peaks. minCap: smallest capacity / requested. cold, "
@@ -214,7 +215,7 @@ int replay_report_text(const struct replay_report *report, FILE *out)
             "second replay. Driver time: ");
     escape_print(out, ESCAPE_LINE, report->profile->source);
     fputs(".\n", out);
-    return r < 0 ? r : ferror(out) ? -EIO : 0;
+    return error < 0 ? error : ferror(out) ? -EIO : 0;
 }
 
 /* ---- Markdown ---- */

@@ -74,21 +74,21 @@ int report_text_job(const struct report_input *input, const struct report_style 
     struct text_table *table =
         job ? text_table_create(columns, JOB_FIGURE_COUNT + 1, style->columns) : NULL;
     char outlier[256];
-    int r;
+    int error;
 
     if (job)
         job_rows_emit(job, text_emit, table);
-    r = text_table_finish(table, out) < 0 || !job ? -ENOMEM : 0;
-    for (size_t figure = 0; r == 0 && figure < JOB_FIGURE_COUNT; figure++) {
+    error = text_table_finish(table, out) < 0 || !job ? -ENOMEM : 0;
+    for (size_t figure = 0; error == 0 && figure < JOB_FIGURE_COUNT; figure++) {
         job_outlier_text(job, figure, outlier, sizeof outlier);
         if (*outlier)
             fprintf(out, "%soutlier:%s %s\n", style->colour ? "\033[33m" : "",
                     style->colour ? "\033[0m" : "", outlier);
     }
-    if (r == 0 && job->by_order)
+    if (error == 0 && job->by_order)
         fputs("no ranks recorded: traces are numbered in the order given\n", out);
     job_destroy(job);
-    return r;
+    return error;
 }
 
 static void markdown_emit(void *state, const char *name, const uint64_t *value)

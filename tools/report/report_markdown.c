@@ -146,10 +146,10 @@ static int breakdown_print(const struct page *page, enum report_by by, size_t to
     };
     struct report_rows rows;
     char name[768];
-    int r = report_rows_create(page->analysis, &page->callers, by, &rows);
+    int error = report_rows_create(page->analysis, &page->callers, by, &rows);
 
-    if (r < 0 || !rows.count)
-        return r;
+    if (error < 0 || !rows.count)
+        return error;
     fprintf(page->out, "| %s | At peak | Own peak | Allocations | Hits | %s |\n", titles[by],
             page->analysis->recording.running     ? "Now"
             : analysis_was_killed(page->analysis) ? "At the end"
@@ -280,7 +280,7 @@ static void troubles_print(const struct page *page)
 static int page_print(const struct page *page, const char *trace, const struct report_style *style)
 {
     size_t top = style->top ? style->top : DEFAULT_TOP;
-    int r;
+    int error;
 
     head_print(page, trace);
     findings_print(page);
@@ -293,26 +293,26 @@ static int page_print(const struct page *page, const char *trace, const struct r
     phases_print(page, top);
     if (style->by == REPORT_BY_PHASE)
         return 0;
-    r = breakdown_print(page, style->by, top);
-    if (r == 0 && style->by != REPORT_BY_SIZE)
-        r = breakdown_print(page, REPORT_BY_SIZE, SIZE_ROWS);
-    return r;
+    error = breakdown_print(page, style->by, top);
+    if (error == 0 && style->by != REPORT_BY_SIZE)
+        error = breakdown_print(page, REPORT_BY_SIZE, SIZE_ROWS);
+    return error;
 }
 
 static int pages_print(const struct report_input *input, const struct report_style *style,
                        FILE *out)
 {
-    int r = input->count > 1 ? report_markdown_job(input, out) : 0;
+    int error = input->count > 1 ? report_markdown_job(input, out) : 0;
 
-    for (size_t i = 0; i < input->count && r == 0; i++) {
+    for (size_t i = 0; i < input->count && error == 0; i++) {
         struct page page = {.analysis = input->analyses[i], .out = out};
 
-        r = callers_create(page.analysis, &page.callers);
-        if (r == 0)
-            r = page_print(&page, input->traces[i], style);
+        error = callers_create(page.analysis, &page.callers);
+        if (error == 0)
+            error = page_print(&page, input->traces[i], style);
         callers_done(&page.callers);
     }
-    return r;
+    return error;
 }
 
 /** Bytes of the text to keep: all of them, or whole lines. */
@@ -332,14 +332,14 @@ int report_markdown_write(const struct report_input *input, const struct report_
     char *text = NULL;
     size_t bytes = 0, kept;
     FILE *draft = open_memstream(&text, &bytes);
-    int r;
+    int error;
 
     if (!draft)
         return -ENOMEM;
-    r = pages_print(input, style, draft);
+    error = pages_print(input, style, draft);
     if (fclose(draft) == EOF)
-        r = -ENOMEM;
-    if (r == 0) {
+        error = -ENOMEM;
+    if (error == 0) {
         kept = bytes_allowed(text, bytes);
         fwrite(text, 1, kept, out);
         if (kept < bytes)
@@ -349,5 +349,5 @@ int report_markdown_write(const struct report_input *input, const struct report_
                     unit_bytes(bytes).text);
     }
     free(text);
-    return r;
+    return error;
 }

@@ -44,6 +44,7 @@ static void text_fault_print(const struct report_page *page, uint64_t index)
           page->out);
     for (uint64_t i = 0; i < errors->suspects; i++) {
         const struct memory_errors_row *row = &errors->suspect[i].row;
+
         if (errors->suspect[i].error != index || count++ >= TEXT_SUSPECTS)
             continue;
         report_text_line(page, "");

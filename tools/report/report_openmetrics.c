@@ -165,14 +165,14 @@ int report_openmetrics_write(const struct report_input *input, const struct repo
                              FILE *out)
 {
     struct tally **rows = calloc(input->count, sizeof *rows);
-    int r = rows ? 0 : -ENOMEM;
+    int error = rows ? 0 : -ENOMEM;
 
-    for (size_t i = 0; i < input->count && r == 0; i++) {
+    for (size_t i = 0; i < input->count && error == 0; i++) {
         rows[i] = report_rows_sorted(&input->analyses[i]->sites);
         if (!rows[i] && input->analyses[i]->sites.rows)
-            r = -ENOMEM;
+            error = -ENOMEM;
     }
-    if (r == 0) {
+    if (error == 0) {
         process_print(input, out);
         summary_print(input, out);
         unaccounted_print(input, out);
@@ -182,7 +182,7 @@ int report_openmetrics_write(const struct report_input *input, const struct repo
     for (size_t i = 0; rows && i < input->count; i++)
         free(rows[i]);
     free(rows);
-    return r;
+    return error;
 }
 
 int report_prometheus_write(const struct report_input *input, const struct report_style *style,
@@ -191,15 +191,15 @@ int report_prometheus_write(const struct report_input *input, const struct repor
     char *text = NULL;
     size_t bytes = 0;
     FILE *draft = open_memstream(&text, &bytes);
-    int r;
+    int error;
 
     if (!draft)
         return -ENOMEM;
-    r = report_openmetrics_write(input, style, draft);
+    error = report_openmetrics_write(input, style, draft);
     if (fclose(draft) == EOF)
-        r = -ENOMEM;
-    if (r == 0)
+        error = -ENOMEM;
+    if (error == 0)
         prometheus_text(text, out);
     free(text);
-    return r;
+    return error;
 }

@@ -377,7 +377,7 @@ static int page_print(const struct report_page *page)
 {
     const struct analysis *analysis = page->analysis;
     const struct report_style *style = page->style;
-    int r = 0;
+    int error = 0;
 
     process_print(page);
     devices_print(page);
@@ -399,25 +399,25 @@ static int page_print(const struct report_page *page)
     report_text_growth(page);
     if (style->by == REPORT_BY_PHASE)
         return report_text_phases(page, style->top ? style->top : PHASE_ROWS);
-    r = report_text_phases(page, PHASES_BRIEF);
-    if (r == 0 && analysis->total.allocations)
-        r = report_text_breakdown(page, style->by, style->top ? style->top : DEFAULT_TOP);
+    error = report_text_phases(page, PHASES_BRIEF);
+    if (error == 0 && analysis->total.allocations)
+        error = report_text_breakdown(page, style->by, style->top ? style->top : DEFAULT_TOP);
     if (style->by == REPORT_BY_SITE)
         changed_print(page);
-    if (r == 0 && analysis->total.allocations && style->by != REPORT_BY_SIZE)
-        r = report_text_breakdown(page, REPORT_BY_SIZE, SIZE_ROWS);
-    return r < 0 ? r : ferror(page->out) ? -EIO : 0;
+    if (error == 0 && analysis->total.allocations && style->by != REPORT_BY_SIZE)
+        error = report_text_breakdown(page, REPORT_BY_SIZE, SIZE_ROWS);
+    return error < 0 ? error : ferror(page->out) ? -EIO : 0;
 }
 
 int report_text(const struct analysis *analysis, const char *trace,
                 const struct report_style *style, FILE *out)
 {
     struct report_page page = {analysis, style, out, {0}};
-    int r = callers_create(analysis, &page.callers);
+    int error = callers_create(analysis, &page.callers);
 
-    if (r < 0)
-        return r;
-    r = page_print(&page);
+    if (error < 0)
+        return error;
+    error = page_print(&page);
     callers_done(&page.callers);
-    return r;
+    return error;
 }

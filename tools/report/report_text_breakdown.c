@@ -74,16 +74,16 @@ static int paths_add(const struct report_page *page, struct text_table *table, u
     const struct caller *path;
     size_t count = callers_of(&page->callers, site, &path);
     char text[96];
-    int r = 0;
+    int error = 0;
 
-    for (size_t i = 0; i < count && i < PATHS && r == 0; i++)
-        r = path_add(page, table, &path[i]);
-    if (r == 0 && count > PATHS) {
+    for (size_t i = 0; i < count && i < PATHS && error == 0; i++)
+        error = path_add(page, table, &path[i]);
+    if (error == 0 && count > PATHS) {
         snprintf(text, sizeof text, "[%s: --by stack]",
                  unit_nouns(count - PATHS, "more path").text);
-        r = text_table_note(table, text);
+        error = text_table_note(table, text);
     }
-    return r;
+    return error;
 }
 
 static int row_add(struct text_table *table, const char *name, const struct tally *row)
@@ -126,23 +126,23 @@ int report_text_breakdown(const struct report_page *page, enum report_by by, siz
     struct report_rows rows;
     struct text_table *table;
     char name[768];
-    int r = report_rows_create(page->analysis, &page->callers, by, &rows);
+    int error = report_rows_create(page->analysis, &page->callers, by, &rows);
 
-    if (r < 0 || !rows.count)
-        return r;
+    if (error < 0 || !rows.count)
+        return error;
     table = table_create(page, titles[by]);
-    for (size_t i = 0; table && i < rows.count && i < top && r == 0; i++) {
+    for (size_t i = 0; table && i < rows.count && i < top && error == 0; i++) {
         report_rows_name(&rows, i, name, sizeof name);
-        r = row_add(table, name, &rows.row[i]);
-        if (r == 0 && by == REPORT_BY_SITE)
-            r = paths_add(page, table, rows.row[i].key);
+        error = row_add(table, name, &rows.row[i]);
+        if (error == 0 && by == REPORT_BY_SITE)
+            error = paths_add(page, table, rows.row[i].key);
     }
     fputc('\n', page->out);
     if (text_table_finish(table, page->out) < 0)
-        r = -ENOMEM;
+        error = -ENOMEM;
     if (rows.count > top)
         fprintf(page->out, "[%zu more: --top %zu]\n", rows.count - top, rows.count);
     legend_print(page, by);
     report_rows_done(&rows);
-    return r;
+    return error;
 }

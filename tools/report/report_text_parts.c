@@ -243,21 +243,21 @@ int report_text_phases(const struct report_page *page, size_t top)
     };
     const struct analysis *analysis = page->analysis;
     struct text_table *table;
-    int r = 0;
+    int error = 0;
 
     if (!analysis->phases) {
         steps_print(page);
         return 0;
     }
     table = text_table_create(columns, sizeof columns / sizeof *columns, page->style->columns);
-    for (size_t i = 0; table && i < analysis->phases && i < top && r == 0; i++)
-        r = phase_add(table, &analysis->phase[i]);
+    for (size_t i = 0; table && i < analysis->phases && i < top && error == 0; i++)
+        error = phase_add(table, &analysis->phase[i]);
     fputc('\n', page->out);
     if (text_table_finish(table, page->out) < 0)
-        r = -ENOMEM;
+        error = -ENOMEM;
     if (analysis->phases > top)
         fprintf(page->out, "[%zu more: --by phase --top %zu]\n", analysis->phases - top,
                 analysis->phases);
     steps_print(page);
-    return r;
+    return error;
 }

@@ -84,7 +84,7 @@ static int frame_unpack(struct packed *packed, const struct frame *frame, unsign
 static int frame_get(struct packed *packed, uint32_t number, const unsigned char **ret_data)
 {
     struct cached *oldest = &packed->cached[0];
-    int r;
+    int error;
 
     packed->reads++;
     for (size_t i = 0; i < CACHED_FRAMES; i++) {
@@ -103,9 +103,9 @@ static int frame_get(struct packed *packed, uint32_t number, const unsigned char
     if (!oldest->data)
         return -ENOMEM;
     oldest->used = 0;
-    r = frame_unpack(packed, &packed->frame[number], oldest->data);
-    if (r < 0)
-        return r;
+    error = frame_unpack(packed, &packed->frame[number], oldest->data);
+    if (error < 0)
+        return error;
     oldest->frame = number;
     oldest->used = packed->reads;
     *ret_data = oldest->data;
@@ -146,10 +146,10 @@ static int64_t packed_read(void *context, void *buffer, size_t bytes, uint64_t o
         uint64_t within = offset + done - frame->begin;
         size_t part = (size_t)(frame->bytes - within);
         const unsigned char *data;
-        int r = frame_get(packed, number, &data);
+        int error = frame_get(packed, number, &data);
 
-        if (r < 0)
-            return r;
+        if (error < 0)
+            return error;
         part = part < bytes - done ? part : bytes - done;
         memcpy((char *)buffer + done, data + within, part);
         done += part;
@@ -251,21 +251,21 @@ int packed_open(const struct trace_source *file, struct trace_source *ret_source
     struct packed *packed = calloc(1, sizeof *packed);
     uint64_t table = 0;
     size_t row_bytes = 0;
-    int r = -ENOMEM;
+    int error = -ENOMEM;
 
     snprintf(ret_why, why_bytes, "out of memory");
     if (!packed)
-        return r;
+        return error;
     packed->file = *file;
     packed->input = malloc(ZSTD_compressBound(PACKED_FRAME_BYTES));
     packed->context = ZSTD_createDCtx();
     if (packed->input && packed->context)
-        r = footer_read(packed, &row_bytes, &table, ret_why, why_bytes);
-    if (r == 0)
-        r = rows_read(packed, row_bytes, table, ret_why, why_bytes);
-    if (r < 0) {
+        error = footer_read(packed, &row_bytes, &table, ret_why, why_bytes);
+    if (error == 0)
+        error = rows_read(packed, row_bytes, table, ret_why, why_bytes);
+    if (error < 0) {
         packed_done(packed);
-        return r;
+        return error;
     }
     *ret_source = (struct trace_source){.read = packed_read,
                                         .close = packed_close,
@@ -325,25 +325,25 @@ int packer_add(struct packer *packer, const void *data, size_t bytes)
 {
     size_t packed_bytes = ZSTD_compress2(packer->compressor, packer->output,
                                          ZSTD_compressBound(PACKED_FRAME_BYTES), data, bytes);
-    int r = ZSTD_isError(packed_bytes) ? -ENOMEM : row_add(packer, packed_bytes, bytes);
+    int error = ZSTD_isError(packed_bytes) ? -ENOMEM : row_add(packer, packed_bytes, bytes);
 
-    return r < 0 ? r : packer->put(packer->context, packer->output, packed_bytes);
+    return error < 0 ? error : packer->put(packer->context, packer->output, packed_bytes);
 }
 
 int packer_finish(struct packer *packer)
 {
     size_t table_bytes = (size_t)packer->rows * ROW_BYTES;
     unsigned char skippable[SKIPPABLE_BYTES], footer[FOOTER_BYTES] = {0};
-    int r;
+    int error;
 
     number_write(skippable, SKIPPABLE_MAGIC);
     number_write(skippable + 4, (uint32_t)(table_bytes + FOOTER_BYTES));
     number_write(footer, packer->rows);
     number_write(footer + 5, TABLE_MAGIC);
-    r = packer->put(packer->context, skippable, sizeof skippable);
-    if (r == 0 && table_bytes)
-        r = packer->put(packer->context, packer->row, table_bytes);
-    return r < 0 ? r : packer->put(packer->context, footer, sizeof footer);
+    error = packer->put(packer->context, skippable, sizeof skippable);
+    if (error == 0 && table_bytes)
+        error = packer->put(packer->context, packer->row, table_bytes);
+    return error < 0 ? error : packer->put(packer->context, footer, sizeof footer);
 }
 
 void packer_destroy(struct packer *packer)

@@ -61,7 +61,7 @@ static int snapshot_take(int fd, struct trace_source *source, bool *ret_running,
 {
     bool limited = false;
     uint64_t until_ns;
-    int r;
+    int error;
 
     *ret_running = snapshot_is_needed(fd, &limited);
     if (!*ret_running)
@@ -69,14 +69,14 @@ static int snapshot_take(int fd, struct trace_source *source, bool *ret_running,
     until_ns = source->until_ns = trace_source_latest_ns(source);
     if (!limited)
         return 0;
-    r = snapshot_copy(fd, source);
+    error = snapshot_copy(fd, source);
     source->until_ns = until_ns;
-    if (r < 0) {
+    if (error < 0) {
         snprintf(ret_why, why_bytes, "%s",
-                 r == -EAGAIN ? "the program writes it faster than it can be read; a larger "
-                                "trace_max helps"
-                              : strerror(-r));
-        return r;
+                 error == -EAGAIN ? "the program writes it faster than it can be read; a larger "
+                                    "trace_max helps"
+                                  : strerror(-error));
+        return error;
     }
     close(fd);
     return 0;
@@ -85,30 +85,31 @@ static int snapshot_take(int fd, struct trace_source *source, bool *ret_running,
 static int source_open(const char *path, struct trace_source *ret_source, bool *ret_running,
                        char *ret_why, size_t why_bytes)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), r;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), error;
     struct trace_source file;
 
     if (fd < 0) {
         snprintf(ret_why, why_bytes, "%s", strerror(errno));
         return -errno;
     }
-    r = trace_source_file(fd, &file);
-    if (r < 0) {
+    error = trace_source_file(fd, &file);
+    if (error < 0) {
         snprintf(ret_why, why_bytes, "%s",
-                 r == -EBADMSG ? "not a cupool trace: not a regular file at byte 0" : strerror(-r));
+                 error == -EBADMSG ? "not a cupool trace: not a regular file at byte 0"
+                                   : strerror(-error));
         close(fd);
-        return r;
+        return error;
     }
     *ret_running = false;
     if (!packed_is(&file)) {
-        r = snapshot_take(fd, &file, ret_running, ret_why, why_bytes);
+        error = snapshot_take(fd, &file, ret_running, ret_why, why_bytes);
         *ret_source = file;
     } else {
-        r = packed_open(&file, ret_source, ret_why, why_bytes);
+        error = packed_open(&file, ret_source, ret_why, why_bytes);
     }
-    if (r < 0)
+    if (error < 0)
         close(fd);
-    return r;
+    return error;
 }
 
 int trace_source_open(const char *path, struct trace_source *ret_source, char *ret_why,
@@ -124,33 +125,33 @@ static int reader_open(const char *path, struct trace_reader **ret_reader, bool 
 {
     struct watched *watched = malloc(sizeof *watched);
     struct trace_source source = {.read = watched_read, .close = watched_close, .context = watched};
-    int r = watched ? source_open(path, &watched->source, ret_running, ret_why, why_bytes)
-                    : -ENOMEM;
+    int error = watched ? source_open(path, &watched->source, ret_running, ret_why, why_bytes)
+                        : -ENOMEM;
 
-    if (r < 0) {
+    if (error < 0) {
         if (!watched)
             snprintf(ret_why, why_bytes, "out of memory");
         free(watched);
-        return r;
+        return error;
     }
     source.bytes = watched->source.bytes;
     source.until_ns = watched->source.until_ns;
     source.data = watched->source.data ? watched_data : NULL;
     progress_begin(&watched->progress, path, 2 * source.bytes);
-    r = trace_reader_open_source(&source, ret_reader, ret_why, why_bytes);
-    if (r < 0)
+    error = trace_reader_open_source(&source, ret_reader, ret_why, why_bytes);
+    if (error < 0)
         watched_close(watched);
     else if (*ret_running)
         trace_reader_set_running(*ret_reader);
-    return r;
+    return error;
 }
 
 int trace_open(const char *path, struct trace_reader **ret_reader, char *ret_why, size_t why_bytes)
 {
     bool running = false;
-    int r = -EBADMSG;
+    int error = -EBADMSG;
 
-    for (int i = 0; i < RUNNING_TRIES && r == -EBADMSG && (!i || running); i++)
-        r = reader_open(path, ret_reader, &running, ret_why, why_bytes);
-    return r;
+    for (int i = 0; i < RUNNING_TRIES && error == -EBADMSG && (!i || running); i++)
+        error = reader_open(path, ret_reader, &running, ret_why, why_bytes);
+    return error;
 }

@@ -144,10 +144,10 @@ int conf_promises_read(const char *path, struct promise **ret_promises, size_t *
     struct promise *promises;
     size_t bytes, lines = 1, count = 0;
     char *text, *rest;
-    int r = infile_read(path, FILE_MOST_BYTES, &text, &bytes);
+    int error = infile_read(path, FILE_MOST_BYTES, &text, &bytes);
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     for (const char *c = text; *c; c++)
         lines += *c == '\n';
     promises = calloc(lines, sizeof *promises);

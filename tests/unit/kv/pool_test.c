@@ -51,6 +51,7 @@ Test(kv_pool, stale_double_and_foreign_handles_change_nothing, .init = setup, .f
     cr_assert_eq(cupool_kv_memory(pool, handle, 0, 0, &memory, NULL), -EINVAL);
     for (unsigned at = 0; at < sizeof(bad) / sizeof(*bad); at++) {
         int error = cupool_kv_release(pool, &bad[at], 1, NONE);
+
         cr_assert(error == -EINVAL || error == -ESTALE, "%d", error);
     }
     cr_assert_eq(stats_now().free, 10);
@@ -102,6 +103,7 @@ Test(kv_pool, memory_is_real_and_apart)
     for (unsigned at = 0; at < 2; at++) {
         cupool_kv_handle handles[10];
         struct cupool_kv_geometry geometry;
+
         config.layout = layouts[at];
         pool = pool_make(&config);
         cupool_kv_strides(pool, &geometry);
@@ -115,6 +117,7 @@ Test(kv_pool, memory_is_real_and_apart)
                         uint8_t mark = (uint8_t)(block * 8 + layer * 2 + (uint32_t)side);
                         void *memory;
                         size_t bytes;
+
                         cr_assert_eq(
                             cupool_kv_memory(pool, handles[block], layer, side, &memory, &bytes),
                             0);
@@ -485,6 +488,7 @@ Test(kv_pool, creation_survives_every_failure)
             config.custom = (struct cupool_kv_custom){NULL, rank_by_hits, NULL};
             for (uint64_t at = 1;; at++) {
                 struct cupool_kv *made = NULL;
+
                 heap_fail_at(at);
                 int error = kv_create(&backend, &config, &made);
                 heap_fail_at(0);
@@ -498,6 +502,7 @@ Test(kv_pool, creation_survives_every_failure)
         }
         for (uint64_t at = 1;; at++) {
             struct cupool_kv *made = NULL;
+
             fake.fail_at = fake.calls + at;
             fake.fail_error = -ENOMEM;
             int error = kv_create(&backend, &config, &made);

@@ -16,6 +16,7 @@ Test(transfer_queue, neighbours_are_joined, .init = setup, .fini = teardown)
 
     for (unsigned at = 0; at < 16; at++) {
         unsigned place = at * 7 % 16; /* in no order */
+
         copies[at] = (struct cupool_copy){fake.device + place * 100, fake.pinned + place * 100,
                                           100};
     }
@@ -62,6 +63,7 @@ Test(transfer_queue, without_a_batched_call_or_a_kernel)
     for (unsigned round = 0; round < 3; round++) {
         struct cupool_copy copies[8];
         cupool_transfer transfer;
+
         fake_make(&fake);
         fake.no_batch = round != 0;
         fake.no_kernel = round == 1;
@@ -119,8 +121,10 @@ Test(transfer_queue, what_is_refused, .init = setup, .fini = teardown)
         {TO, {{device, device + 100, 10}, {NULL, NULL, 0}}, -EINVAL, "host side"},
         {TO, {{device + FAKE_DEVICE_BYTES - 4, pinned, 10}, {NULL, NULL, 0}}, -EFAULT, "exceeds"},
     };
+
     for (unsigned at = 0; at < sizeof(cases) / sizeof(*cases); at++) {
         cupool_transfer transfer = 77;
+
         cr_assert_eq(submit(cases[at].direction, cases[at].copies, 2, &transfer), cases[at].error,
                      "case %u", at);
         cr_assert(strstr(cupool_transfers_error(transfers), cases[at].text), "case %u: %s", at,
@@ -189,6 +193,7 @@ Test(transfer_queue, unread_results_are_kept_longer_than_read_ones, .init = setu
 
     for (unsigned at = 0; at < 40; at++) {
         cupool_transfer transfer = copy_of(TO, fake.device, fake.pinned, 8);
+
         cr_assert_eq(cupool_transfer_query(transfers, transfer), 1);
         read = at == 0 ? transfer : read;
         check();
@@ -211,6 +216,7 @@ Test(transfer_queue, the_highest_priority_begins_first, .init = setup, .fini = t
     cupool_transfer_options_init(&options);
     for (unsigned at = 0; at < 5; at++) {
         const struct cupool_copy copy = {fake.device + 1000 + at * 10, fake.pinned, 10};
+
         options.priority = priorities[at];
         cr_assert_eq(cupool_transfers_submit(transfers, TO, &copy, 1, &options, &waiting[at]), 0);
     }
@@ -505,6 +511,7 @@ Test(transfer_queue, cancelled_at_each_moment)
     for (unsigned victim = 0; victim < 8; victim++)
         for (unsigned moment = 0; moment < 60; moment++) {
             struct scene scene;
+
             setup();
             scene_fill();
             fake.held = 1;
@@ -534,6 +541,7 @@ Test(transfer_queue, ended_by_destroy_at_each_moment)
 {
     for (unsigned moment = 0; moment < 60; moment++) {
         struct scene scene;
+
         setup();
         scene_fill();
         fake.held = 1;
@@ -554,6 +562,7 @@ Test(transfer_queue, faults_at_each_call_of_the_driver)
     for (uint64_t fail = 1; fail <= last + 1; fail++) {
         static const int errors[] = {-EIO, -ENOMEM, -EBUSY};
         struct scene scene;
+
         setup();
         scene_fill();
         fake.held = fail % 2 != 0;
@@ -590,6 +599,7 @@ Test(transfer_queue, what_cannot_be_asked_is_waited_for, .init = setup, .fini = 
     fake.fail_error = -EIO;
     for (unsigned round = 0; round < 2; round++) {
         cupool_transfer transfer = copy_of(TO, fake.device, round ? pageable : fake.pinned, 2000);
+
         fake.fail_at = fake.all_calls + 1;
         cr_assert_eq(cupool_transfer_query(transfers, transfer), -EIO);
         cr_assert_eq(fake_run(&fake, 1), 0, "the memory is the caller's again, so nothing may run");

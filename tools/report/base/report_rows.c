@@ -57,16 +57,16 @@ static int rows_by_caller(struct report_rows *rows)
     struct named *named = calloc(callers->rows + 1, sizeof *named);
     struct texts texts = {0};
     char name[512];
-    int r = named && rows->row ? 0 : -ENOMEM;
+    int error = named && rows->row ? 0 : -ENOMEM;
 
-    for (size_t i = 0; i < callers->rows && r == 0; i++) {
+    for (size_t i = 0; i < callers->rows && error == 0; i++) {
         caller_name(rows->analysis->reader, callers->row[i].sum.key, name, sizeof name);
         named[i] = (struct named){texts_number(&texts, name), callers->row[i].sum};
-        r = named[i].name ? 0 : -ENOMEM;
+        error = named[i].name ? 0 : -ENOMEM;
     }
-    if (r == 0)
+    if (error == 0)
         qsort(named, callers->rows, sizeof *named, compare_named);
-    for (size_t i = 0; i < callers->rows && r == 0; i++) {
+    for (size_t i = 0; i < callers->rows && error == 0; i++) {
         if (rows->count && i && named[i].name == named[i - 1].name)
             tally_join_row(&rows->row[rows->count - 1], &named[i].sum);
         else
@@ -74,7 +74,7 @@ static int rows_by_caller(struct report_rows *rows)
     }
     texts_done(&texts);
     free(named);
-    return r;
+    return error;
 }
 
 int report_rows_create(const struct analysis *analysis, const struct callers *callers,
@@ -84,25 +84,25 @@ int report_rows_create(const struct analysis *analysis, const struct callers *ca
                                     : by == REPORT_BY_CALLER ? NULL
                                                              : report_tallies(analysis, by);
     struct report_rows rows = {.analysis = analysis, .callers = callers, .by = by};
-    int r = 0;
+    int error = 0;
 
     rows.row = calloc((tallies ? tallies->rows : callers->rows) + 1, sizeof *rows.row);
     if (!rows.row)
         return -ENOMEM;
     if (!tallies) {
-        r = rows_by_caller(&rows);
+        error = rows_by_caller(&rows);
     } else if (tallies->rows) {
         memcpy(rows.row, tallies->row, tallies->rows * sizeof *rows.row);
         rows.count = tallies->rows;
     }
-    if (r < 0 || !rows.count) {
+    if (error < 0 || !rows.count) {
         free(rows.row);
         rows.row = NULL;
     } else {
         qsort(rows.row, rows.count, sizeof *rows.row, tally_compare);
     }
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     *ret_rows = rows;
     return 0;
 }
