@@ -192,7 +192,7 @@ int device_memory_allocate(struct cupool_device *device, size_t bytes, uint64_t 
                                                          HOST_ALIGNMENT);
 
         if (!memory)
-            return device_fail(device, -ENOMEM, "the system has no such memory");
+            return device_fail(device, -ENOMEM, "the system does not support this memory");
         *ret_address = (uintptr_t)memory;
         count_allocation(device, bytes);
         return 0;
@@ -205,7 +205,7 @@ int device_memory_allocate(struct cupool_device *device, size_t bytes, uint64_t 
     error = driver_error(device->driver->memory_allocate(&address, bytes));
     device_leave_relaxed(device, mode);
     if (error < 0)
-        return device_fail(device, error, "the driver gave no memory");
+        return device_fail(device, error, "the driver could not allocate memory");
     *ret_address = address;
     count_allocation(device, bytes);
     return 0;
@@ -226,7 +226,7 @@ int device_memory_free(struct cupool_device *device, uint64_t address, size_t by
         error = driver_error(device->driver->memory_free(address));
         device_leave_relaxed(device, mode);
         if (error < 0)
-            return device_fail(device, error, "the driver refused the free");
+            return device_fail(device, error, "the driver failed to free the memory");
     }
     atomic_fetch_add(&device->frees, 1);
     atomic_fetch_sub(&device->current_bytes, bytes);
@@ -278,7 +278,7 @@ int cupool_device_stats(struct cupool_device *device, struct cupool_device_stati
         error = driver_error(device->driver->memory_info(&free_bytes, &total_bytes));
         device_leave(device);
         if (error < 0)
-            return device_fail(device, error, "the driver does not say how much memory there is");
+            return device_fail(device, error, "the driver does not report its memory");
     }
     *ret_stats = (struct cupool_device_statistics){
         .kind = device->kind,
@@ -307,7 +307,7 @@ int cupool_device_stream_create(struct cupool_device *device, cupool_stream *ret
         device_leave(device);
     }
     if (error < 0)
-        return device_fail(device, error, "the driver made no stream");
+        return device_fail(device, error, "the driver could not create a stream");
     *ret_stream = stream;
     return 0;
 }
@@ -320,7 +320,7 @@ int cupool_device_stream_destroy(struct cupool_device *device, cupool_stream str
         return error;
     error = driver_error(device->driver->stream_destroy(stream));
     device_leave(device);
-    return error < 0 ? device_fail(device, error, "the driver refused to destroy the stream") : 0;
+    return error < 0 ? device_fail(device, error, "the driver failed to destroy the stream") : 0;
 }
 
 int cupool_device_wait(struct cupool_device *device, cupool_stream stream)
@@ -332,7 +332,7 @@ int cupool_device_wait(struct cupool_device *device, cupool_stream stream)
     error = driver_error(stream == CUPOOL_STREAM_NONE ? device->driver->context_wait()
                                                       : device->driver->stream_wait(stream));
     device_leave(device);
-    return error < 0 ? device_fail(device, error, "waiting failed") : 0;
+    return error < 0 ? device_fail(device, error, "waiting for the device failed") : 0;
 }
 
 /* Work goes to the caller's stream, or to the device's own stream and is waited for. */
@@ -343,7 +343,7 @@ static int work_end(struct cupool_device *device, cupool_stream stream, CUresult
     if (error == 0 && stream == CUPOOL_STREAM_NONE)
         error = driver_error(device->driver->stream_wait(device->own));
     device_leave(device);
-    return error < 0 ? device_fail(device, error, "the driver refused the work") : 0;
+    return error < 0 ? device_fail(device, error, "the driver rejected the work") : 0;
 }
 
 static CUstream work_stream(const struct cupool_device *device, cupool_stream stream)
@@ -404,7 +404,7 @@ int cupool_device_host_allocate(struct cupool_device *device, size_t bytes, void
         void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
 
         if (!memory)
-            return device_fail(device, -ENOMEM, "the system has no such memory");
+            return device_fail(device, -ENOMEM, "the system does not support this memory");
         *ret_memory = memory;
         return 0;
     }
@@ -415,7 +415,9 @@ int cupool_device_host_allocate(struct cupool_device *device, size_t bytes, void
     error = driver_error(
         device->driver->host_allocate(ret_memory, bytes, CU_MEMHOSTALLOC_PORTABLE));
     device_leave_relaxed(device, mode);
-    return error < 0 ? device_fail(device, error, "the driver gave no page-locked memory") : 0;
+    return error < 0
+               ? device_fail(device, error, "the driver could not allocate page-locked memory")
+               : 0;
 }
 
 int cupool_device_host_free(struct cupool_device *device, void *memory)
@@ -432,5 +434,5 @@ int cupool_device_host_free(struct cupool_device *device, void *memory)
         return error;
     error = driver_error(device->driver->host_free(memory));
     device_leave_relaxed(device, mode);
-    return error < 0 ? device_fail(device, error, "this is no page-locked memory") : 0;
+    return error < 0 ? device_fail(device, error, "not page-locked memory of this device") : 0;
 }

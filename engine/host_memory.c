@@ -120,11 +120,11 @@ static int chunks_register(struct cupool_device *device, const struct host_regio
 static const char *text_of(int error)
 {
     switch (error) {
-    case -EEXIST: return "part of the memory is registered already";
+    case -EEXIST: return "part of the memory is already registered";
     case -EFAULT: return "the memory cannot be written";
-    case -EBUSY: return "something captures: memory cannot be registered now";
-    case -ENOMEM: return "there is not that much memory";
-    default: return "the driver refused to register the memory";
+    case -EBUSY: return "a stream is being captured: memory cannot be registered now";
+    case -ENOMEM: return "not enough memory";
+    default: return "the driver failed to register the memory";
     }
 }
 
@@ -185,7 +185,7 @@ static int options_check(struct cupool_device *device, const struct cupool_host_
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
     if (options->chunk_bytes % page != 0)
-        return device_fail(device, -EINVAL, "the chunk is no multiple of the page");
+        return device_fail(device, -EINVAL, "the chunk is not a multiple of the page size");
     return 0;
 }
 
@@ -198,7 +198,8 @@ int cupool_host_register(struct cupool_device *device, void *memory, size_t byte
     if (!device || !memory || bytes == 0)
         return -EINVAL;
     if ((uintptr_t)memory % page != 0 || bytes % page != 0)
-        return device_fail(device, -EINVAL, "address or size is no multiple of the page");
+        return device_fail(device, -EINVAL,
+                           "the address or size is not a multiple of the page size");
     options = options ? options : &standard;
     int error = options_check(device, options);
     return error < 0 ? error : region_make(device, memory, bytes, options, false);

@@ -260,5 +260,5 @@ int cupool_kv_create(struct cupool_device *device, const struct cupool_kv_config
         return -EINVAL;
     struct kv_backend backend = device_kv_backend(device);
     int error = kv_create(&backend, config, ret_pool);
-    return error < 0 ? device_fail(device, error, "the pool could not be made") : 0;
+    return error < 0 ? device_fail(device, error, "the pool could not be created") : 0;
 }

@@ -290,7 +290,7 @@ static int allocation_fail(struct cupool_device *device, struct memory_manager *
     manager->stats.failures++;
     history_add(manager, CUPOOL_MEMORY_FAILURE, 0, bytes);
     pthread_mutex_unlock(&manager->lock);
-    return device_fail(device, error, "the device has not that much memory");
+    return device_fail(device, error, "the device does not have that much memory");
 }
 
 int cupool_memory_allocate(struct cupool_device *device, size_t bytes, cupool_stream stream,
@@ -382,7 +382,7 @@ int cupool_memory_free(struct cupool_device *device, void *memory, cupool_stream
     }
     pthread_mutex_unlock(&manager->lock);
     if (error < 0)
-        return device_fail(device, error, "this is not the address of a live block");
+        return device_fail(device, error, "not the address of a live block");
     if (!kept) {
         /* System memory has no quarantine, and host streams have no work. */
         source_free(device, manager, address, room);
@@ -405,7 +405,7 @@ int cupool_memory_size(struct cupool_device *device, const void *memory, size_t 
         error = 0;
     }
     pthread_mutex_unlock(&manager->lock);
-    return error < 0 ? device_fail(device, error, "this is not the address of a live block") : 0;
+    return error < 0 ? device_fail(device, error, "not the address of a live block") : 0;
 }
 
 int cupool_memory_trim(struct cupool_device *device, size_t keep_bytes, size_t *ret_returned_bytes)
@@ -430,7 +430,7 @@ int cupool_memory_trim(struct cupool_device *device, size_t keep_bytes, size_t *
     pressure_look(device, manager);
     if (error == 0 && ret_returned_bytes)
         *ret_returned_bytes = returned;
-    return error < 0 ? device_fail(device, error, "cached memory could not be given back") : 0;
+    return error < 0 ? device_fail(device, error, "cached memory could not be returned") : 0;
 }
 
 int cupool_memory_defragment(struct cupool_device *device, size_t *ret_gained_bytes)
@@ -553,7 +553,7 @@ int cupool_memory_check(struct cupool_device *device, char *why, size_t why_byte
     pthread_mutex_unlock(&manager->lock);
     if (!right) {
         if (why_bytes > 0)
-            strncpy(why, "live or cached bytes are not what the blocks add up to",
+            strncpy(why, "live or cached bytes differ from the sum of the blocks",
                     why_bytes - 1)[why_bytes - 1] = '\0';
         return device_fail(device, -EFAULT, "an invariant of the memory manager is broken");
     }

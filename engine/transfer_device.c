@@ -341,7 +341,7 @@ int cupool_transfers_create(struct cupool_device *device,
     if (error < 0) {
         transfers_destroy(transfers);
         transfer_device_end(transfer);
-        return device_fail(device, error, "the queues could not be made");
+        return device_fail(device, error, "the queues could not be created");
     }
     if (!config->thresholds && transfer->identity[0] != '\0' &&
         transfer_file_read(transfers->folder, transfer->identity, &found) == 0)

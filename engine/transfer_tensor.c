@@ -36,9 +36,9 @@ static int is_on_device(struct cupool_transfers *transfers, const void *memory, 
         int error = backend->place(backend->state, at, &place, &next);
 
         if (error < 0)
-            return transfers_fail(transfers, error, "the driver does not say what an address is");
+            return transfers_fail(transfers, error, "the driver does not know an address");
         if (place == TRANSFER_FOREIGN)
-            return transfers_fail(transfers, -EXDEV, "memory of another device or context");
+            return transfers_fail(transfers, -EXDEV, "memory belongs to another device or context");
         if (place != TRANSFER_DEVICE)
             return 0;
     }
@@ -64,7 +64,7 @@ int cupool_transfers_ensure(struct cupool_transfers *transfers, const void *memo
     struct cupool_device *device = transfer_device(transfers);
     int error = cupool_memory_allocate(device, bytes, stream, &made);
     if (error < 0)
-        return transfers_fail(transfers, error, "the device has not that much memory");
+        return transfers_fail(transfers, error, "the device does not have that much memory");
     const struct cupool_copy copy = {made, memory, bytes};
     error = cupool_transfers_submit(transfers, CUPOOL_TO_DEVICE, &copy, 1, &options, ret_transfer);
     if (error < 0) {
@@ -124,7 +124,7 @@ int cupool_transfers_prefetch(struct cupool_transfers *transfers,
         return -EINVAL;
     alignment = alignment == 0 ? ALIGNMENT : alignment;
     if ((alignment & (alignment - 1)) != 0 || alignment > ALIGNMENT_MOST)
-        return transfers_fail(transfers, -EINVAL, "the alignment is no power of two up to 512");
+        return transfers_fail(transfers, -EINVAL, "the alignment is not a power of two up to 512");
     int error = sources_place(transfers, sources, count, alignment, &bytes);
     if (error == 0 && bytes == 0)
         error = transfers_fail(transfers, -EINVAL, "the tensors have no bytes");
@@ -133,7 +133,7 @@ int cupool_transfers_prefetch(struct cupool_transfers *transfers,
     struct cupool_device *device = transfer_device(transfers);
     error = cupool_memory_allocate(device, bytes, stream, &memory);
     if (error < 0)
-        return transfers_fail(transfers, error, "the device has not that much memory");
+        return transfers_fail(transfers, error, "the device does not have that much memory");
     for (uint32_t at = 0; at < count; at++) {
         ret_addresses[at] = (char *)memory + at_byte;
         at_byte += (sources[at].bytes + alignment - 1) & ~(alignment - 1);

@@ -25,11 +25,11 @@ struct verdict_facts {
  */
 /* clang-format off */
 #define VERDICTS(VERDICT)                                                                          \
-    VERDICT(GENUINE, "genuine", "the program needs more memory than there is")                     \
-    VERDICT(LIMIT, "limit", "the device has room, the limit forbids it")                           \
-    VERDICT(HOARDING, "hoarding", "freed memory waits for device work or is kept cached")          \
-    VERDICT(FRAGMENTATION, "fragmentation", "enough is free, but in no single piece")              \
-    VERDICT(OTHERS, "another process", "others hold what is missing")
+    VERDICT(GENUINE, "genuine", "the program needs more memory than the device has")                     \
+    VERDICT(LIMIT, "limit", "the option limit is reached, the device has free memory")                           \
+    VERDICT(HOARDING, "hoarding", "freed memory waits for device work or stays cached")          \
+    VERDICT(FRAGMENTATION, "fragmentation", "enough memory is free, but no piece is large enough")              \
+    VERDICT(OTHERS, "another process", "other processes hold the missing memory")
 /* clang-format on */
 
 enum verdict {

@@ -143,13 +143,14 @@ static int header_check(const struct trace_file_header *header, uint64_t file_by
 {
     if (file_bytes < sizeof *header)
         return trace_fail(-EBADMSG, file_bytes, ret_why, why_bytes,
-                          file_bytes ? "no cupool trace: the file ends" : "empty file: it ends");
+                          file_bytes ? "not a cupool trace: the file ends" : "empty file: it ends");
     if (header->magic != TRACE_FILE_MAGIC)
-        return trace_fail(-EBADMSG, 0, ret_why, why_bytes, "no cupool trace: wrong magic number");
+        return trace_fail(-EBADMSG, 0, ret_why, why_bytes,
+                          "not a cupool trace: wrong magic number");
     if (header->version < TRACE_VERSION || header->version > TRACE_VERSION_LIMITED)
         return trace_fail(-EPROTONOSUPPORT, offsetof(struct trace_file_header, version), ret_why,
                           why_bytes,
-                          "trace version %u, this cupool reads versions to %d: version field",
+                          "trace version %u, this cupool reads up to version %d: version field",
                           header->version, TRACE_VERSION_LIMITED);
     if (header->checksum != crc32c(header, offsetof(struct trace_file_header, flags)))
         return trace_fail(-EBADMSG, 0, ret_why, why_bytes, "damaged: file header checksum");
@@ -218,7 +219,7 @@ int trace_reader_open_fd(int fd, struct trace_reader **ret_reader, char *ret_why
     int error = trace_source_file(fd, &source);
 
     if (error == -EBADMSG)
-        return trace_fail(error, 0, ret_why, why_bytes, "no cupool trace: not a regular file");
+        return trace_fail(error, 0, ret_why, why_bytes, "not a cupool trace: not a regular file");
     if (error < 0)
         return trace_fail(error, 0, ret_why, why_bytes, "%s", strerror(-error));
     return trace_reader_open_source(&source, ret_reader, ret_why, why_bytes);

@@ -79,7 +79,7 @@ int cupool_tiers_age_step(struct cupool_tiers *tiers, const struct cupool_tier_a
     if (error < 0)
         return error;
     if (!age)
-        return tiers_fail(tiers, -EINVAL, "what a step may do is missing");
+        return tiers_fail(tiers, -EINVAL, "the limits of the step are NULL");
     now_ns = kv_now(tiers->pool);
     const struct bench *bench = bench_enter(tiers);
     while (now_ns >= age->age_ns &&
@@ -187,7 +187,7 @@ int cupool_tiers_match(struct cupool_tiers *tiers, const struct cupool_kv_hash *
     if (error < 0)
         return error;
     if (!ret_matched || (count > 0 && (!hashes || !ret_handles)))
-        return tiers_fail(tiers, -EINVAL, "an array is missing");
+        return tiers_fail(tiers, -EINVAL, "an array argument is NULL");
     while (at < count && step > 0) {
         error = cupool_kv_match(tiers->pool, hashes + at, count - at, ret_handles + at, &step);
         if (error < 0)

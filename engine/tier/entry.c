@@ -15,16 +15,16 @@ const char *cupool_tier_fault_text(enum cupool_tier_fault fault)
 {
     static const char *const texts[] = {
         [CUPOOL_TIER_SOUND] = "sound",
-        [CUPOOL_TIER_SHORT] = "shorter than its header says",
-        [CUPOOL_TIER_LONG] = "longer than its header says",
+        [CUPOOL_TIER_SHORT] = "shorter than the header says",
+        [CUPOOL_TIER_LONG] = "longer than the header says",
         [CUPOOL_TIER_MAGIC] = "not an entry",
-        [CUPOOL_TIER_VERSION] = "of an unknown version",
+        [CUPOOL_TIER_VERSION] = "unknown version",
         [CUPOOL_TIER_HEADER_CHECKSUM] = "the checksum of the header differs",
         [CUPOOL_TIER_PAYLOAD_CHECKSUM] = "the checksum of the content differs",
-        [CUPOOL_TIER_OTHER_KEY] = "of another key",
-        [CUPOOL_TIER_OTHER_IDENTITY] = "of another model or shape",
+        [CUPOOL_TIER_OTHER_KEY] = "another key",
+        [CUPOOL_TIER_OTHER_IDENTITY] = "another model or shape",
         [CUPOOL_TIER_FIELD] = "a field of the header is out of range",
-        [CUPOOL_TIER_CODEC] = "the codec refuses a layer",
+        [CUPOOL_TIER_CODEC] = "the codec rejects a layer",
     };
 
     return (unsigned)fault < sizeof(texts) / sizeof(texts[0]) ? texts[fault] : "unknown";

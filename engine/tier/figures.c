@@ -56,7 +56,7 @@ int cupool_tiers_events_poll(struct cupool_tiers *tiers, uint32_t at,
     if (error < 0)
         return error;
     if (at >= tiers->count || (event_room > 0 && !events) || (hash_room > 0 && !hashes))
-        return tiers_fail(tiers, -EINVAL, "no such tier, or an array is missing");
+        return tiers_fail(tiers, -EINVAL, "no such tier, or an array argument is NULL");
     const struct cupool_kv_event about = {.group = tiers->pool->config.group,
                                           .tier = at + 1,
                                           .block_tokens = tiers->pool->config.block_tokens};
@@ -81,7 +81,7 @@ int cupool_tiers_check(struct cupool_tiers *tiers, char *why, size_t why_bytes)
             broken = tier_index_check(&tiers->tiers[at].index);
     if (!broken &&
         tiers->jobs_left + tiers->stores.count + tiers->loads.count > tiers->config.queue)
-        broken = "tiers: more jobs than there are";
+        broken = "tiers: more jobs in lists than exist";
     pthread_mutex_unlock(&tiers->lock);
     if (!broken)
         return 0;

@@ -354,7 +354,7 @@ int cupool_tiers_lookup(struct cupool_tiers *tiers, const struct cupool_kv_hash 
     if (error < 0)
         return error;
     if (count > 0 && (!hashes || !ret_presence))
-        return tiers_fail(tiers, -EINVAL, "an array is missing");
+        return tiers_fail(tiers, -EINVAL, "an array argument is NULL");
     pthread_mutex_lock(&tiers->lock);
     for (uint32_t at = 0; at < count; at++) {
         ret_presence[at] = CUPOOL_TIER_MISS;
@@ -400,7 +400,7 @@ int cupool_tiers_forget(struct cupool_tiers *tiers, const struct cupool_kv_hash 
     if (error < 0)
         return error;
     if (count > 0 && !hashes)
-        return tiers_fail(tiers, -EINVAL, "an array is missing");
+        return tiers_fail(tiers, -EINVAL, "an array argument is NULL");
     for (uint32_t at = 0; at < tiers->count; at++) {
         struct tier *tier = &tiers->tiers[at];
 
@@ -509,10 +509,10 @@ int cupool_tiers_offload(struct cupool_tiers *tiers, const cupool_kv_handle *han
     if (error < 0)
         return error;
     if ((count > 0 && !handles) || !ret_ticket)
-        return tiers_fail(tiers, -EINVAL, "an array is missing");
+        return tiers_fail(tiers, -EINVAL, "an array argument is NULL");
     error = cupool_kv_retain(tiers->pool, handles, count);
     if (error < 0)
-        return tiers_fail(tiers, error, "a handle is stale or never was one of the pool");
+        return tiers_fail(tiers, error, "a handle is stale or not of the pool");
     error = stage_fence(tiers, stream, &request.fence, &request.fenced);
     if (error == 0) {
         pthread_mutex_lock(&tiers->lock);
@@ -532,9 +532,9 @@ int cupool_tiers_offload(struct cupool_tiers *tiers, const cupool_kv_handle *han
         stage_fence_end(tiers, request.fence);
     cupool_kv_release(tiers->pool, handles, count, CUPOOL_STREAM_NONE);
     return tiers_fail(tiers, error,
-                      error == -EAGAIN   ? "too much is under way"
-                      : error == -EINVAL ? "a block is not registered in full"
-                                         : "no fence on this stream now");
+                      error == -EAGAIN   ? "too many transfers in flight"
+                      : error == -EINVAL ? "a block is not fully registered"
+                                         : "no fence can be recorded on this stream now");
 }
 
 int cupool_tiers_result(struct cupool_tiers *tiers, cupool_kv_ticket ticket, uint32_t *ret_stored)
@@ -568,7 +568,7 @@ int cupool_tiers_cancel(struct cupool_tiers *tiers, cupool_kv_ticket ticket)
     else
         offload->cancelled = true;
     pthread_mutex_unlock(&tiers->lock);
-    return error < 0 ? tiers_fail(tiers, error, "no such request, or it is over") : 0;
+    return error < 0 ? tiers_fail(tiers, error, "no such request, or it has ended") : 0;
 }
 
 int cupool_tiers_drain(struct cupool_tiers *tiers)

@@ -63,17 +63,17 @@ const char *cupool_codec_fault_text(enum cupool_codec_fault fault)
 {
     switch (fault) {
     case CUPOOL_CODEC_SOUND: return "no fault";
-    case CUPOOL_CODEC_SHORT: return "cut short";
-    case CUPOOL_CODEC_LONG: return "more bytes than the header says";
+    case CUPOOL_CODEC_SHORT: return "truncated";
+    case CUPOOL_CODEC_LONG: return "longer than the header says";
     case CUPOOL_CODEC_MAGIC: return "not an encoded block";
-    case CUPOOL_CODEC_VERSION: return "a version that is not known";
-    case CUPOOL_CODEC_HEADER_CHECKSUM: return "the header's checksum does not hold";
-    case CUPOOL_CODEC_PAYLOAD_CHECKSUM: return "the payload's checksum does not hold";
+    case CUPOOL_CODEC_VERSION: return "unknown version";
+    case CUPOOL_CODEC_HEADER_CHECKSUM: return "the checksum of the header differs";
+    case CUPOOL_CODEC_PAYLOAD_CHECKSUM: return "the checksum of the payload differs";
     case CUPOOL_CODEC_HEADER_FIELD: return "a field of the header is out of range";
-    case CUPOOL_CODEC_OTHER_SHAPE: return "of another codec, type or shape";
+    case CUPOOL_CODEC_OTHER_SHAPE: return "another codec, type or shape";
     case CUPOOL_CODEC_PAYLOAD: return "the payload is malformed";
-    case CUPOOL_CODEC_NO_ROOM: return "not enough room for the encoded block";
-    case CUPOOL_CODEC_ARGUMENT: return "missing or misaligned memory, or missing scores";
+    case CUPOOL_CODEC_NO_ROOM: return "the buffer is too small for the encoded block";
+    case CUPOOL_CODEC_ARGUMENT: return "memory is NULL or misaligned, or scores are missing";
     }
     return "unknown fault";
 }

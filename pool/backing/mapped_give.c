@@ -234,11 +234,11 @@ static const char *extent_check(const struct mapped *mapped, const struct extent
         const struct mapped_handle *handle = *mapped_slot(mapped, at);
 
         if (handle && handle->address != at)
-            return "mapped: a handle is not where it says";
+            return "mapped: a handle has the wrong address";
         if (handle && at < *covered)
             return "mapped: two handles overlap";
         if (without == (handle || at < *covered))
-            return "mapped: a hole has memory, or an extent has none";
+            return "mapped: a hole has memory, or an extent lacks memory";
         if (handle && handle->pinned && extent->use == EXTENT_FREE)
             return "mapped: free memory in a pinned handle";
         if (handle) {
@@ -257,6 +257,6 @@ const char *mapped_check_locked(const struct mapped *mapped)
     for (const struct extent *extent = mapped->range.first; extent && !why; extent = extent->after)
         why = extent_check(mapped, extent, &covered, &bytes);
     if (!why && bytes + count_get(&mapped->pending_bytes) != count_get(mapped->reserved_bytes))
-        why = "mapped: the handles are not what is reserved";
+        why = "mapped: bytes of handles differ from the reserved bytes";
     return why;
 }

@@ -168,14 +168,14 @@ static const char *order_check(const struct buddy *buddy, unsigned order, uint32
         count++;
         *leaves += 1u << order;
         if (order < BUDDY_ORDERS - 1 && bit_get(buddy, order, block ^ 1))
-            return "buddy: two buddies are free and were not merged";
+            return "buddy: two free buddies are not merged";
         for (unsigned above = order + 1; above < BUDDY_ORDERS; above++) {
             if (bit_get(buddy, above, block >> (above - order)))
                 return "buddy: a free block lies inside another";
         }
     }
     if (count != buddy->free_blocks[order])
-        return "buddy: count of free blocks differs from the bitmap";
+        return "buddy: number of free blocks differs from the bitmap";
     if ((count > 0) != (buddy->orders >> order & 1))
         return "buddy: the set of orders differs from the counts";
     return NULL;

@@ -516,15 +516,15 @@ static const char *extent_check(const struct range *range, const struct extent *
     if (extent->node.address != at || extent->node.bytes == 0)
         return "range: extents leave a gap, overlap or are empty";
     if (extent->after && extent->after->before != extent)
-        return "range: the list is broken";
+        return "range: broken links in the list";
     if (joins(extent->after, (enum extent_use)extent->use))
-        return "range: two neighbours should have joined";
+        return "range: two free neighbours are not merged";
     if (extent->use == EXTENT_HOLE && (at | extent->node.bytes) % RANGE_PAGE_BYTES)
-        return "range: a hole is not made of pages";
+        return "range: a hole is not a multiple of pages";
     if (!start || start->node.address > at)
-        return "range: a window does not know its first extent";
+        return "range: a window does not name its first extent";
     if (range_at(range, at) != extent || range_at(range, extent_end(extent) - 1) != extent)
-        return "range: an address does not find its extent";
+        return "range: look-up by address does not find an extent";
     tally->count[extent->use]++;
     tally->bytes[extent->use] += extent->node.bytes;
     tally->binned_count += in_bin(extent);
@@ -541,10 +541,10 @@ static const char *bins_check(const struct range *range, const struct tally *tal
         bool used = range->bins_used[bin / RANGE_WORD_BITS] & bit_of(bin);
 
         if (used != (extent != NULL))
-            return "range: a bit differs from its list of free extents";
+            return "range: the bitmap differs from the lists of free extents";
         for (; extent; extent = extent_of(extent->node.right), count++) {
             if (extent->use != EXTENT_FREE || extent->node.bytes != bin * RANGE_GRAIN_BYTES)
-                return "range: a free extent hangs in the wrong list";
+                return "range: a free extent is in the wrong list";
             bytes += extent->node.bytes;
         }
     }
@@ -575,7 +575,7 @@ const char *range_check(const struct range *range)
         at = extent_end(extent);
     }
     if (!why && at != range->address + range->bytes)
-        why = "range: the extents do not cover it";
+        why = "range: the extents do not cover the range";
     if (!why)
         why = bins_check(range, &tally);
     if (!why)
@@ -589,6 +589,6 @@ const char *range_check(const struct range *range)
         if (count_get(&range->bytes_of[use]) != tally.bytes[use])
             why = "range: bytes differ from the counters";
     if (!why && range->holes_count != tally.count[EXTENT_HOLE])
-        why = "range: the holes differ from their counter";
+        why = "range: number of holes differs from the counter";
     return why;
 }

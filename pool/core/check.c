@@ -91,7 +91,7 @@ static const char *whole_run_check(const struct run *run)
 {
     for (size_t offset = 0; offset < run->bytes; offset += POOL_SEGMENT_BYTES) {
         if (page_map_get(run->address + offset) != ((page_entry)run | PAGE_ENTRY_RUN))
-            return "page map: a page of a whole run does not name it";
+            return "page map: a page of a large run does not name it";
     }
     return NULL;
 }
@@ -111,7 +111,7 @@ static const char *run_check(const struct run *run, struct tally *tally)
         tally->cached += run->bytes;
     if (run->use == RUN_LARGE && run->block.state != BLOCK_LIVE &&
         run->block.state != BLOCK_QUARANTINED)
-        return "run: a large one is neither live nor quarantined";
+        return "run: a large run is neither live nor quarantined";
     return whole_run_check(run);
 }
 
@@ -121,7 +121,7 @@ static const char *blocks_check(const struct blocks *blocks, struct tally *tally
 
     for (const struct block *block = blocks->quarantine_head; block; block = block->next) {
         if (block->state != BLOCK_QUARANTINED)
-            return "blocks: one in the quarantine is in another state";
+            return "blocks: a block in the quarantine has another state";
         if (block->next && !quarantine_passed(block->epoch, block->next->epoch))
             return "blocks: labels decrease along the quarantine";
         quarantined += block_bytes(block);
@@ -160,15 +160,15 @@ static const char *extent_check(const struct pool *pool, const struct extent *ex
     uint64_t front = block->address - extent->node.address;
     if ((front != 0 && !extent->isolated) || block->leaves != BLOCK_IS_EXTENT ||
         front >= extent->node.bytes || block->requested_bytes > extent->node.bytes - front)
-        return "mapped: an extent is not the block that it says";
+        return "mapped: an extent differs from its block";
     if (extent->use != EXTENT_LIVE ||
         (block->state != BLOCK_LIVE && block->state != BLOCK_QUARANTINED))
         return "mapped: a block is neither live nor quarantined";
     if (page_map_get(block->address) != ((page_entry)&pool->range_run | PAGE_ENTRY_RUN))
-        return "page map: a page of the range does not name it";
+        return "page map: a page of the range does not name the range";
     if (extent->isolated &&
         (extent->before->use != EXTENT_FENCE || extent->after->use != EXTENT_FENCE))
-        return "mapped: an isolated block has memory beside it";
+        return "mapped: an isolated block has mapped neighbours";
     tally->isolated_waste += extent->isolated ? extent->node.bytes - block->requested_bytes : 0;
     tally->extents += extent->node.bytes;
     return NULL;
@@ -185,9 +185,9 @@ static const char *mapped_check(const struct pool *pool, struct tally *tally)
         why = extent_check(pool, extent, tally);
     uint64_t live = count_get(&range->bytes_of[EXTENT_LIVE]);
     if (!why && tally->isolated_waste != count_get(&pool->runs.isolated_waste))
-        why = "mapped: isolated blocks waste what the counter does not say";
+        why = "mapped: waste of isolated blocks differs from the counter";
     if (!why && (tally->extents != tally->blocks_bytes || live < tally->reserved))
-        why = "mapped: blocks and segments differ from what is live in the range";
+        why = "mapped: blocks and segments differ from the live bytes of the range";
     uint64_t given = live - tally->extents - tally->reserved; /* to a request, not yet occupied */
     uint64_t waste = given + count_get(&pool->mapped->pending_bytes) +
                      count_get(&range->bytes_of[EXTENT_EMPTYING]) +
@@ -227,7 +227,7 @@ static const char *counters_check(const struct pool *pool, const struct tally *t
     if (tally->buddy_free != tally->buddy_free_counted)
         return "extents: free leaves differ from the counters";
     if (tally->wasted != tally->wasted_counted)
-        return "pool: what is free in pinned runs differs from the counters";
+        return "pool: free bytes of pinned runs differ from the counters";
     if (tally->reserved !=
         tally->blocks_bytes + tally->slab_bytes + tally->buddy_free + tally->cached + tally->wasted)
         return "pool: live + quarantined + slabs + free + wasted differ from reserved";

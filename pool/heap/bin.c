@@ -375,7 +375,7 @@ const char *bin_slab_check_locked(const struct bin *bin, const struct slab *slab
 
     if (slab->objects != bin->objects || slab->size_class != bin->size_class ||
         slab->shape != bin_shape(bin) || slab->segment->shard != shard_get(bin->pool, bin->shard))
-        return "slab: it belongs to another bin";
+        return "slab: a slab belongs to another bin";
     if (free + slab->used != slab->objects)
         return "slab: used + free differ from capacity";
     for (unsigned index = 0; index < 128; index++) {
@@ -383,11 +383,11 @@ const char *bin_slab_check_locked(const struct bin *bin, const struct slab *slab
         bool live = object_live(object), known = index < slab->objects;
 
         if (!known && (live || object_free(object)))
-            return "slab: a bit stands for no object";
+            return "slab: a bit has no object";
         if (live && object_free(object))
             return "slab: a live object is free";
         if (live && object_record(object)->requested == 0)
-            return "slab: a live object was never handed out";
+            return "slab: a live object was never allocated";
     }
     return NULL;
 }
@@ -401,9 +401,9 @@ static const char *buckets_check(const struct bin *bin)
             if (why)
                 return why;
             if (slab->place != bucket || (unsigned)(slab->used * bin->bucket_scale) >> 10 != bucket)
-                return "bin: a slab hangs in the wrong bucket";
+                return "bin: a slab is in the wrong bucket";
             if (slab->used == slab->objects)
-                return "bin: a full slab hangs in a bucket";
+                return "bin: a full slab is in a bucket";
         }
     }
     return NULL;
@@ -420,7 +420,7 @@ static const char *quarantine_check(const struct bin *bin)
         struct object object = queue_object(entry);
         uint32_t label = queue_entry_label(cursor.chunk, entry);
         if (object_live(object) || object_free(object))
-            return "bin: a block in the quarantine is in another state";
+            return "bin: a block in the quarantine has another state";
         if (count > 0 && !quarantine_passed(last_label, label))
             return "bin: labels decrease along the quarantine";
         last_label = label;
@@ -428,7 +428,7 @@ static const char *quarantine_check(const struct bin *bin)
     if (count != queue->count || count_get(&bin->frees) - count_get(&bin->retired) != count)
         return "bin: frees - retired differ from the quarantine";
     if (queue->chunks * QUEUE_CHUNK_ENTRIES < count_get(&bin->slabs) * bin->objects)
-        return "bin: the quarantine has no room for every object";
+        return "bin: the quarantine lacks room for all objects";
     return NULL;
 }
 

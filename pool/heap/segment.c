@@ -345,7 +345,7 @@ static const char *block_check(struct segment *segment, unsigned window, uint32_
     if (!block)
         return NULL;
     if (block->address - address >= 1u << SEGMENT_WINDOW_BITS || block->leaves == 0)
-        return "segment: a window names a block that does not begin in it";
+        return "segment: a window names a block that begins elsewhere";
     for (uint32_t leaf = 0; leaf < block->leaves; leaf++) {
         uint64_t offset = block->address - segment->address;
 
@@ -387,5 +387,5 @@ const char *segment_check_locked(struct segment *segment)
         return why;
     if (leaves != SIZE_LEAVES)
         return "segment: free leaves + slabs + blocks differ from 512";
-    return segment->key == segment_key(segment) ? NULL : "segment: it hangs in the wrong list";
+    return segment->key == segment_key(segment) ? NULL : "segment: a segment is in the wrong list";
 }

@@ -29,7 +29,7 @@ static void place_check(struct walk *walk, uint32_t id, enum cupool_kv_state sta
     holds(&walk->why, kv_state(word) == state && kv_references(word) == 0,
           "%s: block %u has state %d and %u references", place, id, kv_state(word),
           kv_references(word));
-    holds(&walk->why, !(record->flags & KV_FLAG_BATCH), "%s: block %u is in two places", place, id);
+    holds(&walk->why, !(record->flags & KV_FLAG_BATCH), "%s: block %u is listed twice", place, id);
     record->flags |= KV_FLAG_BATCH;
 }
 
@@ -40,7 +40,7 @@ static void order_block(void *state, uint32_t block)
 
     place_check(walk, block, CUPOOL_KV_INACTIVE, "order");
     holds(&walk->why, !(record->flags & KV_FLAG_PINNED), "block %u is pinned and evictable", block);
-    holds(&walk->why, record->bucket != KV_BUCKET_NONE, "block %u is in the order without a list",
+    holds(&walk->why, record->bucket != KV_BUCKET_NONE, "block %u is in the order, but in no list",
           block);
 }
 
@@ -59,9 +59,10 @@ static void fences_check(struct walk *walk)
             draining++;
         }
     }
-    holds(&walk->why, entries == fences->count, "%u fences, %u counted", entries, fences->count);
-    holds(&walk->why, draining == pool->draining, "%u blocks wait for fences, %u counted", draining,
-          pool->draining);
+    holds(&walk->why, entries == fences->count, "fences: %u found, %u counted", entries,
+          fences->count);
+    holds(&walk->why, draining == pool->draining,
+          "blocks that wait for fences: %u found, %u counted", draining, pool->draining);
 }
 
 /* The table leads to a registered block, and says which is first. */
@@ -95,32 +96,35 @@ static void blocks_check(struct walk *walk)
                              state == CUPOOL_KV_ACTIVE),
               "block %u has state %d and %u references", id, state, kv_references(word));
         holds(&walk->why, !((record->flags & KV_FLAG_BATCH) && referenced),
-              "block %u is referenced and in a place of free ones", id);
+              "block %u is referenced and listed as free", id);
         if (state == CUPOOL_KV_ACTIVE || state == CUPOOL_KV_INACTIVE)
             registered_check(walk, record, &entries);
         pinned += state == CUPOOL_KV_INACTIVE && (record->flags & KV_FLAG_PINNED);
         record->flags &= (uint8_t)~KV_FLAG_BATCH;
     }
-    holds(&walk->why, entries == pool->table.entries, "%u different hashes, the table has %u",
-          entries, pool->table.entries);
-    holds(&walk->why, pinned == pool->pinned, "%u blocks pinned, %u counted", pinned, pool->pinned);
+    holds(&walk->why, entries == pool->table.entries, "hashes: %u found, %u in the table", entries,
+          pool->table.entries);
+    holds(&walk->why, pinned == pool->pinned, "pinned blocks: %u found, %u counted", pinned,
+          pool->pinned);
     holds(&walk->why, counts[CUPOOL_KV_INACTIVE] == pool->order.count + pool->pinned,
-          "%llu blocks inactive, %u counted", (unsigned long long)counts[CUPOOL_KV_INACTIVE],
+          "inactive blocks: %llu found, %u counted", (unsigned long long)counts[CUPOOL_KV_INACTIVE],
           pool->order.count + pool->pinned);
-    holds(&walk->why, counts[CUPOOL_KV_ACTIVE] == pool->active, "%llu blocks active, %u counted",
-          (unsigned long long)counts[CUPOOL_KV_ACTIVE], pool->active);
-    holds(&walk->why, counts[CUPOOL_KV_RETIRED] == pool->retired, "%llu blocks retired, %u counted",
-          (unsigned long long)counts[CUPOOL_KV_RETIRED], pool->retired);
+    holds(&walk->why, counts[CUPOOL_KV_ACTIVE] == pool->active,
+          "active blocks: %llu found, %u counted", (unsigned long long)counts[CUPOOL_KV_ACTIVE],
+          pool->active);
+    holds(&walk->why, counts[CUPOOL_KV_RETIRED] == pool->retired,
+          "retired blocks: %llu found, %u counted", (unsigned long long)counts[CUPOOL_KV_RETIRED],
+          pool->retired);
     if (walk->ended != kv_transit_begun(pool))
         return; /* something was under way meanwhile */
     holds(&walk->why,
           counts[CUPOOL_KV_MUTABLE] == pool->mutable_blocks &&
               counts[CUPOOL_KV_COMPLETE] == pool->complete,
-          "%llu and %llu blocks mutable and complete, %u and %u counted",
+          "mutable and complete blocks: %llu and %llu found, %u and %u counted",
           (unsigned long long)counts[CUPOOL_KV_MUTABLE],
           (unsigned long long)counts[CUPOOL_KV_COMPLETE], pool->mutable_blocks, pool->complete);
     holds(&walk->why, counts[CUPOOL_KV_FREE] == (uint64_t)pool->stack_count + pool->draining,
-          "%llu blocks free, %u counted", (unsigned long long)counts[CUPOOL_KV_FREE],
+          "free blocks: %llu found, %u counted", (unsigned long long)counts[CUPOOL_KV_FREE],
           pool->stack_count + pool->draining);
 }
 
@@ -131,8 +135,8 @@ static void waiters_check(struct walk *walk)
 
     for (uint32_t at = pool->wait_first; at != KV_NONE; at = pool->requests[at].next)
         waiting++;
-    holds(&walk->why, waiting == atomic_load(&pool->waiting), "%u requests wait, %u counted",
-          waiting, atomic_load(&pool->waiting));
+    holds(&walk->why, waiting == atomic_load(&pool->waiting),
+          "waiting requests: %u found, %u counted", waiting, atomic_load(&pool->waiting));
     holds(&walk->why, pool->window_hits <= pool->window_queries, "more hits than queries");
 }
 

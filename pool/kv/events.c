@@ -140,7 +140,7 @@ int cupool_kv_events_poll(struct cupool_kv *pool, struct cupool_kv_event *events
                                           .block_tokens = pool->config.block_tokens};
 
     if ((event_room > 0 && !events) || (hash_room > 0 && !hashes))
-        return kv_fail(pool, -EINVAL, "an array is missing");
+        return kv_fail(pool, -EINVAL, "an array argument is NULL");
     int error = kv_lock(pool);
     if (error < 0)
         return error;

@@ -12,10 +12,9 @@ static int handles_live(struct cupool_kv *pool, const cupool_kv_handle *handles,
     int error;
 
     if (count > 0 && !handles)
-        return kv_fail(pool, -EINVAL, "an array is missing");
+        return kv_fail(pool, -EINVAL, "an array argument is NULL");
     error = kv_handles_find(pool, handles, count);
-    return error < 0 ? kv_fail(pool, error, "the handle is stale or never was one of this pool")
-                     : 0;
+    return error < 0 ? kv_fail(pool, error, "the handle is stale or not of this pool") : 0;
 }
 
 static void priority_set(struct cupool_kv *pool, cupool_kv_handle handle, uint32_t priority,
@@ -48,12 +47,12 @@ static int ranges_validate(struct cupool_kv *pool, uint32_t count,
     uint64_t end = 0;
 
     if (range_count > 0 && !ranges)
-        return kv_fail(pool, -EINVAL, "an array is missing");
+        return kv_fail(pool, -EINVAL, "an array argument is NULL");
     for (uint32_t at = 0; at < range_count; at++) {
         if (ranges[at].priority > CUPOOL_KV_PRIORITY_MAX)
             return kv_fail(pool, -ERANGE, "a priority is above 100");
         if (ranges[at].first < end || (uint64_t)ranges[at].first + ranges[at].count > count)
-            return kv_fail(pool, -EINVAL, "ranges overlap, do not ascend, or leave the sequence");
+            return kv_fail(pool, -EINVAL, "ranges overlap, are unsorted, or exceed the sequence");
         end = (uint64_t)ranges[at].first + ranges[at].count;
     }
     return 0;
@@ -115,7 +114,7 @@ int cupool_kv_unpin(struct cupool_kv *pool, const struct cupool_kv_hash *hashes,
     int error;
 
     if (count > 0 && !hashes)
-        return kv_fail(pool, -EINVAL, "an array is missing");
+        return kv_fail(pool, -EINVAL, "an array argument is NULL");
     error = kv_lock(pool);
     if (error < 0)
         return error;
@@ -168,7 +167,7 @@ int cupool_kv_evict(struct cupool_kv *pool, enum cupool_kv_evict_mode mode, uint
     int error;
 
     if (mode != CUPOOL_KV_EVICT_NORMAL && mode != CUPOOL_KV_EVICT_AGGRESSIVE)
-        return kv_fail(pool, -EINVAL, "no such way to evict");
+        return kv_fail(pool, -EINVAL, "unknown way to evict");
     error = kv_lock(pool);
     if (error < 0)
         return error;
@@ -190,7 +189,7 @@ int cupool_kv_forget(struct cupool_kv *pool, const struct cupool_kv_hash *hashes
     int error;
 
     if (count > 0 && !hashes)
-        return kv_fail(pool, -EINVAL, "an array is missing");
+        return kv_fail(pool, -EINVAL, "an array argument is NULL");
     error = kv_lock(pool);
     if (error < 0)
         return error;

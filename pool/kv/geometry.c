@@ -128,9 +128,9 @@ int cupool_kv_memory(struct cupool_kv *pool, cupool_kv_handle handle, uint32_t l
 
     if (layer >= pool->config.layers || key_or_value < CUPOOL_KV_KEY ||
         key_or_value > CUPOOL_KV_VALUE)
-        return kv_fail(pool, -EINVAL, "no such layer, or neither key nor value");
+        return kv_fail(pool, -EINVAL, "no such layer, or neither keys nor values");
     if (!kv_find(pool, handle, &error))
-        return kv_fail(pool, error, "the handle is stale or never was one of this pool");
+        return kv_fail(pool, error, "the handle is stale or not of this pool");
     uint64_t address = pool->memory_address + layer * g->layer_stride +
                        (uint32_t)handle * g->block_stride +
                        (key_or_value == CUPOOL_KV_VALUE ? g->key_bytes : 0);

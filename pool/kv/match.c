@@ -150,7 +150,7 @@ static int match_any(struct cupool_kv *pool, const struct cupool_kv_hash *hashes
     int error;
 
     if (!ret_matched || (count > 0 && (!hashes || !ret_handles)))
-        return kv_fail(pool, -EINVAL, "an array is missing");
+        return kv_fail(pool, -EINVAL, "an array argument is NULL");
     now_ns = kv_use_time(pool);
     error = kv_lock(pool);
     if (error < 0)
@@ -194,7 +194,7 @@ int cupool_kv_peek(struct cupool_kv *pool, const struct cupool_kv_hash *hashes, 
     int error;
 
     if (!ret_matched || (count > 0 && !hashes))
-        return kv_fail(pool, -EINVAL, "an array is missing");
+        return kv_fail(pool, -EINVAL, "an array argument is NULL");
     error = kv_lock(pool);
     if (error < 0)
         return error;
@@ -221,7 +221,7 @@ int cupool_kv_downgrade(struct cupool_kv *pool, cupool_kv_handle handle, cupool_
     if (error == 0)
         *ret_weak = (uint64_t)pool->uses[(uint32_t)handle].registration << 32 | (uint32_t)handle;
     kv_unlock(pool);
-    return error < 0 ? kv_fail(pool, error, "no handle of a registered block") : 0;
+    return error < 0 ? kv_fail(pool, error, "not a handle of a registered block") : 0;
 }
 
 int cupool_kv_upgrade(struct cupool_kv *pool, cupool_kv_weak weak, cupool_kv_handle *ret_handle)
@@ -233,7 +233,7 @@ int cupool_kv_upgrade(struct cupool_kv *pool, cupool_kv_weak weak, cupool_kv_han
     int error;
 
     if (weak >> 32 == 0 || id < pool->first || id >= pool->slots)
-        return kv_fail(pool, -EINVAL, "no weak handle of this pool");
+        return kv_fail(pool, -EINVAL, "not a weak handle of this pool");
     now_ns = kv_use_time(pool);
     error = kv_lock(pool);
     if (error < 0)

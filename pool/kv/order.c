@@ -231,13 +231,14 @@ static const char *list_problem(const struct kv_order *order, uint32_t bucket, u
     for (uint32_t block = order->heads[bucket]; block != KV_NONE && *count < order->count;
          previous = block, block = order->records[block].next, ++*count) {
         if (order->records[block].previous != previous)
-            return "a block of the order does not know the one before it";
+            return "order: broken links in a list";
         if (order->records[block].bucket != bucket)
-            return "a block of the order stands in another list than it says";
+            return "order: a block is in the wrong list";
     }
     if (order->tails[bucket] != previous)
-        return "a list of the order ends elsewhere than it says";
-    return filled == (previous != KV_NONE) ? "" : "a list of the order is empty and marked, or not";
+        return "order: a list has the wrong tail";
+    return filled == (previous != KV_NONE) ? ""
+                                           : "order: the bitmap of lists differs from the lists";
 }
 
 const char *kv_order_problem(const struct kv_order *order)
@@ -246,10 +247,13 @@ const char *kv_order_problem(const struct kv_order *order)
     uint32_t count = 0;
 
     if (order->policy == CUPOOL_KV_CUSTOM)
-        return order->ranks.count == order->count ? "" : "the order counts other blocks than ranks";
+        return order->ranks.count == order->count
+                   ? ""
+                   : "order: number of blocks differs from the ranks";
     for (uint32_t bucket = 0; bucket < KV_BUCKETS && !*problem; bucket++)
         problem = list_problem(order, bucket, &count);
-    return *problem || count == order->count ? problem : "the order counts more than its lists";
+    return *problem || count == order->count ? problem
+                                             : "order: number of blocks differs from the lists";
 }
 
 void kv_order_each(const struct kv_order *order, void (*act)(void *state, uint32_t block),

@@ -15,7 +15,7 @@ int kv_pages_init(struct cupool_kv *pool)
     int error;
 
     if (!pool->backend.page_map)
-        return kv_fail(pool, -ENOTSUP, "this device cannot map pages");
+        return kv_fail(pool, -ENOTSUP, "the device cannot map pages");
     pages->page_bytes = pool->config.page_bytes;
     error = pool->backend.range_reserve(pool->backend.state, bytes, &pages->page_bytes,
                                         &pool->memory_address);

@@ -256,7 +256,7 @@ int cupool_kv_allocate(struct cupool_kv *pool, uint32_t count, cupool_stream str
     if (count == 0)
         return 0;
     if (!ret_handles)
-        return kv_fail(pool, -EINVAL, "an array is missing");
+        return kv_fail(pool, -EINVAL, "an array argument is NULL");
     if (kv_front_take(pool, count, ret_handles))
         return kv_hand_out(pool, count, stream, ret_handles);
     error = lock_counting(pool);
@@ -272,7 +272,7 @@ int cupool_kv_allocate(struct cupool_kv *pool, uint32_t count, cupool_stream str
     kv_unlock(pool);
     if (error < 0)
         return kv_fail(pool, error,
-                       error == -EAGAIN ? "others wait, or device work has to end first"
+                       error == -EAGAIN ? "others wait, or device work must finish first"
                                         : "not enough blocks");
     error = kv_hand_out(pool, count, stream, ret_handles);
     kv_after_run(pool, &after);
@@ -310,7 +310,7 @@ int cupool_kv_retain(struct cupool_kv *pool, const cupool_kv_handle *handles, ui
     int error;
 
     if (count > 0 && !handles)
-        return kv_fail(pool, -EINVAL, "an array is missing");
+        return kv_fail(pool, -EINVAL, "an array argument is NULL");
     error = kv_handles_find(pool, handles, count);
     for (uint32_t at = 0; at < count && error == 0; at++) {
         if (reference_add(pool, handles[at], KV_REFERENCE))
@@ -321,7 +321,7 @@ int cupool_kv_retain(struct cupool_kv *pool, const cupool_kv_handle *handles, ui
     }
     if (error < 0) {
         atomic_fetch_add_explicit(&pool->stale, 1, memory_order_relaxed);
-        return kv_fail(pool, error, "the handle is stale or never was one of this pool");
+        return kv_fail(pool, error, "the handle is stale or not of this pool");
     }
     return 0;
 }
@@ -332,7 +332,7 @@ int cupool_kv_stream_order(struct cupool_kv *pool, const cupool_kv_handle *handl
     int error;
 
     if (count > 0 && !handles)
-        return kv_fail(pool, -EINVAL, "an array is missing");
+        return kv_fail(pool, -EINVAL, "an array argument is NULL");
     error = kv_lock(pool);
     if (error < 0)
         return error;
@@ -371,7 +371,7 @@ int cupool_kv_make_writable(struct cupool_kv *pool, cupool_kv_handle handle, cup
     struct kv_record *record = kv_find(pool, handle, &error);
 
     if (!record)
-        return kv_fail(pool, error, "the handle is stale or never was one of this pool");
+        return kv_fail(pool, error, "the handle is stale or not of this pool");
     error = cupool_kv_stream_order(pool, &handle, 1, stream);
     if (error < 0)
         return error;

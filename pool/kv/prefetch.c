@@ -18,7 +18,7 @@ int cupool_kv_set_lower(struct cupool_kv *pool, const struct cupool_kv_lower *lo
     int error;
 
     if (lower && (!lower->lookup || !lower->load))
-        return kv_fail(pool, -EINVAL, "a lower tier can look up and load");
+        return kv_fail(pool, -EINVAL, "a lower tier needs look_up and load");
     error = kv_lock(pool);
     if (error < 0)
         return error;

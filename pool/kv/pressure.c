@@ -70,7 +70,7 @@ int cupool_kv_pressure(struct cupool_kv *pool, const struct cupool_pressure_thre
 
     if (!(t->normal > 0 && t->normal <= t->aggressive && t->aggressive <= 1) ||
         !(t->hysteresis >= 0 && t->hysteresis < t->normal))
-        return kv_fail(pool, -EINVAL, "thresholds are not 0 < normal <= aggressive <= 1");
+        return kv_fail(pool, -EINVAL, "thresholds must satisfy 0 < normal <= aggressive <= 1");
     struct kv_after after;
     int error = kv_lock_all(pool);
     if (error < 0)

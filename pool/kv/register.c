@@ -17,7 +17,7 @@ int cupool_kv_complete(struct cupool_kv *pool, const cupool_kv_handle *handles, 
     int error;
 
     if (count > 0 && !handles)
-        return kv_fail(pool, -EINVAL, "an array is missing");
+        return kv_fail(pool, -EINVAL, "an array argument is NULL");
     error = kv_lock(pool);
     if (error < 0)
         return error;
@@ -32,8 +32,7 @@ int cupool_kv_complete(struct cupool_kv *pool, const cupool_kv_handle *handles, 
         pool->complete++;
     }
     kv_unlock(pool);
-    return error < 0 ? kv_fail(pool, error, "the handle is stale or never was one of this pool")
-                     : 0;
+    return error < 0 ? kv_fail(pool, error, "the handle is stale or not of this pool") : 0;
 }
 
 /* A shared block that another owner has registered. */
@@ -50,11 +49,11 @@ static int registrable(struct cupool_kv *pool, cupool_kv_handle handle,
     int error;
     struct kv_record *record = kv_find(pool, handle, &error);
 
-    *ret_text = "the handle is stale or never was one of this pool";
+    *ret_text = "the handle is stale or not of this pool";
     if (!record)
         return error;
     enum cupool_kv_state state = kv_state(kv_load(record));
-    *ret_text = "the block is named twice, or is not complete, or has another hash";
+    *ret_text = "the block is given twice, not complete, or has another hash";
     if (record->flags & KV_FLAG_BATCH)
         return -EINVAL;
     if (is_registered_as(record, hash))
@@ -242,7 +241,7 @@ static int writer_fence(struct cupool_kv *pool, cupool_stream stream, uint32_t *
         return 0;
     error = pool->backend.fence_record(pool->backend.state, stream, &fence);
     if (error < 0)
-        return kv_fail(pool, error, "no fence on this stream now");
+        return kv_fail(pool, error, "no fence can be recorded on this stream now");
     pthread_mutex_lock(&pool->lock);
     *ret_serial = kv_fences_add(&pool->fences, fence, stream);
     pthread_mutex_unlock(&pool->lock);
@@ -262,7 +261,8 @@ int cupool_kv_register(struct cupool_kv *pool, const cupool_kv_handle *handles,
     int error;
 
     if ((count > 0 && (!handles || !hashes || !ret_handles)) || duplicates > CUPOOL_KV_ANSWER_FIRST)
-        return kv_fail(pool, -EINVAL, "an array is missing, or no such way with duplicates");
+        return kv_fail(pool, -EINVAL,
+                       "an array argument is NULL, or an unknown way to treat duplicates");
     error = writer_fence(pool, stream, &serial);
     if (error == 0)
         error = kv_lock(pool);
@@ -289,7 +289,7 @@ int cupool_kv_register_partial(struct cupool_kv *pool, cupool_kv_handle handle,
     int error;
 
     if (!hash || tokens == 0 || tokens >= pool->config.block_tokens)
-        return kv_fail(pool, -EINVAL, "a partial entry has 1 to block_tokens - 1 tokens");
+        return kv_fail(pool, -EINVAL, "a partial entry must have 1 to block_tokens - 1 tokens");
     error = writer_fence(pool, stream, &serial);
     if (error == 0)
         error = kv_lock(pool);

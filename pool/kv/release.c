@@ -34,7 +34,7 @@ static int handles_validate(struct cupool_kv *pool, const cupool_kv_handle *hand
             __builtin_prefetch(&pool->records[(uint32_t)handles[at + AHEAD]], 1);
         if (!kv_find(pool, handles[at], &error)) {
             atomic_fetch_add_explicit(&pool->stale, 1, memory_order_relaxed);
-            return kv_fail(pool, error, "the handle is stale or never was one of this pool");
+            return kv_fail(pool, error, "the handle is stale or not of this pool");
         }
     }
     return 0;
@@ -178,7 +178,7 @@ static int giving_begin(struct cupool_kv *pool, struct giving *giving,
         return 0;
     error = pool->backend.fence_record(pool->backend.state, giving->stream, &giving->fence);
     if (error < 0)
-        return kv_fail(pool, error, "no fence on this stream now");
+        return kv_fail(pool, error, "no fence can be recorded on this stream now");
     giving->fenced = true;
     error = fences_note(pool, giving, handles, count);
     if (error < 0)
@@ -194,7 +194,7 @@ int cupool_kv_release(struct cupool_kv *pool, const cupool_kv_handle *handles, u
     int error;
 
     if (count > 0 && !handles)
-        return kv_fail(pool, -EINVAL, "an array is missing");
+        return kv_fail(pool, -EINVAL, "an array argument is NULL");
     giving.stream = stream;
     giving.fenced = giving.registered = false;
     giving.serial = giving.count = giving.mutable_blocks = giving.complete = giving.done = 0;
@@ -223,7 +223,7 @@ int cupool_kv_release(struct cupool_kv *pool, const cupool_kv_handle *handles, u
     if (giving.done == count)
         return 0;
     atomic_fetch_add_explicit(&pool->stale, count - giving.done, memory_order_relaxed);
-    return kv_fail(pool, -ESTALE, "a block was named more often than it has references");
+    return kv_fail(pool, -ESTALE, "a block was given more often than it has references");
 }
 
 int kv_release_one(struct cupool_kv *pool, cupool_kv_handle handle, cupool_stream stream)

@@ -47,7 +47,7 @@ int kv_request_begin(struct cupool_kv *pool, enum kv_request_kind kind,
     struct kv_request *request;
 
     if (at == KV_NONE)
-        return kv_fail(pool, -ENOBUFS, "too many requests under way");
+        return kv_fail(pool, -ENOBUFS, "too many pending requests");
     request = &pool->requests[at];
     pool->request_free = request->next;
     *request = (struct kv_request){
@@ -228,7 +228,7 @@ int cupool_kv_allocate_async(struct cupool_kv *pool, uint32_t count, cupool_stre
     if (error < 0)
         return error;
     if (count > pool->limit - pool->first)
-        error = kv_fail(pool, -ENOMEM, "the pool will never have that many blocks");
+        error = kv_fail(pool, -ENOMEM, "more blocks than the pool can have");
     if (error == 0)
         error = kv_request_begin(pool, KV_REQUEST_ALLOCATE, &request, &ticket);
     if (error == 0) {

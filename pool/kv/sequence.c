@@ -38,7 +38,7 @@ struct sequence_slot *set_slot(struct cupool_sequences *set, cupool_sequence seq
     if (atomic_load(&set->slots[at].generation) == sequence >> 32 && (sequence >> 32 & 1))
         return &set->slots[at];
 refuse:
-    set_fail(set, *ret_error, "the sequence is over or never was one of this set");
+    set_fail(set, *ret_error, "the sequence has ended or is not of this set");
     return NULL;
 }
 
@@ -68,7 +68,7 @@ int set_slot_take(struct cupool_sequences *set, struct sequence_slot **ret_slot)
         error = 0;
     }
     pthread_mutex_unlock(&set->lock);
-    return error < 0 ? set_fail(set, error, "all slots of the set are taken") : 0;
+    return error < 0 ? set_fail(set, error, "all slots of the set are in use") : 0;
 }
 
 void set_slot_give(struct cupool_sequences *set, struct sequence_slot *slot)
@@ -191,7 +191,7 @@ int cupool_sequence_create(struct cupool_sequences *set, const struct cupool_kv_
     int error = cupool_kv_identity_root(&set->identity, scope, &root);
 
     if (error < 0 || (flags & ~(unsigned)(CUPOOL_SEQUENCE_NO_MATCH | CUPOOL_SEQUENCE_NO_CACHE)))
-        return set_fail(set, -EINVAL, "no such flag, or a scope without its texts");
+        return set_fail(set, -EINVAL, "unknown flag, or a scope without its strings");
     error = set_slot_take(set, &slot);
     if (error < 0)
         return error;
@@ -308,12 +308,13 @@ static const char *slot_problem(const struct cupool_sequences *set,
             int error;
 
             if (!kv_find(member->pool, handles[block], &error))
-                return "a sequence names a block that it does not hold";
+                return "a sequence names a block without a reference to it";
             if (row[block] != (int32_t)cupool_kv_id(handles[block]))
-                return "the table names another block than the sequence";
+                return "the table and the sequence name different blocks";
         }
     }
-    return slot->committed <= slot->length ? NULL : "more tokens are committed than there are";
+    return slot->committed <= slot->length ? NULL
+                                           : "more tokens are committed than the sequence has";
 }
 
 int cupool_sequences_check(struct cupool_sequences *set, char *why, size_t why_bytes)

@@ -160,7 +160,7 @@ int cupool_sequences_tables(struct cupool_sequences *set, uint32_t member, cupoo
     }
     pthread_mutex_unlock(&set->lock);
     if (error < 0)
-        return set_fail(set, error, "the tables could not be copied, or all copies are under way");
+        return set_fail(set, error, "the tables could not be copied, or all copies are in flight");
     if (ret_tables)
         *ret_tables = (const int32_t *)(uintptr_t)m->device_table;
     if (ret_row_blocks)

@@ -67,7 +67,7 @@ static int last_make_writable(struct cupool_sequences *set, struct sequence_slot
             continue;
         int error = cupool_kv_make_writable(m->pool, *handle, stream, &own);
         if (error < 0)
-            return set_fail(set, error, "no block for a copy on write");
+            return set_fail(set, error, "no block for copy-on-write");
         if (own == *handle)
             continue;
         *handle = own;
@@ -156,7 +156,7 @@ int cupool_sequence_append(struct cupool_sequences *set, cupool_sequence sequenc
     if (!slot)
         return error;
     if (count > 0 && !tokens)
-        return set_fail(set, -EINVAL, "an array is missing");
+        return set_fail(set, -EINVAL, "an array argument is NULL");
     if (count > set->config.max_tokens - slot->length)
         return set_fail(set, -EOVERFLOW, "more tokens than max_tokens");
     if (slot->committed < slot->length)
@@ -285,7 +285,7 @@ int cupool_sequence_match(struct cupool_sequences *set, cupool_sequence sequence
         return error;
     if ((count > 0 && !tokens) || !ret_matched || slot->length > 0 ||
         count > set->config.max_tokens)
-        return set_fail(set, -EINVAL, "the sequence has tokens already, or there are too many");
+        return set_fail(set, -EINVAL, "the sequence already has tokens, or there are too many");
     if (count < 2 || (slot->flags & CUPOOL_SEQUENCE_NO_MATCH)) {
         *ret_matched = 0;
         return 0;
@@ -356,7 +356,7 @@ int cupool_sequence_fork(struct cupool_sequences *set, cupool_sequence sequence,
     error = blocks_share(set, slot, child);
     if (error < 0) {
         set_slot_give(set, child);
-        return set_fail(set, error, "a block of the sequence is gone");
+        return set_fail(set, error, "a block of the sequence was evicted");
     }
     child->flags = slot->flags;
     child->length = slot->length;
@@ -383,11 +383,11 @@ int cupool_sequence_truncate(struct cupool_sequences *set, cupool_sequence seque
     if (!slot)
         return error;
     if (tokens > slot->length)
-        return set_fail(set, -EINVAL, "a sequence cannot be truncated to more than it has");
+        return set_fail(set, -EINVAL, "a sequence cannot be truncated to more tokens than it has");
     for (uint32_t member = 0; member < set->member_count; member++)
         if (slot->first[member] > 0 &&
             blocks_for(tokens, set->members[member].block_tokens) <= slot->first[member])
-            return set_fail(set, -EINVAL, "the window has moved past this place");
+            return set_fail(set, -EINVAL, "the window has moved past this position");
     error = 0;
     for (uint32_t member = 0; member < set->member_count; member++) {
         uint32_t size = set->members[member].block_tokens, keep = blocks_for(tokens, size);

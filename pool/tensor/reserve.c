@@ -207,7 +207,7 @@ static int text_reserve(struct filling *filling, const char *text, size_t bytes)
 
     if (error < 0) {
         pthread_mutex_lock(&cache->lock);
-        snprintf(cache->text, sizeof(cache->text), "line %u names no tensors to reserve", line);
+        snprintf(cache->text, sizeof(cache->text), "line %u has no tensors to reserve", line);
         pthread_mutex_unlock(&cache->lock);
         return tensors_fail(cache, -EINVAL, cache->text);
     }
@@ -230,7 +230,7 @@ int cupool_tensors_reserve_file(struct cupool_tensors *cache, const char *path, 
     }
     if (!S_ISREG(stat.st_mode) || stat.st_size > FILE_BYTES_MAX) {
         error = tensors_fail(cache, S_ISREG(stat.st_mode) ? -EFBIG : -EINVAL,
-                             "this is no file of at most 64 MiB");
+                             "not a regular file of at most 64 MiB");
         goto close_file;
     }
     if (stat.st_size > 0) {

@@ -115,25 +115,25 @@ static void device_check(struct walk *walk, uint32_t number, bool quiet)
     const char *tree = size_tree_check(&device->tree, &count, &bytes);
     holds(&walk->why, !tree, "device %u: %s", number, tree);
     holds(&walk->why, count == sums.indexed && bytes == sums.cached_bytes + sums.waiting_bytes,
-          "device %u: the index has %llu tensors, %llu are cached", number,
-          (unsigned long long)count, (unsigned long long)sums.indexed);
+          "device %u: %llu tensors in the index, %llu cached", number, (unsigned long long)count,
+          (unsigned long long)sums.indexed);
     for (uint32_t at = device->oldest; at != 0 && listed <= cache->record_count;
          at = cache->records[at].newer, listed++)
         holds(&walk->why, cache->records[at].state == TENSOR_CACHED && !cache->records[at].reserved,
-              "tensor %u can be evicted and is not cached", at);
+              "tensor %u can be evicted, but is not cached", at);
     holds(&walk->why, listed == sums.cached, "device %u: %llu tensors in order, %llu cached",
           number, (unsigned long long)listed, (unsigned long long)sums.cached);
     holds(&walk->why, stats->cached == sums.cached && stats->cached_bytes == sums.cached_bytes,
-          "device %u: the count of cached bytes is wrong", number);
+          "device %u: wrong number of cached bytes", number);
     holds(&walk->why, device->tree_reserved_bytes == sums.waiting_bytes,
-          "device %u: the count of reserved bytes is wrong", number);
+          "device %u: wrong number of reserved bytes", number);
     holds(&walk->why,
           !quiet ||
               (stats->live == sums.live && stats->live_bytes == sums.live_bytes &&
                stats->reserved == sums.reserved && stats->reserved_bytes == sums.reserved_bytes),
-          "device %u: the count of live or reserved bytes is wrong", number);
-    holds(&walk->why, stats->hits + stats->misses == stats->acquires, "device %u: hits and misses",
-          number);
+          "device %u: wrong number of live or reserved bytes", number);
+    holds(&walk->why, stats->hits + stats->misses == stats->acquires,
+          "device %u: hits and misses differ from the acquires", number);
 }
 
 static void rows_check(struct walk *walk)
@@ -150,10 +150,11 @@ static void rows_check(struct walk *walk)
              record = cache->records[record].next, listed++)
             holds(&walk->why,
                   cache->records[record].row == at && cache->records[record].state == TENSOR_CACHED,
-                  "shape %u has a tensor that is not its own", at);
+                  "shape %u lists a tensor of another shape", at);
         holds(&walk->why, listed == row->cached, "shape %u: %u tensors listed, %u cached", at,
               listed, row->cached);
-        holds(&walk->why, row->idle == (row->live == 0 && row->cached == 0), "shape %u: idle", at);
+        holds(&walk->why, row->idle == (row->live == 0 && row->cached == 0),
+              "shape %u: wrong idle mark", at);
         holds(&walk->why, tensors_row(cache, &row->shape, row->stream, row->bytes, false) == at,
               "shape %u is not in the table", at);
     }

@@ -31,7 +31,7 @@ int tensors_fail(struct cupool_tensors *cache, int error, const char *text)
 int tensors_lock(struct cupool_tensors *cache)
 {
     if (cache->forks != forks_count())
-        return tensors_fail(cache, -ECHILD, "the cache is the parent's");
+        return tensors_fail(cache, -ECHILD, "the cache belongs to the parent process");
     pthread_mutex_lock(&cache->lock);
     return 0;
 }
@@ -189,7 +189,7 @@ int tensors_fill(struct cupool_tensors *cache, struct tensor_device *device, uin
         tensors_live(cache, number, stream);
     }
     pthread_mutex_unlock(&cache->lock);
-    return error < 0 ? tensors_fail(cache, error, "the device has not that much memory") : 0;
+    return error < 0 ? tensors_fail(cache, error, "the device does not have that much memory") : 0;
 }
 
 int tensors_request_check(struct cupool_tensors *cache, const struct cupool_tensor_shape *shape,
@@ -199,7 +199,7 @@ int tensors_request_check(struct cupool_tensors *cache, const struct cupool_tens
 
     if (error < 0)
         return tensors_fail(cache, error,
-                            error == -EINVAL ? "this is no shape" : "the shape overflows");
+                            error == -EINVAL ? "invalid shape" : "the shape overflows");
     if (shape->device >= cache->device_count)
         return tensors_fail(cache, -EINVAL, "the cache has no such device");
     return 0;
@@ -273,12 +273,12 @@ static uint32_t record_of(struct cupool_tensors *cache, cupool_tensor tensor, in
 
     if (number == 0 || number > cache->record_count || generation == 0 ||
         generation > cache->records[number].generation) {
-        *ret_error = tensors_fail(cache, -EINVAL, "this never was a tensor of the cache");
+        *ret_error = tensors_fail(cache, -EINVAL, "not a tensor of the cache");
         return 0;
     }
     if (generation != cache->records[number].generation ||
         cache->records[number].state != TENSOR_LIVE) {
-        *ret_error = tensors_fail(cache, -ESTALE, "the tensor has been given back");
+        *ret_error = tensors_fail(cache, -ESTALE, "the tensor was already released");
         return 0;
     }
     return number;

@@ -201,7 +201,7 @@ const char *cold_check(struct cold *cold)
         leaves += cold->segments[at].free_leaves;
     }
     if (!why && leaves != cold->free_leaves)
-        why = "cold: free leaves differ from the segments'";
+        why = "cold: free leaves differ from those of the segments";
     pthread_mutex_unlock(&cold->lock);
     return why;
 }

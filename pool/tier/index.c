@@ -292,13 +292,13 @@ static const char *order_check(const struct tier_index *index, uint32_t stored)
         if (index->entries[at].state != TIER_STORED)
             return "tier: the order holds an entry that is not stored";
         if (index->entries[at].previous != before)
-            return "tier: the order's links differ";
+            return "tier: broken links in the order";
         before = at;
         count++;
     }
     return count == stored && before == index->newest
                ? NULL
-               : "tier: the order holds other entries than those stored";
+               : "tier: entries of the order differ from the stored entries";
 }
 
 const char *tier_index_check(const struct tier_index *index)
@@ -313,12 +313,12 @@ const char *tier_index_check(const struct tier_index *index)
         charged += entry->charge;
         pinned += entry->pins > 0;
         if (entry->pins > 0 && entry->state != TIER_STORED)
-            return "tier: an entry is read that is not stored";
+            return "tier: an entry being read is not stored";
         if (entry->state != TIER_FREE && tier_index_find(index, &entry->key) != at)
             return "tier: an entry is not found by its key";
     }
     if (charged != index->charged || charged > index->budget)
-        return "tier: charged bytes differ from the entries', or exceed the budget";
+        return "tier: charged bytes differ from the entries, or exceed the budget";
     if (counts[TIER_STORING] != index->storing || counts[TIER_REMOVING] != index->removing ||
         pinned != index->pinned || index->capacity - counts[TIER_FREE] != index->count)
         return "tier: counts of entries differ from the entries";

@@ -180,9 +180,10 @@ int transfers_measure(struct cupool_transfers *transfers,
     void *host = NULL;
 
     if (backend->host)
-        return transfers_fail(transfers, -ENOTSUP, "host memory has one way only");
+        return transfers_fail(transfers, -ENOTSUP,
+                              "transfers within host memory have only one method");
     if (!token_take(transfers, queue))
-        return transfers_fail(transfers, -EBUSY, "transfers are under way");
+        return transfers_fail(transfers, -EBUSY, "transfers are in flight");
     int error = backend->host_allocate(backend->state, bytes, &host);
     if (error == 0)
         error = backend->memory_allocate(backend->state, bytes, &trial.device);

@@ -18,11 +18,11 @@ static void list_check(struct why *walk, const struct transfer_queue *queue,
          at = queue->requests[at].next, count++) {
         holds(walk, queue->requests[at].state == state,
               "transfer %u has state %u in the list of %u", at, queue->requests[at].state, state);
-        holds(walk, queue->requests[at].previous == last, "transfer %u is linked wrongly", at);
+        holds(walk, queue->requests[at].previous == last, "transfer %u has broken links", at);
         last = at;
     }
-    holds(walk, count == list->count && last == list->last, "a list has %u transfers, %u counted",
-          count, list->count);
+    holds(walk, count == list->count && last == list->last,
+          "transfers of a list: %u found, %u counted", count, list->count);
 }
 
 static void stretches_check(struct why *walk, const struct transfer_queue *queue)
@@ -35,9 +35,9 @@ static void stretches_check(struct why *walk, const struct transfer_queue *queue
 
         holds(walk, request->room != 0 && request->first >= end, "stretch %u overlaps another", at);
         end = (uint64_t)request->first + request->room;
-        holds(walk, end <= queue->fragment_count, "stretch %u leaves the array", at);
+        holds(walk, end <= queue->fragment_count, "stretch %u exceeds the array", at);
         holds(walk, request->state != TRANSFER_UNUSED && request->state != TRANSFER_ENDED,
-              "transfer %u has ended and keeps its fragments", queue->stretches[at]);
+              "transfer %u has ended, but keeps its fragments", queue->stretches[at]);
     }
     for (uint32_t at = 1; at <= queue->request_count; at++)
         with_room += queue->requests[at].room != 0;
@@ -54,7 +54,8 @@ static void ring_check(struct why *walk, const struct transfer_queue *queue)
     for (uint32_t at = queue->begun.first; at != 0; at = queue->requests[at].next)
         owned += queue->requests[at].pieces;
     holds(walk, used == queue->pieces_used && owned == used,
-          "%u pieces of the ring in use, %u counted, %u owned", used, queue->pieces_used, owned);
+          "pieces of the ring in use: %u found, %u counted, %u owned", used, queue->pieces_used,
+          owned);
 }
 
 int cupool_transfers_check(struct cupool_transfers *transfers, char *why, size_t why_bytes)
@@ -73,7 +74,7 @@ int cupool_transfers_check(struct cupool_transfers *transfers, char *why, size_t
         list_check(&walk, queue, &queue->looked, TRANSFER_ENDED);
         list_check(&walk, queue, &queue->calls, TRANSFER_ENDED);
         stretches_check(&walk, queue);
-        holds(&walk, queue->begun.count <= transfers->depth, "%u transfers under way",
+        holds(&walk, queue->begun.count <= transfers->depth, "%u transfers in flight",
               queue->begun.count);
         if (!queue->token)
             ring_check(&walk, queue);

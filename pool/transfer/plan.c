@@ -92,7 +92,7 @@ static int copies_take(struct cupool_transfers *transfers, struct transfer_reque
     size_t odd = alignment > 1 ? alignment - 1 : 0;
 
     if ((alignment & odd) != 0)
-        return transfers_fail(transfers, -EINVAL, "the alignment is no power of two");
+        return transfers_fail(transfers, -EINVAL, "the alignment is not a power of two");
     for (uint32_t at = 0; at < count; at++) {
         const struct cupool_copy copy = source->at(source->state, at);
         uint64_t to = (uintptr_t)copy.to, from = (uintptr_t)copy.from, bytes = copy.bytes, end;
@@ -103,10 +103,10 @@ static int copies_take(struct cupool_transfers *transfers, struct transfer_reque
             return transfers_fail(transfers, -EINVAL, "an address is null");
         if (__builtin_add_overflow(to, bytes, &end) || __builtin_add_overflow(from, bytes, &end) ||
             __builtin_add_overflow(request->bytes, bytes, &request->bytes))
-            return transfers_fail(transfers, -EOVERFLOW, "a copy leaves the address space");
+            return transfers_fail(transfers, -EOVERFLOW, "a copy exceeds the address space");
         if (((to | from | bytes) & odd) != 0)
             return transfers_fail(transfers, -EINVAL,
-                                  "an address or a size is not aligned as was asked for");
+                                  "an address or size is not aligned as requested");
         fragments[request->count++] = (struct transfer_fragment){
             .to = to, .from = from, .bytes = bytes};
     }
@@ -164,14 +164,14 @@ static int device_side(struct cupool_transfers *transfers, struct looks *looks, 
         int error = range_of(transfers, looks, at, &range);
 
         if (error < 0)
-            return transfers_fail(transfers, error, "the driver does not say what an address is");
+            return transfers_fail(transfers, error, "the driver does not know an address");
         if (range.place == TRANSFER_FOREIGN)
-            return transfers_fail(transfers, -EXDEV, "memory of another device or context");
+            return transfers_fail(transfers, -EXDEV, "memory belongs to another device or context");
         if (range.place != TRANSFER_DEVICE)
             return at == address
                        ? transfers_fail(transfers, -EINVAL,
-                                        "an address on the device's side is not the device's")
-                       : transfers_fail(transfers, -EFAULT, "a copy leaves the device's memory");
+                                        "an address on the device side is not device memory")
+                       : transfers_fail(transfers, -EFAULT, "a copy exceeds its device memory");
     }
     return 0;
 }
@@ -184,10 +184,10 @@ static int host_side(struct cupool_transfers *transfers, struct looks *looks, ui
     int error = range_of(transfers, looks, address, &range);
 
     if (error < 0)
-        return transfers_fail(transfers, error, "the driver does not say what an address is");
+        return transfers_fail(transfers, error, "the driver does not know an address");
     if (range.place == TRANSFER_DEVICE || range.place == TRANSFER_FOREIGN)
         return transfers_fail(transfers, range.place == TRANSFER_DEVICE ? -EINVAL : -EXDEV,
-                              "an address on the host's side is a device's");
+                              "an address on the host side is device memory");
     fragment->crossing = range.end - address < fragment->bytes;
     fragment->way = range.place == TRANSFER_PAGEABLE || fragment->crossing ? TRANSFER_BY_RING
                                                                            : TRANSFER_BY_COPY;

@@ -47,7 +47,7 @@ static int entry(struct cupool_transfers *transfers)
         return -EINVAL;
     return transfers->forks == forks_count()
                ? 0
-               : transfers_fail(transfers, -ECHILD, "the transfers are the parent's");
+               : transfers_fail(transfers, -ECHILD, "the transfers belong to the parent process");
 }
 
 static int ring_make(struct transfer_queue *queue, struct kv_heap *heap)
@@ -299,7 +299,7 @@ static int after_take(struct transfer_queue *queue, struct transfer_request *req
     int error = backend->fence_record(backend->state, options->after_stream, &request->after);
     if (error < 0)
         return transfers_fail(queue->transfers, error,
-                              error == -EBUSY ? "the stream is captured"
+                              error == -EBUSY ? "the stream is being captured"
                                               : "no event can be recorded on the stream");
     request->has_after = request->after_own = true;
     return 0;
@@ -315,9 +315,10 @@ static int options_check(struct cupool_transfers *transfers,
                          const struct cupool_transfer_options *options)
 {
     if (options->priority < 0 || options->priority > CUPOOL_TRANSFER_PRIORITY_MAX)
-        return transfers_fail(transfers, -ERANGE, "a priority is 0 to 100");
+        return transfers_fail(transfers, -ERANGE, "priorities are 0 to 100");
     if (options->after_event && options->after_stream != CUPOOL_STREAM_NONE)
-        return transfers_fail(transfers, -EINVAL, "after a stream or an event, not both");
+        return transfers_fail(transfers, -EINVAL,
+                              "give a stream or an event to wait for, not both");
     return 0;
 }
 
@@ -362,7 +363,7 @@ int transfers_submit(struct cupool_transfers *transfers, enum cupool_direction d
     if (error < 0)
         return error;
     if ((unsigned)direction >= CUPOOL_DIRECTIONS || !ret_transfer)
-        return transfers_fail(transfers, -EINVAL, "this is no transfer");
+        return transfers_fail(transfers, -EINVAL, "not a transfer");
     cupool_transfer_options_init(&standard);
     options = options ? options : &standard;
     error = options_check(transfers, options);
@@ -414,7 +415,7 @@ static int queue_enter(struct cupool_transfers *transfers, cupool_transfer trans
     if (error < 0)
         return error;
     *ret_queue = queue_of(transfers, transfer, ret_number);
-    return *ret_queue ? 0 : transfers_fail(transfers, -EINVAL, "this never was a transfer");
+    return *ret_queue ? 0 : transfers_fail(transfers, -EINVAL, "not a transfer");
 }
 
 /* Returns 0 with the state and result of a transfer; the lock is held. */
@@ -427,8 +428,9 @@ static int request_look(struct transfer_queue *queue, uint32_t number, cupool_tr
         request->state != TRANSFER_PLANNING)
         return 0;
     if (generation == 0 || generation > request->generation)
-        return transfers_fail(queue->transfers, -EINVAL, "this never was a transfer");
-    return transfers_fail(queue->transfers, -ESTALE, "the transfer has been forgotten");
+        return transfers_fail(queue->transfers, -EINVAL, "not a transfer");
+    return transfers_fail(queue->transfers, -ESTALE,
+                          "the result of the transfer was dropped to make room");
 }
 
 static int ended_result(struct transfer_queue *queue, uint32_t number, cupool_transfer transfer)
@@ -474,7 +476,7 @@ int cupool_transfer_wait(struct cupool_transfers *transfers, cupool_transfer tra
 
             begin = looks == 0 ? now : begin;
             if (now - begin >= timeout_ns)
-                return transfers_fail(transfers, -ETIMEDOUT, "the transfer has not ended in time");
+                return transfers_fail(transfers, -ETIMEDOUT, "the transfer did not end in time");
         }
         if (looks >= LOOKS_AT_ONCE)
             pause_once(transfers, &ns);
@@ -498,7 +500,7 @@ int cupool_transfer_cancel(struct cupool_transfers *transfers, cupool_transfer t
         transfer_end(queue, number, -ECANCELED);
     } else if (error == 0) {
         error = queue->requests[number].state == TRANSFER_BEGUN ? -EBUSY : -EALREADY;
-        transfers_fail(transfers, error, "the transfer has begun");
+        transfers_fail(transfers, error, "the transfer has already begun");
     }
     pthread_mutex_unlock(&queue->lock);
     transfer_pump(queue);
@@ -515,7 +517,7 @@ int cupool_transfer_order(struct cupool_transfers *transfers, cupool_transfer tr
         return error;
     struct transfer_queue *queue = queue_of(transfers, transfer, &number);
     if (!queue || stream == CUPOOL_STREAM_NONE)
-        return transfers_fail(transfers, -EINVAL, "this never was a transfer, or is no stream");
+        return transfers_fail(transfers, -EINVAL, "not a transfer, or not a stream");
     transfer_pump(queue);
     pthread_mutex_lock(&queue->lock);
     error = request_look(queue, number, transfer);
@@ -524,7 +526,7 @@ int cupool_transfer_order(struct cupool_transfers *transfers, cupool_transfer tr
         error = request->result;
     else if (error == 0 &&
              (request->state != TRANSFER_BEGUN || !request->issued || request->unpacks))
-        error = transfers_fail(transfers, -EAGAIN, "not all of it is with the driver yet");
+        error = transfers_fail(transfers, -EAGAIN, "the transfer is not fully submitted yet");
     else if (error == 0 && request->has_end)
         error = transfers->backend.stream_wait(transfers->backend.state, stream, request->end);
     pthread_mutex_unlock(&queue->lock);

@@ -9,7 +9,7 @@ def settings_set(structure: Any, settings: Dict[str, int], names: Iterable[str],
     known = set(names)
     for name, value in settings.items():
         if name not in known:
-            raise TypeError(f"{what} has no argument {name!r}; there are {', '.join(sorted(known))}")
+            raise TypeError(f"{what} has no argument {name!r}; it accepts {', '.join(sorted(known))}")
         setattr(structure, name, value)
         if getattr(structure, name) != value:
             raise ValueError(f"{what}: {name}={value} is out of range")

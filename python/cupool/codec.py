@@ -47,7 +47,7 @@ class BlockCodec:
 
     def _info(self) -> lib.CodecInfo:
         info = lib.CodecInfo()
-        check(api.codec_query(self._config(), info), "no codec for blocks of this shape")
+        check(api.codec_query(self._config(), info), "the codec does not support blocks of this shape")
         return info
 
     @property
@@ -70,7 +70,7 @@ class BlockCodec:
         block = lib.CodecBlock(ctypes.addressof(source), ctypes.addressof(encoded), info.maximum_bytes)
         if scores is not None:
             if len(scores) != self.tokens:
-                raise ValueError("a score for each token")
+                raise ValueError("scores must have one value per token")
             block.scores = (ctypes.c_float * len(scores))(*scores)
         result = api.codec_encode(self._config(), block, 1)
         check(result, api.codec_fault_text(block.fault).decode())

@@ -16,7 +16,7 @@ from ._owner import Owner
 STREAM_NONE: int = ctypes.c_void_p(-1).value or 0
 
 
-_OPEN_ERRORS = {errno.ENOENT: "there is no CUDA driver (libcuda.so.1)", errno.ENODEV: "there is no such GPU"}
+_OPEN_ERRORS = {errno.ENOENT: "no CUDA driver found (libcuda.so.1)", errno.ENODEV: "no such GPU"}
 
 
 def version() -> str:

@@ -32,7 +32,7 @@ class Scope:
         items = (lib.Media * max(1, len(self.media)))()
         for item, media in zip(items, self.media):
             if len(media.digest) != 32:
-                raise ValueError("a digest has 32 bytes")
+                raise ValueError("a digest must have 32 bytes")
             item.digest[:] = media.digest
             item.offset, item.tokens = media.offset, media.tokens
         return lib.Scope(salt=self.salt, salt_bytes=len(self.salt),
@@ -43,7 +43,7 @@ class Scope:
 
 def to_hashes(keys: Sequence[bytes]) -> ctypes.Array:
     if any(len(key) != 32 for key in keys):
-        raise ValueError("a key has 32 bytes")
+        raise ValueError("a key must have 32 bytes")
     return (lib.Hash * max(1, len(keys))).from_buffer_copy(b"".join(keys) or bytes(32))
 
 

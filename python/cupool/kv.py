@@ -126,7 +126,7 @@ def _handles(values: Sequence[int]) -> ctypes.Array:
 
 def _room(count: int) -> ctypes.Array:
     if not 0 <= count < 1 << 32:
-        raise ValueError(f"{count} blocks")
+        raise ValueError(f"{count} blocks: out of range")
     return _handles([0] * count)
 
 
@@ -153,7 +153,7 @@ class KVPool(Owner):
         handle = ctypes.c_void_p()
         result = api.kv_create(device.handle, ctypes.byref(config), ctypes.byref(handle))
         named = ", ".join(f"{name}={value}" for name, value in settings.items())
-        check(result, f"no pool with {named}: {os.strerror(abs(result))}")
+        check(result, f"cannot create a pool with {named}: {os.strerror(abs(result))}")
         self.device = device
         self.block_tokens: int = config.block_tokens
         device.own(self)
@@ -181,7 +181,7 @@ class KVPool(Owner):
         handles = _room(count)
         result = api.kv_allocate(self.handle, count, stream, handles)
         if result < 0:
-            check(result, f"{api.kv_error(self.handle).decode()}: {count} asked for, "
+            check(result, f"{api.kv_error(self.handle).decode()}: {count} requested, "
                           f"{self.available_blocks} available")
         return list(handles[:count])
 
@@ -262,7 +262,7 @@ class KVPool(Owner):
                  stream: Optional[int] = STREAM_NONE) -> List[int]:
         """Registers complete blocks under their keys; returns the handles to use from now on."""
         if len(keys) != len(handles):
-            raise ValueError("as many keys as handles")
+            raise ValueError("keys and handles differ in length")
         out = _handles(handles)
         before = to_hashes([parent]) if parent is not None else None
         self._check(api.kv_register(self.handle, out, to_hashes(keys), len(handles), before, duplicates,

@@ -31,7 +31,7 @@ class Sequences(Handle):
                      [name for name, *_ in lib.SequencesConfig._fields_], "Sequences")
         handle = ctypes.c_void_p()
         check(api.sequences_create(array, len(members), ctypes.byref(config), ctypes.byref(handle)),
-              "the set could not be made")
+              "the set could not be created")
         self._pools = members
         self._handle: Optional[int] = handle.value
         for pool, _ in members:
@@ -78,7 +78,7 @@ class Sequence:
         try:
             return f"<Sequence of {len(self)} tokens>"
         except (OSError, ValueError):
-            return "<Sequence, over>"
+            return "<Sequence, ended>"
 
     @property
     def row(self) -> int:

@@ -105,7 +105,7 @@ class Tensors(Handle):
         settings_set(config, limits, limits, "Tensors")
         handle = ctypes.c_void_p()
         check(api.tensors_create(ctypes.byref(config), ctypes.byref(handle)),
-              "the tensor cache could not be made")
+              "the tensor cache could not be created")
         self._handle: Optional[int] = handle.value
         for device in devices:
             device.own(self)

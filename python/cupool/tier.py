@@ -149,7 +149,7 @@ class Tiers(Handle):
                 opened.append(place.store)
                 place.name, place.bytes, place.entries = tier.name.encode(), tier.bytes, tier.entries
             check(api.tiers_create(pool.device.handle, pool.handle, config, below, len(tiers),
-                                   ctypes.byref(handle)), "the tiers could not be made")
+                                   ctypes.byref(handle)), "the tiers could not be created")
         except OSError:
             for store in opened:
                 if store.close:

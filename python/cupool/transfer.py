@@ -103,7 +103,7 @@ class Transfers(Handle):
         config.folder = folder.encode() if folder is not None else None
         handle = ctypes.c_void_p()
         check(api.transfers_create(device.handle, ctypes.byref(config), ctypes.byref(handle)),
-              "the queues could not be made")
+              "the queues could not be created")
         self._device = device
         # A callback must outlive its own call: finished ones are dropped at a later submission.
         self._calls: Dict[int, Any] = {}

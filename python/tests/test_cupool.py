@@ -44,7 +44,7 @@ def test_blocks_are_taken_and_given_back(pool):
 
 
 def test_errors_say_what_was_asked_for(device, pool):
-    with pytest.raises(cupool.OutOfBlocks, match="not enough blocks: 11 asked for, 10 available"):
+    with pytest.raises(cupool.OutOfBlocks, match="not enough blocks: 11 requested, 10 available"):
         pool.allocate(11)
     with pytest.raises(ValueError, match="-1 blocks"):
         pool.allocate(-1)
@@ -52,11 +52,11 @@ def test_errors_say_what_was_asked_for(device, pool):
         pool.release(pool.allocate(1)[0])
     with pytest.raises(cupool.CupoolError, match="1 block is in use"):
         pool.reset()
-    with pytest.raises(TypeError, match="no argument 'layer'; there are .*layers"):
+    with pytest.raises(TypeError, match="no argument 'layer'; it accepts .*layers"):
         cupool.KVPool(device, blocks=1, layer=1)
     with pytest.raises(ValueError, match="blocks=-1 is out of range"):
         cupool.KVPool(device, blocks=-1)
-    with pytest.raises(cupool.CupoolError, match="no pool with blocks=0, layers=2: Invalid argument"):
+    with pytest.raises(cupool.CupoolError, match="cannot create a pool with blocks=0, layers=2: Invalid argument"):
         cupool.KVPool(device, blocks=0, layers=2)
 
 
@@ -71,7 +71,7 @@ def test_what_was_made_on_a_device_is_closed_before_it():
     assert repr(pool) == "<KVPool of 4 blocks of 16 tokens: 2 available, 0 of them cached>"
     assert repr(sequence) == "<Sequence of 20 tokens>" and repr(device) == "<Device.host()>"
     pool.close()
-    assert repr(sequence) == "<Sequence, over>" and "closed" in repr(sequences)
+    assert repr(sequence) == "<Sequence, ended>" and "closed" in repr(sequences)
     with pytest.raises(ValueError, match="the set is closed"):
         sequence.append([1])
     another = cupool.KVPool(device, blocks=4)

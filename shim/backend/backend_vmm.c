@@ -475,7 +475,7 @@ const char *backend_vmm_add(struct pool_backend *backend, struct context *contex
                           context->device);
     atomic_store_explicit(&context->vmm, vmm, memory_order_release);
     if (!granularity_fits(driver, context))
-        return "the device maps in units that 2 MiB is no multiple of";
+        return "2 MiB is not a multiple of the device's mapping granularity";
     backend->range_reserve = range_reserve;
     backend->range_release = range_release;
     backend->page_create = page_create;

@@ -48,9 +48,9 @@ static bool wants_mapped(const struct options *options)
 static const char *why_mapped(const struct options *options)
 {
     switch (options->backing) {
-    case OPTION_BACKING_AUTO: return "the device supports it";
+    case OPTION_BACKING_AUTO: return "supported by the device";
     case OPTION_BACKING_VMM: return "by option";
-    default: return "guard:page needs it";
+    default: return "needed by guard:page";
     }
 }
 
@@ -66,8 +66,8 @@ static const char *failure_of(int error)
 {
     switch (error) {
     case -ENOTSUP: return "no addresses could be reserved";
-    case -ENOMEM: return "there was no memory for it";
-    default: return "the driver refused it";
+    case -ENOMEM: return "out of memory";
+    default: return "the driver failed";
     }
 }
 

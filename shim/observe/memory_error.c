@@ -33,13 +33,12 @@ static void say_first(const struct memory_error *error)
     if (shim_options()->postmortem != OPTION_POSTMORTEM_PRINT || atomic_exchange(&said, true))
         return;
     if (error->kind == MEMORY_ERROR_FAULT)
-        snprintf(line, sizeof(line),
-                 "memory error: %s: the device accessed addresses without memory",
+        snprintf(line, sizeof(line), "memory error: %s: the device accessed an unmapped address",
                  memory_error_name(error->kind));
     else
         snprintf(
             line, sizeof(line),
-            "memory error: %s: block 0x%llx of %zu bytes, offset %lld: 0x%02x in place of 0x%02x",
+            "memory error: %s: block 0x%llx of %zu bytes, offset %lld: 0x%02x instead of 0x%02x",
             memory_error_name(error->kind), (unsigned long long)error->address,
             error->requested_bytes, (long long)error->offset, error->found, error->expected);
     say_line(line);

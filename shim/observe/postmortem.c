@@ -135,7 +135,7 @@ static void print(const struct verdict_facts *facts)
     if (atomic_exchange(&printed, true))
         return;
     used += (size_t)snprintf(
-        text, sizeof(text), "cupool: out of memory: %llu bytes refused: %s: %s\n",
+        text, sizeof(text), "cupool: out of memory: allocation of %llu bytes failed: %s: %s\n",
         (unsigned long long)facts->request_bytes, verdict_name(verdict), verdict_sentence(verdict));
 #define PRINT(name)                                                                                \
     if (used < sizeof(text))                                                                       \

@@ -61,7 +61,7 @@ static struct trace_writer *writer_open_locked(const char *pattern)
     if (error == 0)
         return writer;
     snprintf(line, sizeof(line), "no trace: %s: %s", pattern,
-             error == -EINVAL ? "not the name of a file" : strerror(-error));
+             error == -EINVAL ? "not a file name" : strerror(-error));
     say_line(line);
     return NULL;
 }

@@ -172,8 +172,9 @@ static void complain_unknown(const char *key, const char *where, options_complai
 {
     char *line = pages_map(OPTIONS_LINE_BYTES);
     int used = !line ? 0
-                     : snprintf(line, OPTIONS_LINE_BYTES, "%s: unknown option '%.*s'; known are",
-                                where, (int)safe_text_cut(key, 100), key);
+                     : snprintf(line, OPTIONS_LINE_BYTES,
+                                "%s: unknown option '%.*s'; known options:", where,
+                                (int)safe_text_cut(key, 100), key);
 
     for (size_t i = 0; i < OPTION_COUNT && used > 0 && used < OPTIONS_LINE_BYTES; i++)
         used += snprintf(line + used, OPTIONS_LINE_BYTES - (size_t)used, "%s%s", i ? ", " : " ",
@@ -187,7 +188,7 @@ static void complain_value(const struct option_row *row, const char *value, cons
                            options_complain *complain, void *state)
 {
     char *line = pages_map(OPTIONS_LINE_BYTES);
-    const char *longest = row->type == OPTION_TYPE_TEXT ? ", at most 1023 characters" : "";
+    const char *longest = row->type == OPTION_TYPE_TEXT ? ", up to 1023 characters" : "";
 
     if (!line)
         return;

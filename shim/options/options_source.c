@@ -69,7 +69,7 @@ static int pair_set(struct options *options, char *pair, char separator, enum op
         return 0;
     value = strchr(key, separator);
     if (!value)
-        return tell(complain, state, where, "no value in", key);
+        return tell(complain, state, where, "missing value in", key);
     *value++ = '\0';
     return options_set(options, trim(key), trim(value), source, where, complain, state) < 0;
 }
@@ -283,7 +283,7 @@ static void complaints_end(const struct complaints *complaints)
 
     if (complaints->count <= COMPLAINTS_MOST)
         return;
-    snprintf(line, sizeof line, "%d more bad option%s: correct those named first",
+    snprintf(line, sizeof line, "%d more bad option%s: correct those above first",
              complaints->count - COMPLAINTS_MOST,
              complaints->count - COMPLAINTS_MOST > 1 ? "s" : "");
     complaints->complain(complaints->state, line);

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Rules that a search can check: licence lines, no way to end the host process from inside the preload, no
-unfinished marks, files of a readable length."""
+unfinished marks, files of a readable length, messages in the terms of the trade."""
 
 import re
 
@@ -14,6 +14,11 @@ ENDS_HOST = re.compile(r"(?<![\w.])(exit|_exit|abort|quick_exit|raise)\s*\(")
 PRINTS = re.compile(r"(?<!\w)(printf|puts|fprintf|perror|syslog)\s*\(")
 UNFINISHED = re.compile(r"\b(" + "TO" + "DO|FIX" + "ME|X" + r"XX|HA" + r"CK)\b")
 MAX_LINES = 800
+# Texts that a user reads: string literals of more than one word. The HTML report is not covered yet.
+SPEAKS = ("tools/*.c", "tools/*.h", "shim/*.c", "pool/*.c", "engine/*.c", "cupti/read/*.c")
+LITERAL = re.compile(r'"((?:[^"\\\n]|\\.)* (?:[^"\\\n]|\\.)*)"')
+DIALECT = re.compile(r"\b(whose|of which|told|figures?|never was|gave way|nobody|in place of|no cupool trace|"
+                     r"to the end of the run|again and again|all together|went past)\b")
 
 problems = []
 names = tree.files(*SOURCES)
@@ -32,4 +37,11 @@ for name in tree.files(*PRELOAD):
             problems.append(f"{name}:{number}: the preload must never end its host")
         if PRINTS.search(code):
             problems.append(f"{name}:{number}: the preload must not print through stdio")
+for name in tree.files(*SPEAKS):
+    if name.startswith("tools/report/html/"):
+        continue
+    for number, line in enumerate((tree.ROOT / name).read_text().splitlines(), 1):
+        code = re.sub(r"/\*.*|^ \*.*", "", line)
+        problems += [f"{name}:{number}: say it in the terms of the trade: {found[0]!r}"
+                     for text in LITERAL.findall(code) if (found := DIALECT.search(text))]
 tree.finish("rules", problems, len(names))

@@ -217,7 +217,7 @@ def check_gates(subject, private):
         expect_none(f"check {what}", output, private)
         preload.expect(f"{SECRETS['trace']}.script" not in output.decode(), f"check {what}: trace")
         preload.expect(b"trace 1" in output, f"check {what}: {output.decode()}")
-    preload.expect(f"{baseline.name}: made with another" in junit.read_text(), "check: the warning")
+    preload.expect(f"{baseline.name}: made with a different" in junit.read_text(), "check: the warning")
 
 
 def main():

@@ -74,7 +74,7 @@ def check_choice(machine, name, options, backing, reason, said, **variables):
 def check_choices(machine):
     check_choice(machine, "by option", "backing:driver", "driver", "by option", False)
     check_choice(machine, "vmm", "backing:vmm", "vmm", "by option", True)
-    check_choice(machine, "auto", "backing:auto", "vmm", "the device supports it", True)
+    check_choice(machine, "auto", "backing:auto", "vmm", "supported by the device", True)
     for backing in ("vmm", "auto"):
         check_choice(machine, f"{backing}, not supported", f"backing:{backing}", "driver",
                      "the device has no virtual memory management", True, SIMGPU_SET="vmm=0")

@@ -76,7 +76,7 @@ def check_traces(machine, llm):
     expect_line("corrupted", reported("corrupt.cupool", bytes(corrupt)), 2, "65536")
     expect_line("another version", reported("version.cupool", data[:8] + b"\x63" + data[9:]), 2,
                 "version")
-    expect_line("not a trace", reported("text.cupool", b"hello\n" * 20000), 2, "no cupool trace")
+    expect_line("not a trace", reported("text.cupool", b"hello\n" * 20000), 2, "not a cupool trace")
     expect_line("empty", reported("empty.cupool", b""), 2, "empty.cupool")
     expect_line("missing", machine.run([*report, "missing.cupool"]), 2, "missing.cupool")
     expect_line("unknown format", machine.run([*report, str(trace), "--format", "papyrus"]), 2,

@@ -39,43 +39,43 @@ def main():
     tool = clients / "dlsym_tool.so"
     expect(machine, "linked with the runtime", churn, FINE,
            r"^seen +cudaMalloc \(runtime API\): \d+ allocations", r"^traced +[\d.]+ MiB",
-           r"^verdict +caught$")
+           r"^verdict +covered$")
     expect(machine, "the driver's functions", machine.program("driver_dlsym"), FINE,
-           r"cuMemAlloc_v2 \(driver API\)", r"^verdict +caught$")
+           r"cuMemAlloc_v2 \(driver API\)", r"^verdict +covered$")
     expect(machine, "linked and not called", [machine.build / "tests/conformance/conformance_linked",
                                               "sizes", "dynamic"], FINE,
-           r"^not seen +\w+: linked with, not called", r"cudaMallocManaged: linked with, not called")
+           r"^not seen +\w+: linked, not called", r"cudaMallocManaged: linked, not called")
     expect(machine, "ends before any CUDA call", machine.program("churn", "--help"), FINE,
-           r"^verdict +nothing to catch")
-    expect(machine, "no CUDA at all", ["true"], FINE, r"^verdict +nothing to catch")
+           r"^verdict +nothing to cover")
+    expect(machine, "no CUDA at all", ["true"], FINE, r"^verdict +nothing to cover")
     expect(machine, "defines dlsym, seen", [own_dlsym, "next"], FINE, r"defines dlsym itself",
-           r"cudaMalloc \(runtime API\): 48 allocations", r"^verdict +caught, but")
+           r"cudaMalloc \(runtime API\): 48 allocations", r"^verdict +covered, with")
     expect(machine, "defines dlsym, unseen", [own_dlsym, "table"], ESCAPES,
-           r"defines dlsym itself", r"^verdict +not caught: it defines dlsym itself")
+           r"defines dlsym itself", r"^verdict +not covered: it defines dlsym itself")
     expect(machine, "a separate namespace, beside one that is seen",
-           [conformance, "isolated", "dlsym"], FINE, r"uses dlmopen", r"^verdict +caught, but")
+           [conformance, "isolated", "dlsym"], FINE, r"uses dlmopen", r"^verdict +covered, with")
     expect(machine, "a separate namespace, and no call seen", [conformance, "look_up", "dlsym"],
-           ESCAPES, r"uses dlmopen", r"^verdict +not caught: it uses dlmopen")
+           ESCAPES, r"uses dlmopen", r"^verdict +not covered: it uses dlmopen")
     # A program that fails: the verdict covers the run, and compares it with one without cupool.
     ours = "'libcupool' in open('/proc/self/maps').read()"
     for title, script, code, *patterns in (
             ("a signal under cupool alone", f"import os; os.kill(os.getpid(), 11 if {ours} else 0)",
              ESCAPES, r"^ran +signal 11 \(Segm", r"^ran again +without cupool: exit status 0",
-             r"^verdict +not caught: it ended with signal 11 \(.*\) under cupool, and with exit status 0"),
+             r"^verdict +not covered: signal 11 \(.*\) with cupool, exit status 0 without"),
             ("abort under cupool alone", f"import os\nif {ours}: os.abort()",
-             ESCAPES, r"^verdict +not caught: it ended with signal 6"),
+             ESCAPES, r"^verdict +not covered: signal 6"),
             ("an exit status under cupool alone", f"raise SystemExit(3 if {ours} else 0)",
-             ESCAPES, r"^verdict +not caught: it ended with exit status 3 under"),
+             ESCAPES, r"^verdict +not covered: exit status 3 with cupool"),
             ("a signal with and without", "import os; os.kill(os.getpid(), 9)",
-             FINE, r"^ran again +without cupool: signal 9", r"^verdict +nothing to catch"),
+             FINE, r"^ran again +without cupool: signal 9", r"^verdict +nothing to cover"),
             ("an exit status with and without", "raise SystemExit(3)",
-             FINE, r"^ran +exit status 3", r"^verdict +nothing to catch")):
+             FINE, r"^ran +exit status 3", r"^verdict +nothing to cover")):
         command = [sys.executable, "-c", script]
         expect(machine, title, command, code, *patterns)
         if "signal" in title:
             expect(machine, f"{title}, in a shell", ["sh", "-c", '"$@"; exit $?', "sh", *command], code)
     expect(machine, "another preload library", churn, FINE,
-           r"also preloaded: .*dlsym_tool.so \(has a dlsym of its own", r"^verdict +caught$",
+           r"also preloaded: .*dlsym_tool.so \(defines its own dlsym", r"^verdict +covered$",
            LD_PRELOAD=tool)
 
 

@@ -133,7 +133,7 @@ def check_refusals(machine):
     program = machine.program(*TINYLLM)
     bare = machine.run(program)
     cases = {
-        "foreign": ("NVIDIA's CUPTI on a simulated driver", {"LD_LIBRARY_PATH": str(foreign)}),
+        "foreign": ("NVIDIA's CUPTI with a simulated driver", {"LD_LIBRARY_PATH": str(foreign)}),
         "no_library": ("not found", {"LD_LIBRARY_PATH": str(broken)}),
         "taken": ("another CUPTI client", {"SIMGPU_CUPTI_FAULT":
                   "cuptiSubscribe:1:MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED"}),
@@ -202,7 +202,7 @@ def check_kill(machine):
     preload.expect_equal("kill: state", report["recording"]["cupti"]["state"], "on")
     preload.expect(not report["recording"]["cupti"]["whole"], "kill: claims to be whole")
     preload.expect_equal("kill: unaccounted", report["summary"]["unaccounted_bytes"], 0)
-    preload.expect("before its last records" in text_of(machine, "kill"), "kill: no warning")
+    preload.expect("before the last records" in text_of(machine, "kill"), "kill: no warning")
     print(f"killed: {report['driver']['allocations']} allocations of the driver read")
 
 

@@ -134,7 +134,7 @@ def check_ci(case):
                         str(files["code-quality"]), str(case.trace)])
     output = done.stdout.decode()
     preload.expect_equal(f"check: {output}", done.returncode, 1)
-    preload.expect(b"no phase fits" in done.stderr, f"a detected phase is not a gate: {done.stderr}")
+    preload.expect(b"no phase matches" in done.stderr, f"a detected phase is not a gate: {done.stderr}")
     failed = [line for line in output.splitlines() if ": measured " in line]
     preload.expect_equal("budgets that name a site", [line for line in failed
                                                       if "usual.cc:" not in line], [])

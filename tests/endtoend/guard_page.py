@@ -138,9 +138,9 @@ def check_short(machine):
 
 
 def check_forms(machine, trace):
-    for form, parts in (("text", (b"The device accessed", b"illegal address", b"freed before")),
+    for form, parts in (("text", (b"The device accessed", b"illegal address", b"freed")),
                         ("markdown", (b"| illegal address |", b"| suspect | `0x")),
-                        ("html", (b"illegal address", b"freed before"))):
+                        ("html", (b"illegal address", b"freed"))):
         shown = machine.run([str(machine.cupool), "report", "-f", form, str(trace)])
         if b"not built in" in shown.stderr:
             continue
@@ -148,7 +148,7 @@ def check_forms(machine, trace):
             preload.expect(part in shown.stdout, f"{form}: no {part}")
         if form == "text":
             wide = [line for line in shown.stdout.decode().splitlines()
-                    if len(line) > 80 and ("addresses" in line or "block 0x" in line)]
+                    if len(line) > 80 and ("address" in line or "block 0x" in line)]
             preload.expect_equal("lines wider than a terminal", wide, [])
     budget = machine.scratch / "page.budget"
     budget.write_text("[budget]\npeak_live = 1 GiB\n")

@@ -48,8 +48,8 @@ def check_running(machine):
     process.kill()
     process.communicate()
     after = machine.run([str(machine.cupool), "report", str(trace)]).stdout
-    for text, said, unsaid in ((during, b"is still running", b"did not close"),
-                               (after, b"did not close", b"is still running")):
+    for text, said, unsaid in ((during, b"is still running", b"without closing it"),
+                               (after, b"without closing it", b"is still running")):
         preload.expect(said in text and unsaid not in text, f"{said}: {text}")
 
 

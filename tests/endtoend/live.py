@@ -234,7 +234,7 @@ class Live(unittest.TestCase):
         directory.chmod(0o755)
         told = self.cupool("metrics")
         self.assertEqual(told.returncode, 0)
-        self.assertIn(f"{directory} is not a directory of yours alone", told.stderr)
+        self.assertIn(f"{directory} is not a private directory of yours", told.stderr)
         directory.chmod(0o700)
 
     def test_a_name_that_is_taken(self):
@@ -389,7 +389,7 @@ class Live(unittest.TestCase):
     def test_bad_arguments_are_one_line(self):
         for words, expected in ((["top", "x"], "one process id"), (["top", "--delay", "-1"], "seconds"),
                                 (["top", "--count", "0"], "from 1"), (["top", "1", "2"], "one process"),
-                                (["top", "1"], "no figures of process 1"),
+                                (["top", "1"], "no statistics of process 1"),
                                 (["metrics", "--listen", "nowhere"], "HOST:PORT"),
                                 (["metrics", "--listen", "127.0.0.1:99999"], "65535"),
                                 (["metrics", "--listen", "127.0.0.1:"], "HOST:PORT"),

@@ -84,7 +84,7 @@ def check_forms(machine, trace):
             preload.expect(part in shown.stdout, f"{form}: no {part}")
         if form == "text":
             wide = [line for line in shown.stdout.decode().splitlines()
-                    if len(line) > 80 and ("in place of" in line or "block 0x" in line)]
+                    if len(line) > 80 and ("instead of" in line or "block 0x" in line)]
             preload.expect_equal("lines wider than a terminal", wide, [])
 
 

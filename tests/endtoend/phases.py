@@ -37,7 +37,7 @@ def check_steps(machine):
     growth = report["growth"][0]
     preload.expect(abs(growth["blocks_per_step"] - 1) < 0.01, f"growth: {growth}")
     text = machine.run([str(machine.cupool), "report", str(trace)]).stdout.decode()
-    preload.expect("1 a step" in text and "decode" in text, text)
+    preload.expect("1 per step" in text and "decode" in text, text)
     preload.expect("\033[" not in text, "colour without a terminal")
 
     _, clean = recorded(machine, "clean", "steps", "40")
@@ -165,7 +165,7 @@ def check_ranks(machine):
     preload.expect_equal("unlike the others", peak["outlier_rank"], 2)
     preload.expect_equal("sum", peak["sum"],
                          sum(rank["peak_requested_bytes"] for rank in job["ranks"]))
-    for form, words in (("text", "unlike the others: rank 2: peak"), ("markdown", "## Job"),
+    for form, words in (("text", "outlier: rank 2: peak"), ("markdown", "## Job"),
                         ("html", "Outlier:")):
         done = machine.run([str(machine.cupool), "report", "-f", form, *traces])
         if form == "html" and b"not built in" in done.stderr:

@@ -26,7 +26,7 @@ def check_verdict(machine, way, environment, options, verdict, request):
     environment = {"SIMGPU_MEMORY": "64MiB", **environment}
     done = machine.record(program, trace, *options, **environment)
     preload.expect_equal(f"{way}: result", done.stdout, b"result: 2\n")
-    preload.expect(f"refused: {verdict}:".encode() in done.stderr,
+    preload.expect(f"failed: {verdict}:".encode() in done.stderr,
                    f"{way}: the summary says nothing: {done.stderr.decode()}")
     refused = refused_of(machine.report(trace))
     preload.expect_equal(f"{way}: refused", len(refused), 1)
@@ -55,7 +55,7 @@ def check_printed(machine):
     done = machine.run(machine.program("annotated", "oom", "genuine"), preload=True,
                        SIMGPU_MEMORY="64MiB", CUPOOL_POSTMORTEM="print")
     preload.expect_equal("lines", done.stderr.count(b"out of memory"), 1)
-    preload.expect(b"refused: genuine" in done.stderr, done.stderr.decode())
+    preload.expect(b"failed: genuine" in done.stderr, done.stderr.decode())
 
 
 def check_observed(machine):

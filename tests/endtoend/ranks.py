@@ -42,10 +42,10 @@ def report(machine, traces, *words):
 def check_launchers(machine):
     for name, variables in LAUNCHERS.items():
         summary, traces = launched(machine, name, variables)
-        preload.expect("4 programs were recorded: peak 50.4 MiB at most (rank 3, pid" in summary,
+        preload.expect("4 programs recorded: highest peak 50.4 MiB (rank 3, pid" in summary,
                        f"{name}: together: {summary}")
-        preload.expect("; never freed 38.1 MiB in all" in summary, f"{name}: {summary}")
-        preload.expect(re.findall(r"rank (\d), pid \d+", summary[summary.index("this is"):])
+        preload.expect("; never freed 38.1 MiB in total" in summary, f"{name}: {summary}")
+        preload.expect(re.findall(r"rank (\d), pid \d+", summary[summary.index("\n"):])
                        == ["0", "1", "2", "3"], f"{name}: not all, or not in order: {summary}")
         line, = (line for line in summary.splitlines() if line.startswith("cupool: rank 3"))
         preload.expect("prefix_cache_insert leaks" in line, f"{name}: {line}")
@@ -55,18 +55,18 @@ def check_launchers(machine):
         text = report(machine, traces)
         preload.expect_equal(f"{name}: rows", sorted(re.findall(r"(?m)^rank (\d) ", text)),
                              ["0", "1", "2", "3"])
-        preload.expect("trace 1" not in text and "no launcher" not in text, f"{name}: {text[:800]}")
+        preload.expect("trace 1" not in text and "no ranks" not in text, f"{name}: {text[:800]}")
 
 
 def check_without_ranks(machine):
     summary, traces = launched(machine, "script", "")
-    preload.expect("4 programs were recorded: peak 50.4 MiB at most (pid" in summary, summary)
+    preload.expect("4 programs recorded: highest peak 50.4 MiB (pid" in summary, summary)
     preload.expect(len(re.findall(r"(?m)^cupool: pid \d+ ", summary)) == 3, summary)
     text, markdown = report(machine, traces), report(machine, traces, "-f", "markdown")
     for what, shown in (("summary", summary), ("text", text), ("markdown", markdown)):
         preload.expect(not re.search(r"\branks? \d", shown), f"{what} names a rank:\n{shown[:1500]}")
     preload.expect_equal("rows", re.findall(r"(?m)^trace (\d) ", text), ["1", "2", "3", "4"])
-    preload.expect("no launcher said ranks" in text, text[:800])
+    preload.expect("no ranks recorded" in text, text[:800])
     # Two traces with the same rank: one is a child's, not a rank.
     summary, traces = launched(machine, "same", "RANK=0 WORLD_SIZE=2")
     text = report(machine, traces)

@@ -138,7 +138,7 @@ class Running(unittest.TestCase):
         report = self.figures(self.place / "copy")
         self.assertFalse(report["process"]["running"])
         text = self.report(self.place / "copy").stdout
-        self.assertIn("trace is incomplete: the process did not close it", text)
+        self.assertIn("trace is incomplete: the process ended without closing it", text)
 
     def test_a_program_that_closed_its_descriptors(self):
         script = ("import ctypes, os, sys\n"
@@ -207,7 +207,7 @@ class Running(unittest.TestCase):
         self.report("--pid", process.pid, "-o", self.place / "out.txt")
         self.assertIn("requested", (self.place / "out.txt").read_text())
         for words in (("-f", "json"), ("-f", "html"), ("--from", "1s"), ("--anonymize",)):
-            self.assertIn("is not recorded", self.refused("--pid", process.pid, *words))
+            self.assertIn("not recorded", self.refused("--pid", process.pid, *words))
         self.stop(process)
 
     def test_a_trace_that_was_removed(self):
@@ -221,11 +221,11 @@ class Running(unittest.TestCase):
     def test_nothing_to_report(self):
         process = self.start(options="live:off")
         preload.order(process, f"hold 3 {MIB}")
-        self.assertIn("neither records", self.refused("--pid", process.pid))
+        self.assertIn("neither a trace nor a live page", self.refused("--pid", process.pid))
         foreign = subprocess.Popen(["sleep", "600"])
         self.stack.callback(foreign.wait)
         self.stack.callback(foreign.kill)
-        self.assertIn("not under cupool", self.refused("--pid", foreign.pid))
+        self.assertIn("not running under cupool", self.refused("--pid", foreign.pid))
         for words in (("--pid", "x"), ("--pid", "0"), ("--pid", "-1"), ("--pid", "")):
             self.assertIn("not a process id", self.refused(*words))
         self.assertIn("not both", self.refused("--pid", foreign.pid, "t.cupool"))

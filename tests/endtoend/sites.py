@@ -246,7 +246,7 @@ def check_rebuilt(service, machine):
     code, text = service.cupool("report", trace)
     preload.expect(service.leak not in text and "service+0x" in text, f"stripped: {text}")
     shutil.copy(machine.cupool, copy)
-    service.expect_named("service: module changed since the recording", 0, "report", trace)
+    service.expect_named("service: module changed since recording", 0, "report", trace)
     copy.unlink()
     subprocess.run(["mkfifo", str(copy)], check=True)
     preload.expect_equal("a FIFO in its place", service.cupool("report", trace)[0], 0)

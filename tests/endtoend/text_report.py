@@ -105,7 +105,7 @@ def main():
     program = PROGRAM.splitlines()
     line = {name: program.index(name) + 1 for name in program}
     far = "ask_for_far_too_much_memory_with_a_name_that_is_longer_than_most_lines_are_wide"
-    preload.expect(f"failed: 3, the first of 1.0 PiB, by text_report_program.py:"
+    preload.expect(f"failed: 3, the first for 1.0 PiB, by text_report_program.py:"
                    f"{line['    return allocate(1 << 50)']} {far}" in section(text, "Allocations"),
                    f"the site of failures: {section(text, 'Allocations')}")
     frees = section(text, "Invalid frees")
@@ -113,16 +113,16 @@ def main():
     preload.expect(f"1 by text_report_program.py:{freed} free_twice" in frees, frees)
     preload.expect(f"allocated by text_report_program.py:{line['free_twice(allocate(4096))']}" in frees,
                    frees)
-    preload.expect("freed before by" in frees, frees)
-    preload.expect("no allocation of that address is known" in frees, frees)
-    steps = section(text, "Most in a step")
+    preload.expect("already freed by" in frees, frees)
+    preload.expect("no known allocation at this address" in frees, frees)
+    steps = section(text, "Most per step")
     preload.expect("9 allocations by text_report_program.py" in steps and "work_of_a_step" in steps
                    and "in 20 steps" in steps, steps)
-    for legend in ("in brackets most driver calls of one", "In brackets: the module"):
+    for legend in ("in parentheses, most driver calls", "In parentheses: the module"):
         preload.expect(legend in text, f"no legend {legend!r} in\n{text}")
     findings = text[text.index("Findings"):text.index("\nPeak ")]
-    preload.expect(f"{far} was refused 1.0 PiB" in findings, findings)
-    preload.expect("The program writes where it must not: overrun of a block of 1000 B" in findings,
+    preload.expect(f"{far} failed to allocate 1.0 PiB" in findings, findings)
+    preload.expect("Invalid write: overrun of a block of 1000 B" in findings,
                    findings)
     kinds = [row["kind"] for row in machine.report(trace)["findings"]]
     preload.expect_equal("kinds", kinds[:3], ["out of memory", "invalid free", "memory error"])

@@ -61,7 +61,7 @@ def lifetimes(inputs):
     inputs.refused("c.csv", "id,lower,upper,size\n1,0,2,7\n2,5,4,7\n", "c.csv:3")
     inputs.refused("d.csv", "id,lower,upper,size\n1,0,2,99999999999999999999\n", "d.csv:2")
     inputs.refused("e.csv", "id,lower,upper,size\n", "no allocation")
-    inputs.refused("f.csv", "what,is,this\n", "no trace of a known form")
+    inputs.refused("f.csv", "what,is,this\n", "unknown trace format")
 
 
 def bounded(inputs):
@@ -148,14 +148,14 @@ def snapshots(inputs):
                              want["peak"])
     whole = pickle.dumps(snapshot(), 4)
     inputs.refused("cut.pickle", whole[:len(whole) // 2], "byte ", "ends")
-    inputs.refused("other.pickle", pickle.dumps({"weights": [1, 2]}, 4), "no memory snapshot")
+    inputs.refused("other.pickle", pickle.dumps({"weights": [1, 2]}, 4), "not a memory snapshot")
 
     # Instructions other than data are refused at any position, by name.
     hidden = dict(snapshot(), extra=[{"deep": Hostile()}])
     for protocol in (2, 4):
         name = "GLOBAL" if protocol == 2 else "STACK_GLOBAL"
         inputs.refused(f"hostile{protocol}.pickle", pickle.dumps(hidden, protocol), name, "byte ",
-                       "refused")
+                       "rejected")
     body = whole[:-1]
     for opcode, name in ((b"R", "REDUCE"), (b"b", "BUILD"), (b"ios\nsystem\n", "INST"),
                          (b"o", "OBJ"), (b"\x81", "NEWOBJ"), (b"\x92", "NEWOBJ_EX"),
@@ -170,7 +170,7 @@ def snapshots(inputs):
     for text in (b"I5\n", b"V5\n", b"F5\n", b"\x8f"):
         inputs.refused("old.pickle", b"\x80\x04" + text + b".", "byte 2")
     inputs.refused("no.pickle", b"\x80\x04\xff.", "0xff")
-    inputs.refused("self.pickle", b"\x80\x04]\x94h\x00a.", "no memory snapshot")  # holds itself
+    inputs.refused("self.pickle", b"\x80\x04]\x94h\x00a.", "not a memory snapshot")  # holds itself
     inputs.refused("memo.pickle", b"\x80\x04h\x07.", "memo")
     inputs.refused("mark.pickle", b"\x80\x04e.", "mark")
 

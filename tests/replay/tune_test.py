@@ -70,7 +70,7 @@ def promises(machine):
     preload.expect("reserve:" in settings(conf), f"nothing is kept from the start: {settings(conf)}")
     machine.record(mapped, mapped_trace, "--config", str(conf))
     text = check(machine, conf, mapped_trace)
-    preload.expect("as promised: the run made the requests that were tuned for" in text, text)
+    preload.expect("promises kept: same requests as tuned for" in text, text)
     print(f"mapped memory: {settings(conf)}: {text.splitlines()[1]}")
     # Without mapped memory there are no promises.
     machine.record(mapped, mapped_trace, "--config", str(conf), SIMGPU_SET="reserve_max=1MiB")
@@ -85,7 +85,7 @@ def promises(machine):
         done = machine.record(program, again, "--config", str(conf))
         preload.expect_equal(f"{goal}: the output", done.stdout, bare)
         text = check(machine, conf, again)
-        preload.expect("as promised: the run made the requests that were tuned for" in text, text)
+        preload.expect("promises kept: same requests as tuned for" in text, text)
         first = conf.read_text()
         tune(machine, "--for", goal, "-o", conf, trace)
         preload.expect_equal(f"{goal}: the same file again", conf.read_text(), first)
@@ -94,11 +94,11 @@ def promises(machine):
 
     # Broken promises, runs without the file, and files without promises.
     conf.write_text(re.sub(r"(reserved_from|reserved_to|reserved)=\d+", r"\1=4096", first))
-    preload.expect("BROKEN: reserved" in check(machine, conf, again, 1), "a lie passes")
+    preload.expect("FAILED: reserved" in check(machine, conf, again, 1), "a lie passes")
     conf.write_text(re.sub(r" (calls_from|calls_to|calls)=\d+", r" \1=2", first))
-    preload.expect("BROKEN: driver calls" in check(machine, conf, again, 1), "a lie passes")
+    preload.expect("FAILED: driver calls" in check(machine, conf, again, 1), "a lie passes")
     conf.write_text(first)
-    preload.expect("other options" in check(machine, conf, trace, 2), "a run without the file")
+    preload.expect("different options" in check(machine, conf, trace, 2), "a run without the file")
     conf.write_text("growth = 100\n")
     preload.expect("no promises" in check(machine, conf, again, 2), "a file without promises")
     text = check(machine, machine.scratch / "none.conf", again, 2)
@@ -113,7 +113,7 @@ def promises(machine):
     conf.write_text(first)
     other = machine.program("tinyllm", "--tokens", "48", "--seed", "9")
     machine.record(other, again, "--config", str(conf))
-    preload.expect("made other requests" in check(machine, conf, again, 2, "--strict"), "strict")
+    preload.expect("requests differ" in check(machine, conf, again, 2, "--strict"), "strict")
 
 
 def classes(machine):
@@ -205,7 +205,7 @@ def nothing(machine):
     exact = lifetimes(machine, "exact.csv", [(step, step + 2000, 512) for step in range(0, 3000, 2)] +
                       [(step, step + 2000, 1024) for step in range(0, 3000, 2)])
     text = tune(machine, "--for", "memory", "--keep-back", exact, small, code=1)
-    preload.expect("kept back worse" in text, text)
+    preload.expect("validation trace worse" in text, text)
     tune(machine, "--for", "memory", "--keep-back", small, small)
     done = machine.run([str(machine.cupool), "tune", str(small), "--for", "speed"])
     preload.expect_equal("an unknown goal: exit", done.returncode, 2)
@@ -233,7 +233,7 @@ def progress(machine):
     command = [str(machine.cupool), "tune", "--for", "memory", str(trace)]
     code, text = on_terminal(command)
     preload.expect(code in (0, 1), text)
-    preload.expect(re.search(r"tuning: +\d+ %, \d+ s to go", text), f"no progress: {text!r}")
+    preload.expect(re.search(r"tuning: +\d+ %, \d+ s left", text), f"no progress: {text!r}")
     preload.expect(text.endswith("\r\x1b[K"), f"the line stays: {text!r}")
     preload.expect_equal("with -q", on_terminal([*command, "-q"]), (code, ""))
 

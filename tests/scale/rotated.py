@@ -98,7 +98,7 @@ def check_written(machine, events, threads, limit):
         preload.expect_equal("levels", point, levels[point["t_ns"]])
     for form in ("text", "markdown", "html"):
         done = machine.run([str(machine.cupool), "report", "-f", form, str(trace)])
-        preload.expect(b"gave way to newer ones" in done.stdout, f"{form}: no statement")
+        preload.expect(b"were dropped (trace_max)" in done.stdout, f"{form}: no statement")
     print(f"{threads} threads, {limit} B: {recording['folded_events']} of "
           f"{whole['recording']['events']} events folded, figures equal")
 

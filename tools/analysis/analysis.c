@@ -163,7 +163,8 @@ int analysis_create_as(struct trace_reader *reader, const struct analysis_reques
     analysis->by_thread = request->detailed;
     error = analysis_carry_load(analysis, event_add);
     if (error < 0 && error != -ENOMEM)
-        snprintf(ret_why, why_bytes, "damaged, or of a newer cupool: the summary of early events");
+        snprintf(ret_why, why_bytes,
+                 "damaged, or from a newer cupool: the summary of early events");
     if (error < 0 && error != -ENOMEM)
         goto destroy;
     if (error < 0)

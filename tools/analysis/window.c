@@ -49,11 +49,11 @@ int window_time_parse(const char *text, uint64_t duration_ns, uint64_t *ret_ns)
     return -EINVAL;
 }
 
-/** "no such phase: there are load, decode". */
+/** "no such phase: use load, decode". */
 static void phases_list(const struct analysis *analysis, char *ret_text, size_t text_bytes)
 {
-    size_t used = (size_t)snprintf(ret_text, text_bytes, "no such phase: there %s",
-                                   analysis->phases ? "are " : "is none in this trace");
+    size_t used = (size_t)snprintf(ret_text, text_bytes, "no such phase: %s",
+                                   analysis->phases ? "use " : "this trace has none");
 
     for (size_t i = 0; i < analysis->phases && used < text_bytes; i++)
         used += (size_t)snprintf(ret_text + used, text_bytes - used, "%s%s", i ? ", " : "",
@@ -101,7 +101,7 @@ static int times_resolve(const struct window_request *request, uint64_t duration
         return -EINVAL;
     }
     if (window.end_ns <= window.begin_ns) {
-        snprintf(ret_why, why_bytes, "--from is not before --to: exchange them");
+        snprintf(ret_why, why_bytes, "--from is not before --to: swap them");
         return -EINVAL;
     }
     *ret_window = window;
@@ -115,7 +115,7 @@ int window_resolve(const struct window_request *request, struct trace_reader *re
     int error;
 
     if (request->phase && (request->from || request->to)) {
-        snprintf(ret_why, why_bytes, "--phase and --from or --to exclude each other: give one");
+        snprintf(ret_why, why_bytes, "--phase cannot be combined with --from or --to");
         return -EINVAL;
     }
     error = analysis_create(reader, &analysis, ret_why, why_bytes);

@@ -26,9 +26,9 @@ enum window_option { WINDOW_PHASE = 1000, WINDOW_FROM, WINDOW_TO };
         "to", required_argument, NULL, WINDOW_TO                                                   \
     }
 #define WINDOW_HELP                                                                                \
-    "      --phase NAME       only the figures of a phase (also load, warm-up and steady, if\n"    \
+    "      --phase NAME       only this phase (also load, warm-up and steady, if\n"                \
     "                         they were detected)\n"                                               \
-    "      --from T, --to T   only the figures of a part of the run: 2s, 350ms, 1.5 (seconds), "   \
+    "      --from T, --to T   only this part of the run: 2s, 350ms, 1.5 (seconds), "               \
     "40%\n"
 
 /** Sets an option of WINDOW_OPTIONS. False: it is none of them. */

@@ -259,9 +259,9 @@ const char *outfile_reason(int error)
 
     switch (error) {
     case -EEXIST: return "exists: overwrite it with --force";
-    case -ENOLINK: return "leads through a symbolic link of another user: give another place";
-    case -ENXIO: return "nobody reads this pipe: start its reader first";
-    case -EINVAL: return "neither a regular file nor a pipe or a terminal: give another place";
-    default: snprintf(text, sizeof text, "%s: give another place", strerror(-error)); return text;
+    case -ENOLINK: return "passes through another user's symbolic link: give another path";
+    case -ENXIO: return "this pipe has no reader: start the reader first";
+    case -EINVAL: return "not a regular file, pipe or terminal: give another path";
+    default: snprintf(text, sizeof text, "%s: give another path", strerror(-error)); return text;
     }
 }

@@ -47,7 +47,7 @@ static void line_show(struct progress *progress, uint64_t now)
     fprintf(stderr, ": %3.0f %%", 100 * part);
     if (!progress->is_work)
         fprintf(stderr, " of %.1f MiB", (double)progress->total_bytes / 1048576.0);
-    fprintf(stderr, ", %.0f s to go", left_s);
+    fprintf(stderr, ", %.0f s left", left_s);
     fflush(stderr);
     progress->shown_ns = now;
     progress->shown = true;

@@ -161,7 +161,7 @@ static int text_read(const struct reading *reading, const json_t *from, const ch
                      char **ret_text)
 {
     if (!json_is_string(from))
-        return field_bad(reading, where, "not a text");
+        return field_bad(reading, where, "not a string");
     *ret_text = strdup(json_string_value(from));
     return *ret_text ? 0 : field_bad(reading, where, "out of memory");
 }
@@ -176,7 +176,7 @@ static int figure_read(const struct reading *reading, const json_t *from, enum m
         return 0;
     }
     if (unit == METRIC_UNIT_PERCENT || !json_is_integer(from) || json_integer_value(from) < 0)
-        return field_bad(reading, where, "not a figure");
+        return field_bad(reading, where, "not a number in range");
     *ret_value = (uint64_t)json_integer_value(from);
     return 0;
 }
@@ -206,7 +206,7 @@ static int devices_read(const struct reading *reading, const json_t *from,
     int error = 0;
 
     if (!json_is_array(from))
-        return field_bad(reading, "device", "not a list");
+        return field_bad(reading, "device", "not an array");
     snapshot->device = calloc(count + 1, sizeof *snapshot->device);
     if (!snapshot->device)
         return field_bad(reading, "device", "out of memory");
@@ -227,7 +227,7 @@ static int site_text_read(const struct reading *reading, const json_t *from, con
                           struct texts *texts, const char **ret_text)
 {
     if (!json_is_string(from))
-        return field_bad(reading, where, "not a text");
+        return field_bad(reading, where, "not a string");
     *ret_text = texts_keep(texts, json_string_value(from));
     return *ret_text ? 0 : field_bad(reading, where, "out of memory");
 }
@@ -239,7 +239,7 @@ static int related_read(const struct reading *reading, const json_t *from, struc
     int error = 0;
 
     for (size_t i = 0; i < json_array_size(from) && i < SNAPSHOT_RELATED && error == 0; i++) {
-        error = site_text_read(reading, json_array_get(from, i), "related of a site", texts,
+        error = site_text_read(reading, json_array_get(from, i), "related sites of a site", texts,
                                &site->related[i]);
         site->relateds += error == 0;
     }
@@ -273,7 +273,7 @@ static int wrappers_read(const struct reading *reading, json_t *from)
             const char *function = json_string_value(json_array_get(functions, i));
 
             error = function ? wrappers_add(module, function)
-                             : field_bad(reading, "wrappers", "not a text");
+                             : field_bad(reading, "wrappers", "not a string");
         }
     }
     return error < 0 ? error : 0;
@@ -289,7 +289,7 @@ static int sites_read(const struct reading *reading, const json_t *root, struct 
     if (error < 0)
         return error;
     if (!json_is_array(from))
-        return field_bad(reading, "sites", "not a list");
+        return field_bad(reading, "sites", "not an array");
     snapshot->site = calloc(count + 1, sizeof *snapshot->site);
     if (!snapshot->site)
         return field_bad(reading, "sites", "out of memory");
@@ -308,7 +308,7 @@ static int ignored_read(const struct reading *reading, const json_t *from,
     int error = 0;
 
     if (!json_is_array(from))
-        return field_bad(reading, "ignored_sites", "not a list");
+        return field_bad(reading, "ignored_sites", "not an array");
     snapshot->ignored = calloc(count + 1, sizeof *snapshot->ignored);
     if (!snapshot->ignored)
         return field_bad(reading, "ignored_sites", "out of memory");
@@ -324,7 +324,7 @@ static int root_read(const struct reading *reading, const json_t *root, struct s
     int error;
 
     if (!schema || strcmp(schema, SCHEMA) != 0) {
-        snprintf(reading->why, reading->why_bytes, "%s: no baseline: its schema is %s, not %s",
+        snprintf(reading->why, reading->why_bytes, "%s: not a baseline: its schema is %s, not %s",
                  reading->path, schema ? schema : "missing", SCHEMA);
         return -EPROTONOSUPPORT;
     }
@@ -363,7 +363,7 @@ int baseline_read(const char *path, struct snapshot **ret_snapshot, char *ret_wh
     }
     snapshot = calloc(1, sizeof *snapshot);
     error = snapshot ? root_read(&reading, root, snapshot)
-                     : field_bad(&reading, "file", "no memory");
+                     : field_bad(&reading, "file", "out of memory");
     json_decref(root);
     if (error < 0) {
         snapshot_destroy(snapshot);

@@ -89,7 +89,7 @@ static void section_begin(struct parse *parse, const char *text)
     char name[sizeof parse->glob];
 
     if (text[length] != ']' || length >= sizeof name) {
-        parse_fail(parse, text[length] ? "section name too long" : "a ] is missing");
+        parse_fail(parse, text[length] ? "section name too long" : "missing ]");
         return;
     }
     snprintf(name, sizeof name, "%.*s", (int)length, text);
@@ -108,8 +108,8 @@ static void section_begin(struct parse *parse, const char *text)
         snprintf(parse->glob, sizeof parse->glob, "%s", name + 6 + strspn(name + 6, " "));
     } else {
         parse_fail(parse,
-                   "[%s]: unknown section: accepted are [budget], [site GLOB], [phase GLOB], "
-                   "[ignore] and [wrappers]",
+                   "[%s]: unknown section: use [budget], [site GLOB], [phase GLOB], "
+                   "[ignore] or [wrappers]",
                    name);
     }
 }
@@ -134,7 +134,7 @@ static char *line_read(char *text, int bytes, void *context)
     if (*start == '[')
         section_begin(parse, start + 1);
     else if (*start && !strchr(";#\r\n", *start) && !strpbrk(start, "=:"))
-        parse_fail(parse, "not a line of the form KEY = VALUE");
+        parse_fail(parse, "not of the form KEY = VALUE");
     return parse->error ? NULL : text;
 }
 
@@ -186,7 +186,7 @@ static void growth_add(struct parse *parse, const char *key, int metric, const c
     const char *why;
 
     if (tolerance_parse(metric_rows[metric].unit, value, &item.tolerance, &why) < 0)
-        parse_fail(parse, "%s = %s: %s: accepted is %s", key, value, why, TOLERANCE_ACCEPTED);
+        parse_fail(parse, "%s = %s: %s: give %s", key, value, why, TOLERANCE_ACCEPTED);
     else
         item_add(parse, item, key, value);
 }
@@ -198,7 +198,7 @@ static void limit_add(struct parse *parse, struct budget_item item, const char *
     enum metric_unit unit = metric_rows[item.metric].unit;
 
     if (metric_parse(unit, value, &item.limit) < 0)
-        parse_fail(parse, "%s = %s: not in range or of another kind: accepted is %s", key, value,
+        parse_fail(parse, "%s = %s: not in range or not of this kind: give %s", key, value,
                    metric_accepted(unit));
     else
         item_add(parse, item, name, value);
@@ -218,7 +218,7 @@ static void budget_key(struct parse *parse, const char *key, const char *value)
         metric = -ENOENT;
     if (metric < 0) {
         keys_list("; sizes and counts also as KEY_growth", accepted, sizeof accepted);
-        parse_fail(parse, "%s: unknown key: accepted are %s", key, accepted);
+        parse_fail(parse, "%s: unknown key: use one of %s", key, accepted);
     } else if (is_growth) {
         growth_add(parse, key, metric, value);
     } else {
@@ -238,7 +238,7 @@ static void site_key(struct parse *parse, const char *key, const char *value)
                   key, name, value);
         return;
     }
-    parse_fail(parse, "%s: unknown key of a site: accepted are peak and leaked", key);
+    parse_fail(parse, "%s: unknown key of a site: use peak or leaked", key);
 }
 
 static void phase_key(struct parse *parse, const char *key, const char *value)
@@ -261,7 +261,7 @@ static void phase_key(struct parse *parse, const char *key, const char *value)
                   key, name, value);
         return;
     }
-    parse_fail(parse, "%s: unknown key of a phase: accepted are %s", key, accepted);
+    parse_fail(parse, "%s: unknown key of a phase: use one of %s", key, accepted);
 }
 
 /** Adds a glob to a list. */
@@ -282,7 +282,7 @@ static void glob_add(struct parse *parse, char ***list, size_t *count, const cha
 static void ignore_key(struct parse *parse, const char *key, const char *value)
 {
     if (strcmp(key, "site") != 0 || !*value)
-        parse_fail(parse, "%s = %s: accepted is site = GLOB", key, value);
+        parse_fail(parse, "%s = %s: give site = GLOB", key, value);
     else
         glob_add(parse, &parse->budget->ignored, &parse->budget->ignored_count, value);
 }
@@ -290,7 +290,7 @@ static void ignore_key(struct parse *parse, const char *key, const char *value)
 static void wrappers_key(struct parse *parse, const char *key, const char *value)
 {
     if (strcmp(key, "function") != 0 || !*value)
-        parse_fail(parse, "%s = %s: accepted is function = GLOB", key, value);
+        parse_fail(parse, "%s = %s: give function = GLOB", key, value);
     else
         glob_add(parse, &parse->budget->wrapper, &parse->budget->wrappers, value);
 }
@@ -307,7 +307,7 @@ static int key_read(void *context, const char *section, const char *key, const c
     case SECTION_PHASE: phase_key(parse, key, value); break;
     case SECTION_IGNORE: ignore_key(parse, key, value); break;
     case SECTION_WRAPPERS: wrappers_key(parse, key, value); break;
-    case SECTION_NONE: parse_fail(parse, "%s: stands in no section: begin with [budget]", key);
+    case SECTION_NONE: parse_fail(parse, "%s: outside any section: begin with [budget]", key);
     }
     return 1;
 }
@@ -343,7 +343,7 @@ int budget_read(const char *path, struct budget **ret_budget, char *ret_why, siz
     } else {
         error = ini_parse_stream(line_read, &parse, key_read, &parse);
         if (error != 0)
-            parse_fail(&parse, "not a line of the form KEY = VALUE");
+            parse_fail(&parse, "not of the form KEY = VALUE");
         if (ferror(parse.file))
             parse_fail(&parse, "cannot be read");
         if (!parse.budget->items)

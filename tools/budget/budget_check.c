@@ -214,7 +214,7 @@ static int phase_result(const struct budget_check_input *input, struct budget_ch
     if (error < 0)
         return error;
     limit_judge(result, values[item->phase_metric]);
-    return fitted ? 0 : budget_check_warn(check, "[%s]: no phase fits this glob", item->name);
+    return fitted ? 0 : budget_check_warn(check, "[%s]: no phase matches this glob", item->name);
 }
 
 static int limit_result(const struct budget_check_input *input, struct budget_check *check,
@@ -236,7 +236,7 @@ static int limit_result(const struct budget_check_input *input, struct budget_ch
         return error;
     limit_judge(result, values[item->metric]);
     if (!fitted)
-        error = budget_check_warn(check, "[%s]: no site fits this glob", item->name);
+        error = budget_check_warn(check, "[%s]: no site matches this glob", item->name);
     return error;
 }
 

@@ -134,7 +134,7 @@ static void markdown_write(const struct budget_check *check, FILE *out)
     if (check->results)
         markdown_results(check, out);
     if (check->difference) {
-        fputs("\nAgainst the baseline, by site, at its own peak:\n\n", out);
+        fputs("\nCompared with the baseline, by site, at the peak of each:\n\n", out);
         difference_sites_markdown(check->difference, MARKDOWN_SITES, out);
     }
 }
@@ -154,7 +154,7 @@ void budget_check_markdown(const struct budget_check *check, FILE *out)
         while (bytes && text[bytes - 1] != '\n')
             bytes--;
         fwrite(text, 1, bytes, out);
-        fputs("\nThe rest was cut: it is longer than a summary may be.\n", out);
+        fputs("\nTruncated here: a job summary has a size limit.\n", out);
     } else if (text) {
         fwrite(text, 1, bytes, out);
     }
@@ -188,7 +188,7 @@ void budget_check_github(const struct budget_check *check, FILE *out)
         if (check->result[i].outcome != BUDGET_CHECK_OVER)
             continue;
         if (written + 1 == GITHUB_ANNOTATIONS && check->over > GITHUB_ANNOTATIONS) {
-            snprintf(text, sizeof text, "%zu more budgets are exceeded: see the job's log",
+            snprintf(text, sizeof text, "further budgets exceeded: %zu, see the job's log",
                      check->over - written);
             github_error("check", text, NULL, out);
             return;

@@ -238,7 +238,7 @@ bool difference_of_devices(const struct snapshot *base, const struct snapshot *f
         return false;
     devices_text(base, before, sizeof before);
     devices_text(fresh, after, sizeof after);
-    snprintf(ret_text, text_bytes, "another device or driver: %s before, %s now", before, after);
+    snprintf(ret_text, text_bytes, "device or driver differs: %s before, %s now", before, after);
     return true;
 }
 

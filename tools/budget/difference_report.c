@@ -112,14 +112,14 @@ static void rest_print(const struct difference *difference, size_t top, FILE *ou
     if (top < held)
         fprintf(out, "\n%zu more: --top %zu\n", held - top, held);
     if (traffic)
-        fprintf(out, "\n%zu %s allocated another amount in all, but held no more and no less.\n",
-                traffic, traffic == 1 ? "site" : "sites");
+        fprintf(out, "\n%zu %s in total allocations only, not in memory held.\n", traffic,
+                traffic == 1 ? "site differs" : "sites differ");
     if (regrouped_count(difference))
-        fputs("\nSites that only one side has were judged together with those they may be on the "
-              "other:\nby what they hold at the overall peak and at the end.\n",
+        fputs("\nSites found on one side only may have been renamed; they are compared as a group, "
+              "by the\nmemory they hold at the overall peak and at the end.\n",
               out);
     if (difference->base->sites_left_out || difference->fresh->sites_left_out)
-        fputs("\nSmall sites that a baseline left out are not compared.\n", out);
+        fputs("\nSmall sites omitted from a baseline are not compared.\n", out);
 }
 
 struct site_cells {
@@ -155,7 +155,7 @@ static int sites_text(const struct difference *difference, size_t top, FILE *out
     int error;
 
     if (!sites_that_hold_other(difference)) {
-        fputs("\nNo site holds more or less.\n", out);
+        fputs("\nNo site differs.\n", out);
         rest_print(difference, top, out);
         return 0;
     }
@@ -169,7 +169,7 @@ static int sites_text(const struct difference *difference, size_t top, FILE *out
                                (const char *const[]){cells.name, cells.base, cells.fresh,
                                                      cells.change, cells.leaked, site_word(site)});
     }
-    fputs("\nBy site, at its own peak:\n", out);
+    fputs("\nBy site, at the peak of each:\n", out);
     if (text_table_finish(table, out) < 0 || error < 0)
         return -ENOMEM;
     rest_print(difference, top, out);
@@ -181,7 +181,7 @@ static void pins_print(const struct difference *difference, size_t top, const ch
                        void (*print)(const char *text, FILE *out), FILE *out)
 {
     if (difference->pins)
-        fputs("\nFree space of segments pinned at the peak:\n", out);
+        fputs("\nFree segment space pinned at the peak:\n", out);
     if (difference->pins && *bullet)
         fputc('\n', out);
     for (size_t i = 0; i < difference->pins && i < top; i++) {
@@ -255,7 +255,7 @@ void difference_sites_markdown(const struct difference *difference, size_t top, 
     if (sites_that_hold_other(difference))
         fputs("| site | base | new | change | leaked | |\n|---|---:|---:|---:|---:|---|\n", out);
     else
-        fputs("No site holds more or less.\n", out);
+        fputs("No site differs.\n", out);
     for (size_t i = 0; i < top && (site = site_next(difference, &position)); i++) {
         struct site_cells cells;
 
@@ -290,7 +290,7 @@ int difference_markdown(const struct difference *difference, const struct differ
                 metric_text(unit, before).text, metric_text(unit, after).text, change,
                 difference->metric_grew[i] ? "**grew**" : "");
     }
-    fputs("\nBy site, at its own peak:\n\n", out);
+    fputs("\nBy site, at the peak of each:\n\n", out);
     difference_sites_markdown(difference, style->top ? style->top : TOP_DEFAULT, out);
     pins_print(difference, style->top ? style->top : TOP_DEFAULT, "- ", markdown_text, out);
     return ferror(out) ? -EIO : 0;

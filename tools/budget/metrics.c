@@ -116,7 +116,7 @@ int tolerance_parse(enum metric_unit unit, const char *text, struct tolerance *r
     struct tolerance tolerance = {0};
 
     text += strspn(text, " ");
-    *ret_why = "growth is written with a plus, +5% and never 105%";
+    *ret_why = "growth begins with a plus: +5%, not 105%";
     if (*text != '+')
         return -EINVAL;
     *ret_why = "not a growth";
@@ -125,7 +125,7 @@ int tolerance_parse(enum metric_unit unit, const char *text, struct tolerance *r
     text += strspn(text, " ");
     if (*text == ',') {
         text += 1 + strspn(text + 1, " ");
-        *ret_why = "behind the comma belongs the least growth that counts";
+        *ret_why = "after the comma, give the smallest growth that counts";
         if (strncmp(text, "min ", 4) != 0)
             return -EINVAL;
         text += 4 + strspn(text + 4, " ");

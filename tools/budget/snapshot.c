@@ -503,7 +503,7 @@ int snapshot_load(const char *path, const struct window_request *window,
     int error;
 
     if (baseline && part) {
-        snprintf(ret_why, why_bytes, "%s: a baseline is of a whole run: give a trace", path);
+        snprintf(ret_why, why_bytes, "%s: a baseline covers a whole run: give a trace", path);
         return -EINVAL;
     }
     if (baseline)

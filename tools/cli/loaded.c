@@ -66,7 +66,7 @@ static int trace_analyse(struct loaded *loaded, size_t i, const char *path,
     return error;
 }
 
-/** Wrappers of all traces together. */
+/** Wrappers of all traces. */
 static int wrappers_learn(struct loaded *loaded, char *const *paths, char *ret_why,
                           size_t why_bytes)
 {

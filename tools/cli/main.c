@@ -107,7 +107,7 @@ static void usage_print(FILE *out)
           out);
     for (size_t i = 0; i < VERB_COUNT; i++)
         fprintf(out, "  %-9s %s\n", verbs[i].name, verbs[i].help);
-    fputs("  help VERB what a verb takes, with examples\n\n"
+    fputs("  help VERB options of a verb, with examples\n\n"
           "  --help, --version\n\n"
           "Start with: cupool run -- ./program\n",
           out);

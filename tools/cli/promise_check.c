@@ -18,7 +18,7 @@
 
 static void line_print(bool kept, const char *figure, const char *measured, const char *promised)
 {
-    printf("%s: %s: %s measured, %s\n", kept ? "ok" : "BROKEN", figure, measured, promised);
+    printf("%s: %s: %s measured, %s\n", kept ? "ok" : "FAILED", figure, measured, promised);
 }
 
 /** One promised figure: for a device as fast as the recorded one, and for others. */
@@ -35,7 +35,7 @@ static void promised_format(bool bytes, struct promised figure, char *ret_text, 
     if (figure.least == figure.most)
         snprintf(ret_text, text_bytes, "%s promised", likely.text);
     else
-        snprintf(ret_text, text_bytes, "%s promised, %s to %s by when the device is done",
+        snprintf(ret_text, text_bytes, "%s promised (%s to %s, depending on device timing)",
                  likely.text, from.text, to.text);
 }
 
@@ -79,13 +79,13 @@ static int figures_print(const struct promise_verdict *verdict, const struct rep
         false, (struct promised){promise->driver_calls, promise->calls_least, promise->calls_most},
         promised, sizeof promised);
     line_print(verdict->calls_kept, "driver calls", unit_count(run->driver_calls).text, promised);
-    printf("%s: %s\n", kept ? "as promised" : "not as promised",
+    printf("%s: %s\n", kept ? "promises kept" : "promises broken",
            verdict->open
-               ? "the run made the requests that were tuned for, on a device that is done "
-                 "sooner or later: at most 1/16 above the promise"
+               ? "same requests as tuned for, device timing may differ: allowed up to 1/16 above "
+                 "the promise"
            : verdict->same_requests
-               ? "the run made the requests that were tuned for: equal bytes, calls within 1 %"
-               : "the run made other requests than were tuned for: at most 1/16 above the promise");
+               ? "same requests as tuned for: bytes must be equal, calls within 1 %"
+               : "other requests than tuned for: allowed up to 1/16 above the promise");
     return kept ? EXIT_FINE : EXIT_FOUND;
 }
 
@@ -98,23 +98,23 @@ static int trace_check(const char *config, const char *shown_name, bool strict,
 
     if (!trace->recorded.known)
         return verb_error(VERB_NAME, EXIT_TROUBLE,
-                          "%s: no complete trace of a run with the pool: nothing to compare",
+                          "%s: not a complete trace of a run in mode pool: nothing to compare",
                           shown_name);
     if (!options_agree(config, trace, wanted, had, sizeof wanted))
         return verb_error(VERB_NAME, EXIT_TROUBLE,
-                          "%s: was recorded with other options than the file's ('%s', not '%s'): "
-                          "run it with --config",
+                          "%s: recorded with different options than the file's ('%s', not '%s'): "
+                          "run with --config",
                           shown_name, had, wanted);
     if (!backing_agrees(trace))
         return verb_error(
             VERB_NAME, EXIT_TROUBLE,
             "%s: memory could not be mapped in this run (see 'cupool report'), so the "
-            "pool had the driver's allocations and nothing was promised for it",
+            "promises do not apply",
             shown_name);
     promise_judge(promises, count, trace, &verdict);
     if (!verdict.same_requests && strict)
         return verb_error(VERB_NAME, EXIT_TROUBLE,
-                          "%s: made other requests than the file was tuned for", shown_name);
+                          "%s: requests differ from those the file was tuned for", shown_name);
     return figures_print(&verdict, trace);
 }
 
@@ -129,8 +129,9 @@ int promise_check(const char *config, const char *trace_path, const char *shown_
 
     if (error < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "--config %s: %s", config,
-                          error == -ENODATA ? "no promises in it: write it with 'cupool tune -o'"
-                                            : infile_reason(error));
+                          error == -ENODATA
+                              ? "no promises found: write the file with 'cupool tune -o'"
+                              : infile_reason(error));
     if (input_read(trace_path, &input, &trace, why, sizeof why) < 0) {
         free(promises);
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s", why);

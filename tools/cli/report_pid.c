@@ -39,10 +39,10 @@ static int page_find(pid_t pid, pid_t own_pid, struct live_processes *ret_live)
 static const char *reason(int error)
 {
     switch (error) {
-    case -ESRCH: return "no such process: it has ended, or never was";
+    case -ESRCH: return "no such process, or it has ended";
     case -EACCES:
-        return "a process of another user, or one that may not be looked into: run this "
-               "as the user that runs it";
+        return "no permission: the process belongs to another user or is protected: run this "
+               "as its user";
     default: return strerror(-error);
     }
 }
@@ -78,15 +78,16 @@ static int page_take(pid_t pid, const struct running_process *found, struct repo
     if (error == 0 && process->live.count)
         return 0;
     if (!found->has_cupool)
-        snprintf(ret_why, why_bytes,
-                 "not under cupool, and not the launcher of one recorded program: start it with "
-                 "'cupool run -- PROGRAM'");
+        snprintf(
+            ret_why, why_bytes,
+            "not running under cupool, nor the launcher of a single recorded program: start it "
+            "with 'cupool run -- PROGRAM'");
     else if (found->is_removed)
-        snprintf(ret_why, why_bytes, "its trace was removed, and it keeps no live page");
+        snprintf(ret_why, why_bytes, "its trace was removed, and it has no live page");
     else
         snprintf(ret_why, why_bytes,
-                 "nothing is known of it: it has called no CUDA function yet, or it neither "
-                 "records nor keeps a live page: start it with 'cupool run'");
+                 "no data: it has called no CUDA function yet, or has neither a trace nor a live "
+                 "page: start it with 'cupool run'");
     report_process_done(process);
     return -ENOENT;
 }
@@ -125,10 +126,10 @@ void report_process_print(const struct report_process *process, unsigned columns
 
     clock_gettime(CLOCK_REALTIME, &now);
     fprintf(out,
-            "Process %d %s, so this is what it publishes of itself:\n"
-            "no sites, no history, no findings. 'cupool run' records.\n\n",
+            "Process %d %s. Its live statistics, without sites, history and findings\n"
+            "(record it with 'cupool run' for these):\n\n",
             (int)process->pid,
-            process->is_removed ? "writes a trace that was removed" : "is not recorded");
+            process->is_removed ? "writes to a trace that was removed" : "is not recorded");
     live_text_print(&process->live, &before,
                     (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec, &view,
                     out);

@@ -77,7 +77,7 @@ static void memory_print(const struct analysis *analysis, FILE *out)
     }
     fprintf(out, "cupool: peak %s of device memory", unit_bytes(analysis->requested.peak).text);
     if (analysis_has_pool(analysis))
-        fprintf(out, ", %s held for it", unit_bytes(analysis->driver.at_peak).text);
+        fprintf(out, ", out of %s from the driver", unit_bytes(analysis->driver.at_peak).text);
     fprintf(out, "; %s", unit_nouns(analysis->total.allocations, "allocation").text);
     if (analysis->total.failures)
         fprintf(out, ", %s failed", unit_count(analysis->total.failures).text);
@@ -99,7 +99,7 @@ static void trouble_print(const struct analysis *analysis, FILE *out)
                 unit_bytes(total->leaked_bytes).text, unit_blocks(total->leaked_blocks).text);
     for (size_t i = 0; i < analysis->postmortems && i < ANALYSIS_POSTMORTEMS; i++)
         if (analysis->postmortem[i].is_refused) {
-            fprintf(out, "cupool: out of memory: %s refused: %s: %s\n",
+            fprintf(out, "cupool: out of memory: allocation of %s failed: %s: %s\n",
                     unit_bytes(analysis->postmortem[i].request_bytes).text,
                     verdict_name(analysis->postmortem[i].verdict),
                     verdict_sentence(analysis->postmortem[i].verdict));
@@ -117,7 +117,7 @@ static void trouble_print(const struct analysis *analysis, FILE *out)
         fprintf(out, "cupool: trace is incomplete: %s\n", why);
     report_rotated(&analysis->recording, why, sizeof why);
     if (*why)
-        fprintf(out, "cupool: trace is cut: %s\n", why);
+        fprintf(out, "cupool: trace is truncated: %s\n", why);
 }
 
 static void findings_print(const struct findings *findings, FILE *out)
@@ -227,8 +227,8 @@ static int by_rank(const void *a, const void *b)
     return left->file < right->file ? -1 : left->file > right->file;
 }
 
-/** What several programs have together. */
-static void together_print(const struct part *part, size_t parts, size_t files, FILE *out)
+/** Totals of several programs. */
+static void totals_print(const struct part *part, size_t parts, size_t files, FILE *out)
 {
     const struct part *most = part;
     uint64_t peak_bytes = 0, leaked_bytes = 0;
@@ -240,14 +240,14 @@ static void together_print(const struct part *part, size_t parts, size_t files, 
         leaked_bytes += part[i].leaked_bytes;
         killed |= part[i].killed;
     }
-    fprintf(out, "cupool: %zu programs were recorded", files);
+    fprintf(out, "cupool: %zu programs recorded", files);
     if (parts < files)
-        fprintf(out, ", of the first %zu", parts);
-    fprintf(out, ": peak %s at most (", unit_bytes(most->peak_bytes).text);
+        fprintf(out, "; the first %zu", parts);
+    fprintf(out, ": highest peak %s (", unit_bytes(most->peak_bytes).text);
     name_print(most, out);
-    fprintf(out, "), their peaks together %s", unit_bytes(peak_bytes).text);
+    fprintf(out, "), sum of peaks %s", unit_bytes(peak_bytes).text);
     if (leaked_bytes)
-        fprintf(out, "; %s %s in all", killed ? "live at their ends" : "never freed",
+        fprintf(out, "; %s %s in total", killed ? "live at the end" : "never freed",
                 unit_bytes(leaked_bytes).text);
     fputc('\n', out);
 }
@@ -279,8 +279,8 @@ bool run_summary_print(const struct trace_files *files, const struct trace_file 
         if (part[i].file == file)
             main_part = i;
     if (parts > 1) {
-        together_print(part, parts, files->count, out);
-        fputs("cupool: this is ", out);
+        totals_print(part, parts, files->count, out);
+        fputs("cupool: ", out);
         name_print(&part[main_part], out);
         fputs(":\n", out);
     }

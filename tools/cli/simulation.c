@@ -49,7 +49,7 @@ static int profile_refuse(const char *verb, int code, const char *directory, con
         globfree(&found);
     }
     return verb_error(verb, code,
-                      "--sim=%s: no such profile; accepted: %s, or a file with a slash in its path",
+                      "--sim=%s: no such profile: use %s, or a file with a slash in its path",
                       profile, known);
 }
 
@@ -66,7 +66,7 @@ int simulation_use(const char *verb, int code, const char *profile)
     error = locate_use_simulated_device(directory, profile);
     if (error == -EINVAL)
         return verb_error(verb, code,
-                          "--sim: %s: the loader cannot take a path with a colon: move it",
+                          "--sim: %s: the loader does not accept a path with a colon: move it",
                           directory);
     return error < 0 ? verb_error(verb, code, "%s", strerror(-error)) : 0;
 }

@@ -48,7 +48,7 @@ enum {
     EXIT_CODE(run, "126", "the program cannot be executed")                                        \
     EXIT_CODE(run, "127", "the program cannot be found")                                           \
     EXIT_CODE(report, "0", "the report was written")                                               \
-    EXIT_CODE(report, "2", "error: one line on stderr says what, where and what to do")            \
+    EXIT_CODE(report, "2", "error: one line on stderr names the problem and the remedy")           \
     EXIT_CODE(diff, "0", "nothing grew beyond the tolerance")                                      \
     EXIT_CODE(diff, "1", "something grew")                                                         \
     EXIT_CODE(diff, "2", "error")                                                                  \
@@ -63,9 +63,9 @@ enum {
     EXIT_CODE(tune, "2", "error")                                                                  \
     EXIT_CODE(pack, "0", "the file was written")                                                   \
     EXIT_CODE(pack, "2", "error")                                                                  \
-    EXIT_CODE(top, "0", "figures were shown")                                                      \
+    EXIT_CODE(top, "0", "statistics were shown")                                                   \
     EXIT_CODE(top, "2", "nothing to watch, or error")                                              \
-    EXIT_CODE(metrics, "0", "figures were printed or served")                                      \
+    EXIT_CODE(metrics, "0", "statistics were printed or served")                                   \
     EXIT_CODE(metrics, "2", "error")                                                               \
     EXIT_CODE(options, "0", "all options are valid")                                               \
     EXIT_CODE(options, "2", "an option in the environment or the file is invalid, or error")       \

@@ -24,7 +24,7 @@ static const char help_text[] =
     "Options:\n"
     "      --budget FILE      limits for the program's memory (INI; see docs/ci.md)\n"
     "      --config FILE      check the promises of 'cupool tune' in that file instead\n"
-    "      --baseline FILE    earlier figures, for KEY_growth budgets\n"
+    "      --baseline FILE    values of an earlier run, for KEY_growth budgets\n"
     "      --update-baseline  make the trace the new baseline; growth is accepted\n"
     "      --junit FILE       write JUnit XML, a test case for each budget\n"
     "      --markdown FILE    write a page for the job's summary\n"
@@ -69,14 +69,12 @@ enum {
 static int request_verify(const struct request *request, int traces)
 {
     if (traces != 1)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "one trace is checked at a time, not %d",
-                          traces);
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "give one trace, not %d", traces);
     if (request->update && !request->baseline)
         return verb_error(VERB_NAME, EXIT_TROUBLE,
-                          "--update-baseline: say which with --baseline FILE");
+                          "--update-baseline: name the file with --baseline FILE");
     if (request->config && (request->budget || request->baseline))
-        return verb_error(VERB_NAME, EXIT_TROUBLE,
-                          "--config: holds a run against that file alone, not a budget, too");
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "--config: cannot be combined with a budget");
     if (!request->budget && !request->update && !request->config)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "no budget given: name one with --budget FILE");
     return 0;
@@ -184,7 +182,7 @@ static int trace_read(struct work *work, const struct request *request)
     /* A baseline of half a run would make the next whole run look grown. */
     if (request->update && *work->measured->incomplete)
         return verb_error(VERB_NAME, EXIT_TROUBLE,
-                          "%s: no baseline made from an incomplete trace: %s: record it again",
+                          "%s: baseline not updated, the trace is incomplete: %s: record it again",
                           request->trace, work->measured->incomplete);
     return 0;
 }
@@ -210,7 +208,7 @@ static int budget_load(struct work *work, const struct request *request)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s", why);
     if (budget_has_growth(work->budget) && !request->baseline)
         return verb_error(VERB_NAME, EXIT_TROUBLE,
-                          "%s has a growth budget: say what to compare with by --baseline FILE",
+                          "%s: a growth budget needs a baseline: give --baseline FILE",
                           request->budget);
     return 0;
 }
@@ -231,14 +229,13 @@ static int doubts_add(struct work *work, const struct request *request)
     int error = 0;
 
     if (*work->measured->incomplete)
-        error = budget_check_warn(work->check,
-                                  "%s: trace is incomplete, so figures may be too low: %s",
+        error = budget_check_warn(work->check, "%s: trace is incomplete, values may be too low: %s",
                                   disguise_trace(request->trace, 1), work->measured->incomplete);
     if (error == 0 && work->baseline &&
         difference_of_devices(work->baseline, work->measured, text, sizeof text))
         error = budget_check_warn(work->check, "%s: %s", disguise_path(request->baseline), text);
     if (error == 0 && work->baseline && !same_ignored(work->baseline, work->measured))
-        error = budget_check_warn(work->check, "%s: made with another [ignore] than that of %s",
+        error = budget_check_warn(work->check, "%s: made with a different [ignore] than that of %s",
                                   disguise_path(request->baseline), disguise_path(request->budget));
     return error;
 }

@@ -26,7 +26,7 @@ static const char help_text[] =
     "                         Only growth beyond both the percentage and the minimum "
     "counts\n" WINDOW_HELP "      --anonymize        number the files instead of naming them\n"
     "  -h, --help\n\n"
-    "Figures that depend on the pool's history (reserved memory, driver calls, fragmentation) are\n"
+    "Values that depend on the pool's history (reserved memory, driver calls, fragmentation) are\n"
     "shown but not judged.\n\n"
     "Examples:\n"
     "  cupool diff before.cupool after.cupool\n"
@@ -59,7 +59,7 @@ static int format_set(struct request *request, const char *name)
             return 0;
         }
     return verb_error(VERB_NAME, EXIT_TROUBLE,
-                      "--format %s: no such format: there are text, json and markdown", name);
+                      "--format %s: no such format: use text, json or markdown", name);
 }
 
 static int top_set(struct request *request, const char *text)
@@ -78,7 +78,7 @@ static int tolerance_set(struct request *request, const char *text)
     const char *why;
 
     if (tolerance_parse(METRIC_UNIT_BYTES, text, &request->tolerance, &why) < 0)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "--tolerance %s: %s: accepted is %s", text, why,
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "--tolerance %s: %s: give %s", text, why,
                           TOLERANCE_ACCEPTED);
     request->style.tolerance = text;
     return 0;
@@ -119,8 +119,7 @@ static int request_read(int argc, char **argv, struct request *ret_request)
     if (trouble)
         return trouble;
     if (argc - optind != 2)
-        trouble = verb_error(VERB_NAME, EXIT_TROUBLE,
-                             "two files are compared, not %d: name a base and a new one",
+        trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "give two files, base and new, not %d",
                              argc - optind);
     return trouble ? trouble + 1 : 0;
 }

@@ -92,8 +92,8 @@ static void library_print(const char *ret_library, bool *ret_fine)
 
     *ret_fine = false;
     if (locate_library(library, sizeof library) < 0)
-        escape_line(stdout, "%-12s not found in %s: build it, or name it in CUPOOL_LIBRARY",
-                    ret_library, library);
+        escape_line(stdout, "%-12s not found in %s: build it, or set CUPOOL_LIBRARY", ret_library,
+                    library);
     else if (probe_preload(library, complaint, sizeof complaint) < 0)
         escape_line(stdout, "%-12s %s: does not load: %s", ret_library, library, complaint);
     else {
@@ -145,7 +145,7 @@ static void places_print(void)
     options_load(&options, NULL, NULL);
     for (size_t i = 0; i < 2; i++)
         if (strcmp(where[i], "off") != 0 && live_place_is_taken(where[i], text, sizeof text))
-            row(i ? "figures" : "IPC", text);
+            row(i ? "live" : "IPC", text);
 }
 
 static int installation_print(bool *ret_fine, bool *ret_has_driver)
@@ -159,12 +159,12 @@ static int installation_print(bool *ret_fine, bool *ret_has_driver)
     *ret_has_driver = error < 0 || *probe.driver;
     driver_print(&probe);
     if (error < 0)
-        row("", "looking at the driver ended abnormally: what follows may be incomplete");
+        row("", "probing the driver failed: the following may be incomplete");
     for (int i = 0; i < PROBE_RUNTIMES; i++)
         if (*probe.runtime[i])
             escape_line(stdout, "%-12s %s: %s", "runtime", probe_runtime_name[i], probe.runtime[i]);
     if (!*probe.runtime[0] && !*probe.runtime[1] && !*probe.runtime[2])
-        row("runtime", "no shared libcudart on the loader's path (programs may bring their own)");
+        row("runtime", "no shared libcudart in the loader's path (programs may bundle their own)");
     toolkit_print();
     row("CUPTI", *probe.cupti ? probe.cupti : "not found");
     places_print();
@@ -174,9 +174,9 @@ static int installation_print(bool *ret_fine, bool *ret_has_driver)
 static void doubts_print(const struct program *program)
 {
     if (program->defines_dlsym)
-        row("", "defines dlsym itself: what it looks up past cupool's dlsym is not seen");
+        row("", "defines dlsym itself: look-ups that bypass cupool's dlsym are not covered");
     if (program->uses_dlmopen)
-        row("", "uses dlmopen: CUDA in another namespace runs natively and is not seen");
+        row("", "uses dlmopen: CUDA in another namespace runs natively and is not covered");
 }
 
 static void program_print(const struct program *program)
@@ -190,12 +190,12 @@ static void program_print(const struct program *program)
     for (size_t i = 0; i < program->libraries; i++)
         escape_line(stdout, "%-12s linked with %s", "", program->library[i]);
     if (program->has_static_cudart)
-        row("", "has the CUDA runtime in it, or loads the driver itself: caught at the driver");
+        row("", "contains the CUDA runtime or loads the driver itself: covered at the driver API");
     if (program->is_elf && !program->libraries && !program->has_static_cudart)
-        row("", "not linked with CUDA itself; what it loads later is seen only by running it");
+        row("", "not linked with CUDA; libraries that it loads later show only in a run");
     doubts_print(program);
     if (escape)
-        escape_line(stdout, "%-12s escapes: %s", "verdict", escape);
+        escape_line(stdout, "%-12s not covered: %s", "verdict", escape);
 }
 
 /** What --sim itself preloads. */
@@ -220,8 +220,8 @@ static void neighbours_print(const char *list)
             continue;
         is_read = program_inspect(word, &library) == 0;
         escape_line(stdout, "%-12s also preloaded: %s%s", "", word,
-                    !is_read                ? " (cannot be looked at)"
-                    : library.defines_dlsym ? " (has a dlsym of its own: look-ups pass through it)"
+                    !is_read                ? " (cannot be read)"
+                    : library.defines_dlsym ? " (defines its own dlsym: look-ups pass through it)"
                                             : "");
     }
     free(copy);
@@ -262,7 +262,7 @@ static void unseen_remove(struct unseen *unseen, const char *name)
 static void unseen_print(const struct unseen *unseen)
 {
     for (size_t i = 0; i < unseen->count; i++)
-        escape_line(stdout, "%-12s %s: linked with, not called in this run", i ? "" : "not seen",
+        escape_line(stdout, "%-12s %s: linked, not called in this run", i ? "" : "not seen",
                     unseen->name[i]);
 }
 
@@ -272,15 +272,15 @@ static void account_print(const struct analysis *analysis)
     uint64_t bytes;
     char text[256];
 
-    escape_line(stdout, "%-12s %s of device memory at most", "traced",
+    escape_line(stdout, "%-12s %s of device memory at the peak", "traced",
                 unit_bytes(analysis->driver.peak > analysis->requested.peak
                                ? analysis->driver.peak
                                : analysis->requested.peak)
                     .text);
     driver_view_state_text(&analysis->driver_view, text, sizeof text);
-    row("by CUPTI", text);
+    row("CUPTI", text);
     if (driver_view_unaccounted(analysis, &bytes))
-        escape_line(stdout, "%-12s %s at most in use by the driver's account and not in the trace",
+        escape_line(stdout, "%-12s at most %s in use as the driver reports, but not in the trace",
                     "unaccounted", unit_bytes(bytes).text);
 }
 
@@ -335,22 +335,22 @@ static int verdict(const struct program *program, const struct trace_files *file
     unseen_print(&unseen);
     if (files->count) {
         row("verdict", program->defines_dlsym || program->uses_dlmopen
-                           ? "caught, but for what is said above"
-                           : "caught");
+                           ? "covered, with the exceptions above"
+                           : "covered");
         return EXIT_FINE;
     }
     if (program->defines_dlsym || program->uses_dlmopen) {
         row("verdict", program->defines_dlsym
-                           ? "not caught: it defines dlsym itself, and no call was seen"
-                           : "not caught: it uses dlmopen, and no call was seen");
+                           ? "not covered: it defines dlsym itself, and no call was seen"
+                           : "not covered: it uses dlmopen, and no call was seen");
         return EXIT_FOUND;
     }
     if (program->has_static_cudart && simulated) {
-        row("verdict", "no call was seen: if the CUDA runtime is linked in, the simulated device "
-                       "cannot serve it: relink it with -cudart shared");
+        row("verdict", "no call was seen: the simulated device cannot replace a statically linked "
+                       "CUDA runtime: relink with -cudart shared");
         return EXIT_FOUND;
     }
-    row("verdict", "nothing to catch: it made no call to allocate device memory");
+    row("verdict", "nothing to cover: the program allocated no device memory");
     return EXIT_FINE;
 }
 
@@ -393,8 +393,8 @@ static bool is_failed_by_us(char *const *argv, const struct launch *ours, const 
     escape_line(stdout, "%-12s without cupool: %s", "ran again", text);
     if (launch_exit_code(bare.wait_status) == launch_exit_code(ours->wait_status))
         return false;
-    escape_line(stdout, "%-12s not caught: it ended with %s under cupool, and with %s without",
-                "verdict", ours_text, text);
+    escape_line(stdout, "%-12s not covered: %s with cupool, %s without", "verdict", ours_text,
+                text);
     return true;
 }
 
@@ -469,15 +469,15 @@ static int program_examine(const struct request *request, char *const *argv, boo
     if (program_escape(&program))
         return EXIT_FOUND;
     if (request->static_only) {
-        row("verdict", "would be caught, as far as its file tells");
+        row("verdict", "would be covered, as far as the file shows");
         return EXIT_FINE;
     }
     if (!has_driver && !request->simulated && uses_cuda(&program)) {
-        row("verdict", "cannot run here: there is no driver; with --sim it can");
+        row("verdict", "cannot run here without a driver: use --sim");
         return EXIT_FOUND;
     }
     if (!library_fine)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "not run: there is no preload library to use");
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "not run: no preload library");
     return program_run(&program, argv, request->simulated);
 }
 

@@ -42,10 +42,10 @@ static const char help_text[] =
     "      --from DIRECTORY   the directory in the programs' option 'live' "
     "(default " LIVE_PAGE_PLACE ")\n"
     "  -h, --help\n\n"
-    "Without --listen, prints the figures once. Covers programs of the same user that run under\n"
-    "'cupool run', or with the option live:" LIVE_PAGE_PLACE "; all of them, or PID alone.\n"
+    "Without --listen, prints the statistics once. Covers programs of the same user that run\n"
+    "under 'cupool run', or with the option live:" LIVE_PAGE_PLACE "; all of them, or PID alone.\n"
     "There is no access control: listen on 127.0.0.1, or behind a server that has some. Requests\n"
-    "under other host names are refused: a web page could point any name at this address.\n\n"
+    "for other host names are rejected: a web page could point any name at this address.\n\n"
     "Examples:\n"
     "  cupool metrics\n"
     "  cupool metrics --listen 127.0.0.1:9415\n";
@@ -68,7 +68,7 @@ static int option_set(void *state, int option)
     case 'l': request->listen = optarg; break;
     case 'a':
         if (request->allows == ALLOWED_MOST)
-            trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "--allow-host: at most %d of them",
+            trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "--allow-host: given more than %d times",
                                  ALLOWED_MOST);
         else
             request->allowed[request->allows++] = optarg;
@@ -78,7 +78,7 @@ static int option_set(void *state, int option)
         request->older = !strcmp(optarg, "prometheus");
         if (!request->older && strcmp(optarg, "openmetrics") != 0)
             trouble = verb_error(VERB_NAME, EXIT_TROUBLE,
-                                 "--format %s: no such format: there are openmetrics and "
+                                 "--format %s: no such format: use openmetrics or "
                                  "prometheus",
                                  optarg);
         break;
@@ -296,12 +296,11 @@ static enum MHD_Result serve(void *context, struct MHD_Connection *connection, c
     int error;
 
     if (!is_called_rightly(request, connection))
-        return answer_line(connection, MHD_HTTP_FORBIDDEN,
-                           "not a name of this server: see --allow-host\n");
+        return answer_line(connection, MHD_HTTP_FORBIDDEN, "unknown host name: see --allow-host\n");
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
-        return answer_line(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET\n");
+        return answer_line(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET is supported\n");
     if (strcmp(url, "/metrics") != 0)
-        return answer_line(connection, MHD_HTTP_NOT_FOUND, "the figures are at /metrics\n");
+        return answer_line(connection, MHD_HTTP_NOT_FOUND, "the metrics are at /metrics\n");
     out = open_memstream(&text, &length);
     older = wants_older(connection);
     error = out ? text_write(request, older, out) : -ENOMEM;
@@ -311,7 +310,7 @@ static enum MHD_Result serve(void *context, struct MHD_Connection *connection, c
         return answer(connection, MHD_HTTP_OK, older ? PROMETHEUS_TEXT_TYPE : CONTENT_TYPE, text,
                       length);
     free(text);
-    return answer_line(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, "the figures cannot be read\n");
+    return answer_line(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, "the metrics cannot be read\n");
 }
 
 static bool port_is_sound(const char *text)
@@ -357,7 +356,7 @@ static int serve_until_interrupted(const struct request *request, const struct a
                               MHD_OPTION_CONNECTION_TIMEOUT, TIMEOUT_S,
                               MHD_OPTION_NOTIFY_CONNECTION, connection_note, NULL, MHD_OPTION_END);
     if (!daemon)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: cannot listen there: %s", request->listen,
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: cannot listen: %s", request->listen,
                           strerror(errno));
     bracket = strchr(request->host, ':') != NULL;
     verb_error(VERB_NAME, 0, "serving http://%s%s%s:%u/metrics; interrupt to end",

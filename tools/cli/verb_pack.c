@@ -82,11 +82,10 @@ static int request_read(int argc, char **argv, struct request *ret_request)
     if (trouble)
         return trouble;
     if (optind + 1 != argc)
-        trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "one trace is packed at a time, not %d",
-                             argc - optind);
+        trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "give one trace, not %d", argc - optind);
     if (!trouble && ret_request->unpack && ret_request->anonymize)
         trouble = verb_error(VERB_NAME, EXIT_TROUBLE,
-                             "--anonymize: not together with --unpack: pack with it");
+                             "--anonymize: cannot be combined with --unpack");
     ret_request->trace = argv[optind];
     return trouble ? trouble + 1 : 0;
 }
@@ -249,7 +248,7 @@ int verb_pack(int argc, char **argv)
     work.buffer = malloc(PACKED_FRAME_BYTES);
     if (!output)
         trouble = verb_error(VERB_NAME, EXIT_TROUBLE,
-                             "%s: no name of a packed trace: say with -o "
+                             "%s: not the name of a packed trace: say with -o "
                              "where to write",
                              request.trace);
     else if (!work.buffer)

@@ -70,7 +70,7 @@ enum {
 static int list_add(const char **list, size_t *count, const char *text)
 {
     if (*count == POLICIES_MOST)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: more than %d of these", text,
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: given more than %d times", text,
                           POLICIES_MOST);
     list[(*count)++] = text;
     return 0;
@@ -136,15 +136,15 @@ static int request_read(int argc, char **argv, struct request *request)
     if (trouble)
         return trouble;
     if (optind == argc)
-        trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "no trace: name one or several");
+        trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "no trace given");
     if (!trouble && strcmp(request->format, "text") && strcmp(request->format, "json") &&
         strcmp(request->format, "markdown"))
         trouble = verb_error(VERB_NAME, EXIT_TROUBLE,
-                             "--format %s: no such format: there are text, json and markdown",
+                             "--format %s: no such format: use text, json or markdown",
                              request->format);
     if (!trouble && request->find_capacity && request->settings.capacity_bytes)
         trouble = verb_error(VERB_NAME, EXIT_TROUBLE,
-                             "--capacity and --find-capacity: one of the two");
+                             "--capacity and --find-capacity: give one of them");
     return trouble ? trouble + 1 : 0;
 }
 

@@ -31,9 +31,9 @@ static const char help_options[] =
     "      --top N          rows of each breakdown (text: 8; markdown, openmetrics: 20; html: "
     "500;\n"
     "                       others: all)\n"
-    "      --phase NAME     only the figures of a phase (also load, warm-up and steady, if they\n"
+    "      --phase NAME     only this phase (also load, warm-up and steady, if they\n"
     "                       were detected)\n"
-    "      --from T, --to T only the figures of a part of the run: 2s, 350ms, 1.5 (seconds), 40%\n"
+    "      --from T, --to T only this part of the run: 2s, 350ms, 1.5 (seconds), 40%\n"
     "      --anonymize      anonymize the report for sharing: paths become file names; the\n"
     "                       command, build ids and phase names become hashes; traces are\n"
     "                       numbered\n"
@@ -96,8 +96,8 @@ static int format_set(struct request *request, const char *value)
 
     report_formats_list(names, sizeof names);
     if (!format)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "--format %s: no such format: there are %s",
-                          value, names);
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "--format %s: no such format: use %s", value,
+                          names);
     if (report_format_missing(format))
         return verb_error(VERB_NAME, EXIT_TROUBLE,
                           "--format %s: not built in: install %s and build cupool again", value,
@@ -111,11 +111,10 @@ static int by_set(struct request *request, const char *value)
     int by = name_find(report_by_name, REPORT_BY_NAMES, value);
 
     if (by < 0)
-        return verb_error(
-            VERB_NAME, EXIT_TROUBLE,
-            "--by %s: no such breakdown: there are site, library, size, api, stack, caller "
-            "and phase",
-            value);
+        return verb_error(VERB_NAME, EXIT_TROUBLE,
+                          "--by %s: no such breakdown: use site, library, size, api, stack, caller "
+                          "or phase",
+                          value);
     request->style.by = (enum report_by)by;
     return 0;
 }
@@ -309,8 +308,8 @@ static int process_report(const struct request *request)
     else if (request->format != report_formats || request->anonymize ||
              window_is_wanted(&request->window))
         trouble = verb_error(VERB_NAME, EXIT_TROUBLE,
-                             "--pid %d: it is not recorded: only a plain text report can be had; "
-                             "'cupool metrics %d' has its figures for programs",
+                             "--pid %d: not recorded: only a plain text report is available; use "
+                             "'cupool metrics %d' for machine-readable statistics",
                              (int)request->pid, (int)request->pid);
     else
         trouble = output_place(&output);

@@ -204,8 +204,8 @@ static int strict_check(struct request *request)
     if (!request->problems)
         return 0;
     return verb_error(VERB_NAME, EXIT_RUN_FAILED,
-                      "strict:1: %d bad option%s: correct what is named above", request->problems,
-                      request->problems > 1 ? "s" : "");
+                      "strict:1: %d bad option%s: correct the options named above",
+                      request->problems, request->problems > 1 ? "s" : "");
 }
 
 /** Removes an earlier trace of the user; any other file of that name is left alone. */
@@ -214,9 +214,9 @@ static int output_replace(const char *path)
     struct trace_file earlier;
 
     if (traces_examine(path, &earlier) < 0)
-        return verb_error(VERB_NAME, EXIT_RUN_FAILED,
-                          "%s: exists and is no cupool trace of yours: give another name with -o",
-                          path);
+        return verb_error(
+            VERB_NAME, EXIT_RUN_FAILED,
+            "%s: exists and is not a cupool trace of yours: give another name with -o", path);
     if (unlink(path) < 0)
         return verb_error(VERB_NAME, EXIT_RUN_FAILED, "%s: %s: give another name with -o", path,
                           strerror(errno));
@@ -259,7 +259,7 @@ static int output_check(const char *pattern, bool force)
     strcpy(copy, pattern);
     directory = dirname(copy);
     if (!strchr(directory, '%') && access(directory, W_OK) < 0)
-        return verb_error(VERB_NAME, EXIT_RUN_FAILED, "%s: %s: give another place with -o",
+        return verb_error(VERB_NAME, EXIT_RUN_FAILED, "%s: %s: give another path with -o",
                           directory, strerror(errno));
     if (place_check(pattern) < 0)
         return verb_error(VERB_NAME, EXIT_RUN_FAILED, "%s: %s", pattern, outfile_reason(-ENOLINK));
@@ -318,13 +318,13 @@ static int preload_prepare(const struct request *request)
 
     if (error < 0)
         return verb_error(VERB_NAME, EXIT_RUN_FAILED,
-                          "%s: no preload library there: build it, or name it in CUPOOL_LIBRARY",
+                          "%s: preload library not found: build it, or set CUPOOL_LIBRARY",
                           library);
     error = launch_preload(library);
     nvtx_prepare(request, library);
     if (error == -EINVAL)
         return verb_error(VERB_NAME, EXIT_RUN_FAILED,
-                          "%s: the loader cannot take a path with blanks or colons: move it",
+                          "%s: the loader does not accept a path with blanks or colons: move it",
                           library);
     return error < 0 ? verb_error(VERB_NAME, EXIT_RUN_FAILED, "%s", strerror(-error)) : 0;
 }
@@ -374,21 +374,20 @@ static void no_trace_explain(const struct request *request, const char *pattern,
     error = trace_probe(pattern);
     if (error < 0) {
         verb_error(VERB_NAME, 0, "no trace: %s: %s", pattern,
-                   error == -EINVAL ? "not the name of a file" : strerror(-error));
+                   error == -EINVAL ? "not a file name" : strerror(-error));
         return;
     }
     if (escape)
-        verb_error(VERB_NAME, 0, "no trace: %s cannot be caught: %s", program, escape);
+        verb_error(VERB_NAME, 0, "no trace: %s is not covered: %s", program, escape);
     else if (found && inspected.has_static_cudart && request->simulated)
         verb_error(VERB_NAME, 0,
-                   "no trace: %s has the CUDA runtime linked in, which the simulated device cannot "
-                   "replace: relink it with -cudart shared",
+                   "no trace: the simulated device cannot replace the CUDA runtime linked into %s: "
+                   "relink with -cudart shared",
                    program);
     else
-        verb_error(
-            VERB_NAME, 0,
-            "no trace: no CUDA call of %s was seen: find out why with: cupool doctor %s-- %s",
-            program, request->simulated ? "--sim " : "", program);
+        verb_error(VERB_NAME, 0,
+                   "no trace: %s made no CUDA call that cupool saw: see cupool doctor %s-- %s",
+                   program, request->simulated ? "--sim " : "", program);
 }
 
 static bool uses_cuda(const char *name)
@@ -406,7 +405,7 @@ static void driver_look(const struct request *request)
 
     if (!request->simulated && !request->quiet && probe_run(&probe) == 0 && !*probe.driver)
         verb_error(VERB_NAME, 0,
-                   "no CUDA driver here (libcuda.so.1): install the NVIDIA driver, or use the "
+                   "no CUDA driver found (libcuda.so.1): install the NVIDIA driver, or use the "
                    "simulated device: cupool run --sim");
 }
 
@@ -432,7 +431,7 @@ static void run_conclude(const struct request *request, const char *pattern, uin
                        strerror(-error));
     }
     if (files.foreign && !request->quiet)
-        verb_error(VERB_NAME, 0, "%zu trace%s of other users passed over in %s", files.foreign,
+        verb_error(VERB_NAME, 0, "skipped %zu trace%s of other users in %s", files.foreign,
                    files.foreign > 1 ? "s" : "", pattern);
     if (!files.count)
         no_trace_explain(request, pattern, program);

@@ -41,9 +41,9 @@ static const char help_text[] =
     "Enter shows a program, Escape goes back; h shows help, q quits.\n"
     "If standard output is not a terminal, readings are printed one after another, one by\n"
     "default; on a terminal without a screen (TERM=dumb) likewise, until interrupted.\n"
-    "Programs update their figures during their own calls, at most ten times a second, so the\n"
-    "figures are as old as the last call. Sites come from the program's trace, if it writes one:\n"
-    "'top' reads it repeatedly, a tenth of the time, and shows the age of the result.\n\n"
+    "Programs update their statistics during their own calls, at most ten times a second, so the\n"
+    "statistics are as old as the last call. Sites come from the program's trace, if it writes\n"
+    "one: 'top' reads it repeatedly, a tenth of the time, and shows the age of the result.\n\n"
     "Examples:\n"
     "  cupool top\n"
     "  cupool top 1234\n"
@@ -60,9 +60,9 @@ static const char keys_text[] =
     "  Escape     go back to the list\n\n"
     "  h  this help; h again ends it\n"
     "  q  end\n\n"
-    "device     what the program has of it: the pool's segments, and what went past the pool\n"
+    "device     memory of the program: the pool's segments, and memory outside the pool\n"
     "history    requested bytes at each reading\n"
-    "sites      lines of the program, from its record, which is read as it is written\n";
+    "sites      lines of the program, from its trace, which is read while it is written\n";
 
 struct request {
     const char *where;
@@ -89,8 +89,8 @@ static int sort_set(struct request *request, const char *value)
             request->sort = (enum live_sort)i;
             return 0;
         }
-    return verb_error(VERB_NAME, EXIT_TROUBLE,
-                      "--sort %s: there are bytes, peak, allocations and name", value);
+    return verb_error(VERB_NAME, EXIT_TROUBLE, "--sort %s: use bytes, peak, allocations or name",
+                      value);
 }
 
 static int option_set(void *state, int option)
@@ -158,7 +158,7 @@ static int reading_take(const struct request *request, bool seen, struct live_pr
     if (request->pid)
         return verb_error(
             VERB_NAME, EXIT_TROUBLE,
-            "no figures of process %u: run it with 'cupool run', or set CUPOOL_LIVE=%s",
+            "no statistics of process %u: run it with 'cupool run', or set CUPOOL_LIVE=%s",
             request->pid, request->where);
     return verb_error(VERB_NAME, EXIT_TROUBLE,
                       "no program to watch: start one with 'cupool run', or set CUPOOL_LIVE=%s",

@@ -25,8 +25,8 @@
 
 static const char help_text[] =
     "TRACE is any file that 'cupool replay' reads. With several traces, the worst result counts.\n"
-    "Candidate options are replayed with the real pool. The file lists what was tried, and the\n"
-    "figures before and after; it contains only settings that help every trace.\n\n"
+    "Candidate options are replayed with the real pool. The file lists the trials, and the\n"
+    "values before and after; it contains only settings that help every trace.\n\n"
     "Options:\n"
     "  -o, --output FILE      write the options to FILE (default: print the table only)\n"
     "      --for GOAL         memory, calls or balanced (default)\n"
@@ -69,7 +69,7 @@ static int goal_set(struct request *request, const char *text)
             return 0;
         }
     return verb_error(VERB_NAME, EXIT_TROUBLE,
-                      "--for %s: no such goal: there are memory, calls and balanced", text);
+                      "--for %s: no such goal: use memory, calls or balanced", text);
 }
 
 static int option_set(void *state, int option)
@@ -123,7 +123,7 @@ static int request_read(int argc, char **argv, struct request *request)
     if (trouble)
         return trouble;
     if (optind == argc)
-        trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "no trace: name one or several");
+        trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "no trace given");
     return trouble ? trouble + 1 : 0;
 }
 
@@ -144,17 +144,17 @@ static int row_add(struct text_table *table, const char *trace, const char *figu
     return text_table_add(table, cells);
 }
 
-/* What the record does not say: when the device is done with work before fences it has not. */
+/* The trace does not show when the device completes work before fences that it lacks. */
 static int range_row_add(struct text_table *table, const struct tune_figures *before,
                          const struct tune_figures *after)
 {
     char old[96] = "", new[96];
-    const char *cells[] = {"", "  from - to", old, new, ""};
+    const char *cells[] = {"", "  range", old, new, ""};
 
     if (before->calls_least < before->calls_most)
-        snprintf(old, sizeof old, "%s - %s", unit_count(before->calls_least).text,
+        snprintf(old, sizeof old, "%s to %s", unit_count(before->calls_least).text,
                  unit_count(before->calls_most).text);
-    snprintf(new, sizeof new, "%s - %s", unit_count(after->calls_least).text,
+    snprintf(new, sizeof new, "%s to %s", unit_count(after->calls_least).text,
              unit_count(after->calls_most).text);
     return text_table_add(table, cells);
 }
@@ -207,7 +207,7 @@ static int trace_rows(struct text_table *table, const struct replay_trace *trace
 static int table_print(const struct tune_request *tune, const struct tune_result *result)
 {
     static const struct text_column columns[] = {{"trace", false, true, 0},
-                                                 {"figure", false, false, 0},
+                                                 {"metric", false, false, 0},
                                                  {"before", true, false, 0},
                                                  {"after", true, false, 0},
                                                  {"change", true, false, 0}};
@@ -225,7 +225,7 @@ static int table_print(const struct tune_request *tune, const struct tune_result
     return error;
 }
 
-/* Explains why a setting has a range of figures. */
+/* Explains why a setting has a range of values. */
 static void range_explain(const struct tune_request *tune, const struct tune_result *result)
 {
     bool open = false;
@@ -233,10 +233,9 @@ static void range_explain(const struct tune_request *tune, const struct tune_res
     for (size_t i = 0; i < tune->trace_count + (tune->judge != NULL); i++)
         open |= result->after[i].calls_least < result->after[i].calls_most;
     if (open)
-        puts("\nfrom - to: whether freed memory serves the next request or the driver has to "
-             "depends "
-             "on how\nsoon the device is done with it, which another run may find otherwise; the "
-             "figure above the\nrange is for a device as fast as the recorded one.");
+        puts("\nrange: driver calls depend on device timing, because freed memory is reused only "
+             "after the\ndevice has finished with it. The value above the range assumes the "
+             "timing of the recorded run.");
 }
 
 static bool all_complete(const struct tune_request *tune, const struct tune_result *result)
@@ -249,15 +248,15 @@ static bool all_complete(const struct tune_request *tune, const struct tune_resu
 
 static void verdict_print(const struct tune_request *tune, const struct tune_result *result)
 {
-    printf("\n%u settings tried in %u replays; what gains less than %.1f %% is left out:",
+    printf("\n%u settings tried in %u replays; gains below %.1f %% are ignored:",
            result->candidates, result->replays, 100 * result->noise);
     if (result->refused)
-        puts(" nothing to gain: what helps the traces makes the one that was kept back worse");
+        puts(" nothing to gain: settings that help the traces make the validation trace worse");
     else if (!result->gained && all_complete(tune, result))
         puts(" nothing to gain");
     else if (!result->gained)
         printf(" nothing to gain\n  no setting completes every trace%s\n",
-               tune->capacity_bytes ? " on a device of that size" : "");
+               tune->capacity_bytes ? " on a device of this size" : "");
     for (size_t i = 0; i < result->set_count; i++) {
         char value[OPTIONS_TEXT_BYTES];
 
@@ -287,8 +286,8 @@ static int tune_run(struct request *request)
 
     if (error == -EINVAL)
         return verb_error(VERB_NAME, EXIT_TROUBLE,
-                          "the traces were recorded with different options of the pool: there is "
-                          "no one 'before'");
+                          "the traces were recorded with different pool options, so they have no "
+                          "common baseline: record them with the same options");
     if (error < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s", strerror(-error));
     error = table_print(&request->tune, &result);

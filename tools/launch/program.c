@@ -239,8 +239,8 @@ int program_inspect(const char *name, struct program *ret_program)
 const char *program_escape(const struct program *program)
 {
     if (program->is_privileged)
-        return "it is setuid, setgid or has file capabilities, so the loader ignores LD_PRELOAD";
+        return "setuid, setgid or with file capabilities: the loader ignores LD_PRELOAD";
     if (program->is_elf && !program->is_dynamic)
-        return "it is statically linked, so there is no loader to preload anything";
+        return "statically linked: no loader preloads libraries";
     return NULL;
 }

@@ -24,7 +24,7 @@ static const struct figure_help {
 #include "pool/statistics.def"
 #undef POOL_GAUGE
 #undef POOL_COUNTER
-    {"largest_free_bytes", "the largest block obtainable without the driver"},
+    {"largest_free_bytes", "largest block available without a driver call"},
     {"metadata_bytes", "host memory used for bookkeeping"},
 };
 
@@ -127,7 +127,7 @@ static void processes_print(const struct live_processes *processes, FILE *out)
         fputs("\"} 1\n", out);
     }
     fputs("# TYPE cupool_process_start_seconds gauge\n# UNIT cupool_process_start_seconds seconds\n"
-          "# HELP cupool_process_start_seconds When its first CUDA call was, since 1970.\n",
+          "# HELP cupool_process_start_seconds Time of the first CUDA call since 1970.\n",
           out);
     for (size_t i = 0; i < processes->count; i++) {
         live_pid_text(processes, &processes->page[i], pid);
@@ -136,7 +136,7 @@ static void processes_print(const struct live_processes *processes, FILE *out)
     }
     fputs("# TYPE cupool_process_update_seconds gauge\n"
           "# UNIT cupool_process_update_seconds seconds\n"
-          "# HELP cupool_process_update_seconds When its figures were written, since 1970.\n",
+          "# HELP cupool_process_update_seconds Time of the last update since 1970.\n",
           out);
     for (size_t i = 0; i < processes->count; i++) {
         live_pid_text(processes, &processes->page[i], pid);
@@ -152,7 +152,7 @@ static void passed_print(const struct live_processes *processes, bool bytes, FIL
     fprintf(out, "# TYPE %s gauge\n", name);
     if (bytes)
         fprintf(out, "# UNIT %s bytes\n", name);
-    fprintf(out, "# HELP %s Memory that went past the pool, by kind.\n", name);
+    fprintf(out, "# HELP %s Memory outside the pool, by kind.\n", name);
     for (size_t i = 0; i < processes->count; i++)
         for (unsigned j = 0; j < LIVE_KINDS_MAX; j++) {
             char pid[LIVE_PID_BYTES];
@@ -168,7 +168,7 @@ static void passed_print(const struct live_processes *processes, bool bytes, FIL
 static void devices_print(const struct live_processes *processes, FILE *out)
 {
     fputs("# TYPE cupool_device_bytes gauge\n# UNIT cupool_device_bytes bytes\n"
-          "# HELP cupool_device_bytes Memory of a device that the process has a context on.\n",
+          "# HELP cupool_device_bytes Total memory of each device with a context of the process.\n",
           out);
     for (size_t i = 0; i < processes->count; i++)
         for (unsigned j = 0; j < processes->page[i].devices; j++) {

@@ -79,13 +79,14 @@ bool live_place_is_taken(const char *where, char *ret_text, size_t text_bytes)
         return false;
     if (owner == geteuid()) {
         snprintf(ret_text, text_bytes,
-                 "%s is not a directory of yours alone: remove it; another place is used", path);
+                 "%s is not a private directory of yours: remove it; using another directory",
+                 path);
     } else {
         const struct passwd *user = getpwuid(owner);
 
         snprintf(ret_text, text_bytes,
-                 "%s belongs to user %u (%s): have it removed; another place is used", path, owner,
-                 user ? user->pw_name : "no name");
+                 "%s belongs to user %u (%s): have it removed; using another directory", path,
+                 owner, user ? user->pw_name : "unnamed");
     }
     return true;
 }

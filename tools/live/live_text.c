@@ -186,7 +186,7 @@ static void history_print(const struct live_history *history, uint64_t now_ns,
 
         fputs(ramp[level && !step ? 1 : step], out);
     }
-    fprintf(out, "\n               the last %s, at most %s\n",
+    fprintf(out, "\n               the last %s, maximum %s\n",
             unit_duration(age_ns(now_ns, history->time_ns[first % LIVE_HISTORY])).text,
             unit_bytes(highest).text);
 }
@@ -235,7 +235,7 @@ static void sites_print(const struct live_sites *sites, const struct live_view *
 
 static void passed_print(const struct live_page *page, FILE *out)
 {
-    const char *separator = "  past the pool: ";
+    const char *separator = "  outside the pool: ";
 
     for (unsigned i = 0; i < LIVE_KINDS_MAX; i++) {
         const struct memory_kind *kind = memory_kind(i);
@@ -272,7 +272,7 @@ static void process_print(const struct live_page *page, struct rates rates, uint
 {
     fprintf(out, "%u  ", page->pid);
     escape_print(out, ESCAPE_LINE, page->command);
-    fprintf(out, "\n%s for %s, figures from %s ago\n\n", page->pooled ? "pooled" : "observed",
+    fprintf(out, "\n%s for %s, updated %s ago\n\n", page->pooled ? "pooled" : "observed",
             unit_duration(age_ns(now_ns, page->start_realtime_ns)).text,
             unit_duration(age_ns(now_ns, page->update_realtime_ns)).text);
     devices_print(page, view, out);

@@ -45,7 +45,7 @@ const char *device_call_function(enum device_call call)
 void device_profile_init(struct device_profile *ret_profile)
 {
     *ret_profile = (struct device_profile){
-        .source = "published figures of several devices, none measured on this one"};
+        .source = "published values for several devices, not measured here"};
     for (unsigned call = 0; call < DEVICE_CALLS; call++) {
         ret_profile->base_ns[call] = calls[call].base_ns;
         ret_profile->mib_ns[call] = calls[call].mib_ns;
@@ -96,8 +96,8 @@ int device_profile_read(const char *path, struct device_profile *profile, char *
             error = cost_line(line, profile);
     }
     if (error < 0)
-        snprintf(ret_why, why_bytes, "%s:%u: not a cost: wanted is 'function = ns [ns per MiB]'",
-                 path, number);
+        snprintf(ret_why, why_bytes, "%s:%u: not a cost: write 'function = ns [ns per MiB]'", path,
+                 number);
     free(text);
     if (error == 0)
         profile->source = path;

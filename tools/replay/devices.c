@@ -92,7 +92,7 @@ int devices_read(const char *path, struct device_row **ret_rows, size_t *ret_cou
         count += error > 0;
     }
     if (error == -EINVAL)
-        snprintf(ret_why, why_bytes, "%s:%u: no device: wanted is 'name = bytes'", path, number);
+        snprintf(ret_why, why_bytes, "%s:%u: not a device: write 'name = bytes'", path, number);
     free(text);
     if (error < 0) {
         free(rows);

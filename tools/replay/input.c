@@ -30,8 +30,8 @@ static int form_read(const char *path, const char *first, int count,
     if (begins(first, count, "id,lower,upper,size", 19))
         return input_lifetimes_read(path, request, trace, ret_why, why_bytes);
     snprintf(ret_why, why_bytes,
-             "%s: no trace of a known form: there are traces of cupool, lifetimes "
-             "(id,lower,upper,size), logs of RMM and memory snapshots of PyTorch",
+             "%s: unknown trace format: give a trace of cupool, lifetimes "
+             "(id,lower,upper,size), an RMM log or a PyTorch memory snapshot",
              path);
     return -EINVAL;
 }
@@ -53,7 +53,7 @@ int input_read(const char *path, const struct input_request *request,
     if (error == 0)
         error = replay_trace_finish(&trace);
     if (error == 0 && trace.operations == 0) {
-        snprintf(ret_why, why_bytes, "%s: there is no allocation to replay", path);
+        snprintf(ret_why, why_bytes, "%s: no allocation to replay", path);
         error = -EINVAL;
     }
     if (error < 0) {

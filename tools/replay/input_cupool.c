@@ -147,13 +147,13 @@ static int allocate_add(struct cupool_input *input, const struct trace_record *r
     int error;
 
     if (record->outcome == TRACE_OUTCOME_FAILED || record->size == 0) {
-        leave_out(input, "requests that were refused");
+        leave_out(input, "allocations that failed");
         return 0;
     }
     error = live_table_get(&input->live, record->address, &live);
     if (error == 0 && input->has_pool && record->outcome == TRACE_OUTCOME_PASSED) {
         *live = 0; /* what was there ended with its context */
-        leave_out(input, "requests that the pool did not see");
+        leave_out(input, "allocations outside the pool");
         return 0;
     }
     buffer = error < 0 ? error : replay_trace_buffer(input->trace, record->size);
@@ -445,8 +445,8 @@ static int reader_read(struct cupool_input *input, const struct input_request *r
 
     if (trace_reader_carry(input->reader)) {
         snprintf(ret_why, why_bytes,
-                 "%s: the trace gave up its first events (trace_max), so there is no beginning to "
-                 "replay from: record without a limit",
+                 "%s: the first events were dropped (trace_max), so the trace cannot be replayed: "
+                 "record without a limit",
                  input->trace->name);
         return -EINVAL;
     }

@@ -114,7 +114,7 @@ static int entry_add(struct snapshot *snapshot, const struct pickle_value *entry
 
     if (pickle_is(action, "oom")) {
         snapshot->trace->left_out++;
-        snapshot->trace->left_out_why = "requests that were refused";
+        snapshot->trace->left_out_why = "allocations that failed";
     }
     if ((!allocates && !frees) || bytes == 0)
         return 0;
@@ -237,7 +237,7 @@ static int snapshot_read(struct snapshot *snapshot, const struct input_request *
     if (!histories || histories->type != PICKLE_LIST || !segments ||
         segments->type != PICKLE_LIST) {
         snprintf(ret_why, why_bytes,
-                 "a pickle, but no memory snapshot: it has no 'segments' and 'device_traces'");
+                 "a pickle, but not a memory snapshot: 'segments' or 'device_traces' is missing");
         return -EINVAL;
     }
     history = history_choose(pickle, histories, request->device, &device);

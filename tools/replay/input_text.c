@@ -69,7 +69,7 @@ static int lines_close(struct lines *lines, int error, const char *wanted, char 
     progress_end(&lines->progress);
     fclose(lines->file);
     if (error == -EBADMSG || error == -EINVAL)
-        snprintf(ret_why, why_bytes, "%s:%u: no line of the form %s", lines->path, lines->number,
+        snprintf(ret_why, why_bytes, "%s:%u: not a line of the form %s", lines->path, lines->number,
                  wanted);
     return error;
 }
@@ -205,7 +205,7 @@ static int rmm_free(struct rmm *rmm, struct replay_event *event, uint32_t *live)
 {
     if (!*live) {
         rmm->trace->left_out++;
-        rmm->trace->left_out_why = "frees of what was allocated before the log began";
+        rmm->trace->left_out_why = "frees of blocks allocated before the log began";
         return 0;
     }
     event->kind = REPLAY_FREE;

@@ -208,7 +208,7 @@ static int items_add(struct pickle_value *value, const uint32_t *more, uint32_t 
 static int take(struct machine *machine, size_t bytes, const unsigned char **ret_bytes)
 {
     if (machine->length - machine->at < bytes)
-        return fail(machine, -EBADMSG, "the file ends in an instruction");
+        return fail(machine, -EBADMSG, "the file ends within an instruction");
     *ret_bytes = machine->bytes + machine->at;
     machine->at += bytes;
     return 0;
@@ -233,7 +233,7 @@ static int text_push(struct machine *machine, size_t length_bytes)
     int error = operand(machine, length_bytes, &length);
 
     if (error == 0 && length > UINT32_MAX)
-        return fail(machine, -EBADMSG, "a text of %llu bytes", (unsigned long long)length);
+        return fail(machine, -EBADMSG, "a string of %llu bytes", (unsigned long long)length);
     if (error == 0)
         error = take(machine, length, &from);
     return error < 0 ? error
@@ -294,13 +294,14 @@ static size_t above_mark(const struct machine *machine)
 
 static int need(struct machine *machine, size_t count)
 {
-    return above_mark(machine) >= count ? 0 : fail(machine, -EBADMSG, "the stack has too little");
+    return above_mark(machine) >= count ? 0
+                                        : fail(machine, -EBADMSG, "too few values on the stack");
 }
 
 static int mark_pop(struct machine *machine, size_t *ret_base)
 {
     if (!machine->marks.count)
-        return fail(machine, -EBADMSG, "there is no mark");
+        return fail(machine, -EBADMSG, "missing mark");
     *ret_base = machine->marks.number[--machine->marks.count];
     return 0;
 }
@@ -353,7 +354,7 @@ static int container_extend(struct machine *machine, enum pickle_type type, size
     int error;
 
     if (base == 0 || value_at(machine, base - 1)->type != type)
-        return fail(machine, -EBADMSG, "there is no %s to add to",
+        return fail(machine, -EBADMSG, "missing %s to add to",
                     type == PICKLE_LIST ? "list" : "dict");
     if (type == PICKLE_DICT && count % 2)
         return fail(machine, -EBADMSG, "a key without a value");
@@ -387,7 +388,8 @@ static int memo_put(struct machine *machine, uint64_t index)
     if (error < 0)
         return error;
     if (index > memo->count + 65536 || index >= MEMO_MOST)
-        return fail(machine, -EBADMSG, "place %llu of the memo", (unsigned long long)index);
+        return fail(machine, -EBADMSG, "memo entry %llu is out of range",
+                    (unsigned long long)index);
     while (error == 0 && memo->count <= index)
         error = numbers_push(memo, UNSET);
     if (error == 0)
@@ -400,8 +402,7 @@ static int memo_get(struct machine *machine, uint64_t index)
     struct numbers *memo = &machine->memo;
 
     if (index >= memo->count || memo->number[index] == UNSET)
-        return fail(machine, -EBADMSG, "place %llu of the memo is empty",
-                    (unsigned long long)index);
+        return fail(machine, -EBADMSG, "memo entry %llu is empty", (unsigned long long)index);
     return numbers_push(&machine->stack, memo->number[index]);
 }
 
@@ -510,7 +511,7 @@ static int step(struct machine *machine, unsigned char opcode)
     case 'e': return marked_extend(machine, PICKLE_LIST);
     case 's': return items_extend(machine, PICKLE_DICT, 2);
     case 'u': return marked_extend(machine, PICKLE_DICT);
-    default: return fail(machine, -EBADMSG, "no instruction");
+    default: return fail(machine, -EBADMSG, "unknown instruction");
     }
 }
 
@@ -518,13 +519,13 @@ static int step(struct machine *machine, unsigned char opcode)
 static int opcode_admit(struct machine *machine, unsigned char opcode)
 {
     if (!opcodes[opcode].name)
-        return fail(machine, -EBADMSG, "0x%02x is no instruction of a pickle", opcode);
+        return fail(machine, -EBADMSG, "0x%02x is not a pickle instruction", opcode);
     if (opcodes[opcode].kind == EXECUTES)
         return fail(machine, -EPERM,
-                    "%s makes the reader import or call something: refused, for a snapshot is data",
+                    "%s imports or calls something: rejected, a snapshot is data only",
                     opcodes[opcode].name);
     if (opcodes[opcode].kind == OLD)
-        return fail(machine, -ENOTSUP, "%s is not among the instructions that a snapshot uses",
+        return fail(machine, -ENOTSUP, "%s is not an instruction of snapshots",
                     opcodes[opcode].name);
     return 0;
 }

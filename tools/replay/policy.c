@@ -66,8 +66,8 @@ int policy_parse(const char *text, const struct options *base, struct policy *re
         snprintf(ret_why, why_bytes, "%s",
                  ret_policy->ops
                      ? "only cupool and mapped have options"
-                     : "no such policy: there are cupool, mapped, native, pytorch, expandable, "
-                       "bfc, rmm-pool and async");
+                     : "no such policy: use cupool, mapped, native, pytorch, expandable, "
+                       "bfc, rmm-pool or async");
         return ret_policy->ops ? -EINVAL : -ENOENT;
     }
     if (base)

@@ -45,7 +45,7 @@ struct policy_ops {
  */
 #define POLICIES(POLICY)                                                                           \
     POLICY("cupool", policy_cupool, "the pool itself, with the options given")                     \
-    POLICY("mapped", policy_mapped, "the same with backing by memory mapped as needed")            \
+    POLICY("mapped", policy_mapped, "the same with physical memory mapped as needed")              \
     POLICY("native", policy_native, "cudaMalloc and cudaFree for each request")                    \
     POLICY("pytorch", policy_pytorch, "PyTorch's caching allocator")                               \
     POLICY("expandable", policy_expandable, "the same with expandable_segments:True")              \

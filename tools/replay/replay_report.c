@@ -151,7 +151,7 @@ static void device_fill(void *state, size_t row, char (*text)[160])
     device_cells(view->report, view->result, row, text);
 }
 
-/* The figures of the recorded run itself, beside its replay. */
+/* The recorded run itself, next to its replay. */
 static void recorded_print(const struct replay_result *result, FILE *out)
 {
     const struct replay_recorded *recorded = &result->trace->recorded;
@@ -165,7 +165,7 @@ static void recorded_print(const struct replay_result *result, FILE *out)
         if (result->rows[i].policy.as_recorded)
             fprintf(out, "; the replay %s",
                     result->rows[i].outcome.follows ? "made the same calls in the same order"
-                                                    : "differs in its calls");
+                                                    : "made different calls");
     fputc('\n', out);
 }
 
@@ -211,7 +211,7 @@ int replay_report_text(const struct replay_report *report, FILE *out)
     }
     fprintf(out,
             "\nR: reserved / requested at the peaks. minCap: smallest capacity / requested. cold, "
-            "steady: calls that take\nor give memory, per 1,000 operations, in the first and in a "
+            "steady: calls that\nallocate or free memory, per 1,000 operations, in a first and a "
             "second replay. Driver time: ");
     escape_print(out, ESCAPE_LINE, report->profile->source);
     fputs(".\n", out);

@@ -15,7 +15,7 @@ static const char *const nouns[DEFRAGMENTATION_KINDS][2] = {
     [DEFRAGMENTATION_MAP] = {"mapping", "mappings"},
     [DEFRAGMENTATION_UNMAP] = {"unmapping", "unmappings"},
     [DEFRAGMENTATION_STITCH] = {"stitch", "stitches"},
-    [DEFRAGMENTATION_BREAK] = {"handle broken", "handles broken"},
+    [DEFRAGMENTATION_BREAK] = {"handle split", "handles split"},
 };
 
 /* Not asked for: nothing to say. */
@@ -37,10 +37,10 @@ static bool is_first(const struct defragmentation *all, size_t row)
 static void backing_print(const struct report_page *page,
                           const struct defragmentation_backing *backing)
 {
-    fprintf(page->out, "device %u: memory of the pool is %s", backing->device,
+    fprintf(page->out, "device %u: the pool's memory is %s", backing->device,
             backing->mapped ? "mapped" : "allocated by the driver");
     if (backing->mapped)
-        fprintf(page->out, " (vmm), in pieces up to %s", unit_bytes(backing->page_bytes).text);
+        fprintf(page->out, " (vmm), in pieces of up to %s", unit_bytes(backing->page_bytes).text);
     if (backing->reason) {
         fputs(": ", page->out);
         escape_print(page->out, ESCAPE_LINE, backing->reason);
@@ -63,10 +63,10 @@ static void sum_print(FILE *out, enum defragmentation_kind kind,
     fprintf(out, "%s %s of %s", unit_count(sum->count).text, nouns[kind][sum->count != 1],
             unit_bytes(sum->bytes).text);
     if (sum->duration_ns)
-        fprintf(out, ", %s in all, at most %s", unit_duration(sum->duration_ns).text,
+        fprintf(out, ", %s in total, %s maximum", unit_duration(sum->duration_ns).text,
                 unit_duration(sum->longest_ns).text);
     if (sum->refused)
-        fprintf(out, ", %s refused", unit_count(sum->refused).text);
+        fprintf(out, ", %s failed", unit_count(sum->refused).text);
 }
 
 static bool has_happened(const struct defragmentation_sum *sum)
@@ -93,15 +93,15 @@ void report_text_defragmentation(const struct report_page *page)
     if (!defragmentation_free(page->analysis, &free_bytes, &largest_bytes))
         return;
     report_text_line(page, "");
-    fprintf(page->out, "free at the last count %s, the largest piece %s\n",
-            unit_bytes(free_bytes).text, unit_bytes(largest_bytes).text);
+    fprintf(page->out, "%s free at the last count, largest piece %s\n", unit_bytes(free_bytes).text,
+            unit_bytes(largest_bytes).text);
 }
 
 void report_markdown_defragmentation(const struct analysis *analysis, FILE *out)
 {
     if (!defragmentation_is_mapped(analysis))
         return;
-    fputs("| Defragmentation | Times | Bytes | Time | Longest | Refused |\n"
+    fputs("| Defragmentation | Count | Bytes | Total time | Longest | Failed |\n"
           "|---|--:|--:|--:|--:|--:|\n",
           out);
     for (int kind = 0; kind < DEFRAGMENTATION_KINDS; kind++) {

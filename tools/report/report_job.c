@@ -82,11 +82,11 @@ int report_text_job(const struct report_input *input, const struct report_style 
     for (size_t figure = 0; error == 0 && figure < JOB_FIGURE_COUNT; figure++) {
         job_outlier_text(job, figure, outlier, sizeof outlier);
         if (*outlier)
-            fprintf(out, "%sunlike the others:%s %s\n", style->colour ? "\033[33m" : "",
+            fprintf(out, "%soutlier:%s %s\n", style->colour ? "\033[33m" : "",
                     style->colour ? "\033[0m" : "", outlier);
     }
     if (error == 0 && job->by_order)
-        fputs("no launcher said ranks: traces are numbered as they were given\n", out);
+        fputs("no ranks recorded: traces are numbered in the order given\n", out);
     job_destroy(job);
     return error;
 }
@@ -118,7 +118,7 @@ int report_markdown_job(const struct report_input *input, FILE *out)
     for (size_t figure = 0; figure < JOB_FIGURE_COUNT; figure++) {
         job_outlier_text(job, figure, outlier, sizeof outlier);
         if (*outlier)
-            fprintf(out, "- unlike the others: %s\n", outlier);
+            fprintf(out, "- outlier: %s\n", outlier);
     }
     fputc('\n', out);
     job_destroy(job);

@@ -59,7 +59,7 @@ static void head_print(const struct page *page, const char *trace)
                 analysis->recording.running ? "A snapshot" : "The trace is incomplete", why);
     report_rotated(&analysis->recording, why, sizeof why);
     if (*why)
-        fprintf(page->out, "> **The trace is cut:** %s.\n\n", why);
+        fprintf(page->out, "> **The trace is truncated:** %s.\n\n", why);
     report_simulated(analysis, why, sizeof why);
     if (*why)
         fprintf(page->out, "> Simulated device: %s.\n\n", why);
@@ -73,12 +73,12 @@ static void figures_print(const struct page *page)
 
     fputs("| | |\n|---|---|\n", out);
     if (analysis->window.is_set)
-        fprintf(out, "| Part of the run | %s; %s were live when it began |\n",
+        fprintf(out, "| Part of the run | %s; %s live at its start |\n",
                 unit_duration(analysis->window_ns).text,
                 unit_bytes(analysis->opening.requested_bytes).text);
     fprintf(out, "| Peak requested | **%s** after %s |\n",
             unit_bytes(analysis->requested.peak).text, unit_duration(analysis->peak_time_ns).text);
-    fprintf(out, "| From the driver | %s then, %s at most; %.1f %% unused at the peak |\n",
+    fprintf(out, "| From the driver | %s at the peak, %s maximum; %.1f %% idle at the peak |\n",
             unit_bytes(analysis->driver.at_peak).text, unit_bytes(analysis->driver.peak).text,
             100 * analysis_overhead(analysis));
     fprintf(out, "| Allocations | %s, %s freed, %s failed |\n", unit_count(total->allocations).text,
@@ -87,14 +87,14 @@ static void figures_print(const struct page *page)
             unit_percent(total->hits, total->allocations).text);
     fprintf(out, "| Driver calls | %s", unit_count(analysis_driver_calls(analysis)).text);
     if (analysis_has_pool(analysis))
-        fprintf(out, ", %s without the pool", unit_count(analysis->calls_asked).text);
+        fprintf(out, "; %s without the pool", unit_count(analysis->calls_asked).text);
     fprintf(out, " |\n| %s | %s in %s |\n",
             analysis->recording.running     ? "Live now"
             : analysis_was_killed(analysis) ? "Live at the end"
                                             : "Leaks",
             unit_bytes(total->leaked_bytes).text, unit_blocks(total->leaked_blocks).text);
     fprintf(out, "| Invalid frees | %s |\n", unit_count(total->invalid_frees).text);
-    fprintf(out, "| Refused requests | %s |\n\n", unit_count(analysis->postmortems).text);
+    fprintf(out, "| Out of memory | %s |\n\n", unit_count(analysis->postmortems).text);
 }
 
 static void findings_print(const struct page *page)
@@ -150,7 +150,7 @@ static int breakdown_print(const struct page *page, enum report_by by, size_t to
 
     if (error < 0 || !rows.count)
         return error;
-    fprintf(page->out, "| %s | At peak | Its peak | Allocations | Hits | %s |\n", titles[by],
+    fprintf(page->out, "| %s | At peak | Own peak | Allocations | Hits | %s |\n", titles[by],
             page->analysis->recording.running     ? "Now"
             : analysis_was_killed(page->analysis) ? "At the end"
                                                   : "Leaked");
@@ -181,7 +181,7 @@ static void phases_print(const struct page *page, size_t top)
 
     if (!analysis->phases)
         return;
-    fputs("| Phase | Source | Times | Time | Allocations | Most a step | Peak | Growth |\n"
+    fputs("| Phase | Source | Count | Time | Allocations | Per step | Peak | Growth |\n"
           "|---|---|--:|--:|--:|--:|--:|--:|\n",
           page->out);
     for (size_t i = 0; i < analysis->phases && i < top; i++) {
@@ -214,7 +214,7 @@ static void fragmentation_print(const struct page *page)
 
     if (!notable)
         return;
-    fputs("| Fragmented by | Segments held | For | Blocks |\n|---|--:|--:|--:|\n", page->out);
+    fputs("| Fragmented by | Segments | Own memory | Blocks |\n|---|--:|--:|--:|\n", page->out);
     for (size_t i = 0; i < notable && i < TROUBLES; i++) {
         const struct fragmentation_part *part = &analysis->fragmentation.site[i];
 
@@ -239,7 +239,7 @@ static void growth_print(const struct page *page)
         report_site_name(analysis, row->key, name, sizeof name);
         fprintf(page->out, "- grows by %s (%s), %s: ", unit_blocks(analysis->growth[i].blocks).text,
                 unit_bytes(analysis->growth[i].bytes).text,
-                row->leaked_blocks ? report_unfreed(analysis) : "freed in the end");
+                row->leaked_blocks ? report_unfreed(analysis) : "freed only at the end");
         text_print(page, name);
         fputc('\n', page->out);
     }
@@ -264,7 +264,7 @@ static void troubles_print(const struct page *page)
         const struct analysis_postmortem *postmortem = &analysis->postmortem[i];
 
         report_site_name(analysis, postmortem->site, name, sizeof name);
-        fprintf(page->out, "- %s refused after %s, with %s in use, to ",
+        fprintf(page->out, "- out of memory: %s after %s, with %s in use, by ",
                 unit_bytes(postmortem->request_bytes).text, unit_duration(postmortem->time_ns).text,
                 unit_bytes(postmortem->levels.requested_bytes).text);
         text_print(page, name);
@@ -344,8 +344,8 @@ int report_markdown_write(const struct report_input *input, const struct report_
         fwrite(text, 1, kept, out);
         if (kept < bytes)
             fprintf(out,
-                    "\n**Cut here:** the report has %s, GitHub shows 1 MiB; `--top` makes it"
-                    " shorter.\n",
+                    "\n**Truncated here:** the report has %s, GitHub shows 1 MiB; `--top` shortens"
+                    " it.\n",
                     unit_bytes(bytes).text);
     }
     free(text);

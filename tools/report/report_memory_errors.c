@@ -26,7 +26,7 @@ static void text_sites_print(const struct report_page *page, const struct memory
         report_site_name(page->analysis, row->free_site, name, sizeof name);
         escape_line(page->out, "%sfreed by %s", indent, name);
     } else {
-        fprintf(page->out, "%snot freed by then\n", indent);
+        fprintf(page->out, "%sstill live at that time\n", indent);
     }
 }
 
@@ -37,10 +37,11 @@ static void text_fault_print(const struct report_page *page, uint64_t index)
     uint64_t count = 0;
 
     report_text_line(page, "");
-    fprintf(page->out, "%sillegal address%s: the device accessed addresses without memory;\n",
+    fprintf(page->out, "%sillegal address%s: the device accessed an unmapped address\n",
             report_text_colour(page, REPORT_RED), report_text_colour(page, REPORT_PLAIN));
     report_text_line(page, "");
-    fputs("  the driver does not say where. Blocks that end at such, or were such:\n", page->out);
+    fputs("  not reported by the driver; suspects, freed or at the end of mapped memory:\n",
+          page->out);
     for (uint64_t i = 0; i < errors->suspects; i++) {
         const struct memory_errors_row *row = &errors->suspect[i].row;
 
@@ -48,12 +49,13 @@ static void text_fault_print(const struct report_page *page, uint64_t index)
             continue;
         report_text_line(page, "");
         fprintf(page->out, "  block %#" PRIx64 " of %" PRIu64 " B, %s\n", row->address,
-                row->requested_bytes, row->offset ? "freed before" : "live");
+                row->requested_bytes, row->offset ? "freed" : "live");
         text_sites_print(page, row, "    ");
     }
     if (count > TEXT_SUSPECTS) {
         report_text_line(page, "");
-        fprintf(page->out, "  [%" PRIu64 " more blocks: -f json]\n", count - TEXT_SUSPECTS);
+        fprintf(page->out, "  [%s: -f json]\n",
+                unit_nouns(count - TEXT_SUSPECTS, "more block").text);
     }
 }
 
@@ -67,7 +69,7 @@ static void text_row_print(const struct report_page *page, const struct memory_e
             report_text_colour(page, REPORT_RED), memory_error_name(row->kind),
             report_text_colour(page, REPORT_PLAIN), row->address, row->requested_bytes);
     report_text_line(page, "");
-    fprintf(page->out, "  %s: %#04x in place of %#04x\n", place, row->found, row->expected);
+    fprintf(page->out, "  %s: %#04x instead of %#04x\n", place, row->found, row->expected);
     text_sites_print(page, row, "  ");
 }
 
@@ -84,7 +86,7 @@ void report_text_memory_errors(const struct report_page *page)
             unit_count(errors->count).text,
             errors->count ? report_text_colour(page, REPORT_PLAIN) : "");
     if (unverified)
-        fprintf(page->out, "; %s could not be compared", unit_blocks(unverified).text);
+        fprintf(page->out, "; %s could not be checked", unit_blocks(unverified).text);
     fputc('\n', page->out);
     for (uint64_t i = 0; i < memory_errors_kept(errors) && i < TEXT_ROWS; i++)
         if (errors->row[i].kind == MEMORY_ERROR_FAULT)
@@ -119,7 +121,7 @@ static void markdown_row_print(const struct analysis *analysis, const struct mem
         fprintf(out, "`%#" PRIx64 "`, %s", row->address, unit_bytes(row->requested_bytes).text);
     fprintf(out, " | %s | ", place);
     if (memory_error_has_bytes(row))
-        fprintf(out, "`%#04x` in place of `%#04x`", row->found, row->expected);
+        fprintf(out, "`%#04x` instead of `%#04x`", row->found, row->expected);
     fputs(" | ", out);
     markdown_site_print(analysis, row->allocation_site, out);
     fputc(' ', out);
@@ -134,9 +136,9 @@ void report_markdown_memory_errors(const struct analysis *analysis, FILE *out)
     if (!errors->count)
         return;
     fprintf(out, "**Memory errors: %s**\n\n", unit_count(errors->count).text);
-    fputs(
-        "| Error | Block | Where | Found | Allocated by | Freed by |\n|---|---|---|---|---|---|\n",
-        out);
+    fputs("| Error | Block | Position | Found | Allocated by | Freed by "
+          "|\n|---|---|---|---|---|---|\n",
+          out);
     for (uint64_t i = 0; i < memory_errors_kept(errors) && i < MARKDOWN_ROWS; i++) {
         uint64_t suspects = 0;
 

@@ -82,7 +82,7 @@ static const char *sum_suffix(const struct report_figure *figure)
 
 static void process_print(const struct report_input *input, FILE *out)
 {
-    fputs("# TYPE cupool_process info\n# HELP cupool_process What was recorded.\n", out);
+    fputs("# TYPE cupool_process info\n# HELP cupool_process The recorded process.\n", out);
     for (size_t i = 0; i < input->count; i++) {
         const struct analysis *analysis = input->analyses[i];
 
@@ -123,7 +123,7 @@ static void unaccounted_print(const struct report_input *input, FILE *out)
 {
     static const struct report_figure figure = {
         "unaccounted_bytes", REPORT_BYTES,
-        "Memory in use by the driver's account beyond what the trace knows, highest", 0, NULL};
+        "Highest memory in use that the driver reports and the trace does not contain", 0, NULL};
     uint64_t bytes;
 
     family_begin("cupool_unaccounted_bytes", &figure, out);

@@ -40,9 +40,9 @@ static void process_print(const struct report_page *page)
         fprintf(page->out, " of %llu", (unsigned long long)analysis->ranks);
     fprintf(page->out, ", ran %s", unit_duration(analysis->duration_ns).text);
     if (analysis->recording.running)
-        fputs(" to its last call, still running\n", page->out);
+        fputs(" until its last call, still running\n", page->out);
     else if (status < 0)
-        fputs(", exit status unknown\n", page->out);
+        fputs(", unknown exit status\n", page->out);
     else if (WIFSIGNALED((int)analysis->wait_status))
         fprintf(page->out, ", %sended by signal %d%s\n", report_text_colour(page, REPORT_RED),
                 status - 128, report_text_colour(page, REPORT_PLAIN));
@@ -72,7 +72,7 @@ static void devices_print(const struct report_page *page)
     }
 }
 
-/** What to know before the figures. */
+/** A note before the statistics. */
 static void note_print(const struct report_page *page, const char *title, const char *text)
 {
     fprintf(page->out, "%s%s:%s %s\n", report_text_colour(page, REPORT_YELLOW), title,
@@ -90,13 +90,13 @@ static void incomplete_print(const struct report_page *page)
 
     report_incomplete(&analysis->recording, why, sizeof why);
     if (analysis->recording.cut_stacks)
-        fprintf(page->out, "%s stacks have their innermost frame only: there were too many\n",
-                unit_count(analysis->recording.cut_stacks).text);
+        fprintf(page->out, "%s cut to the innermost frame: too many different stacks\n",
+                unit_nouns(analysis->recording.cut_stacks, "stack").text);
     if (*why)
         note_print(page, analysis->recording.running ? "snapshot" : "trace is incomplete", why);
     report_rotated(&analysis->recording, why, sizeof why);
     if (*why)
-        note_print(page, "trace is cut", why);
+        note_print(page, "trace is truncated", why);
 }
 
 static void headline_print(const struct report_page *page)
@@ -110,7 +110,8 @@ static void headline_print(const struct report_page *page)
     fprintf(page->out, "\n%sAt its peak the program used %s of device memory",
             report_text_colour(page, REPORT_BOLD), unit_bytes(analysis->requested.peak).text);
     if (analysis_has_pool(analysis))
-        fprintf(page->out, "; %s was held", unit_bytes(analysis->driver.at_peak).text);
+        fprintf(page->out, ", out of %s from the driver",
+                unit_bytes(analysis->driver.at_peak).text);
     fprintf(page->out, ".%s\n\n", report_text_colour(page, REPORT_PLAIN));
 }
 
@@ -179,9 +180,9 @@ static void invalid_frees_print(const struct report_page *page)
         if (free->allocation_site)
             site_print(page, "  allocated by", free->allocation_site);
         if (free->first_free_site)
-            site_print(page, "  freed before by", free->first_free_site);
+            site_print(page, "  already freed by", free->first_free_site);
         else if (!free->allocation_site)
-            escape_line(page->out, "%-15s  no allocation of that address is known", "");
+            escape_line(page->out, "%-15s  no known allocation at this address", "");
         shown++;
     }
 }
@@ -206,7 +207,7 @@ static void failures_print(const struct report_page *page)
             }
         if (earlier)
             continue;
-        snprintf(what, sizeof what, "%s%s, the first of %s, by",
+        snprintf(what, sizeof what, "%s%s, the first for %s, by",
                  shown ? "" : "failed: ", unit_count(count).text,
                  unit_bytes(failure->request_bytes).text);
         site_print(page, what, failure->site);
@@ -225,11 +226,11 @@ static void calls_print(const struct report_page *page)
             unit_count(total->frees).text, unit_count(total->failures).text);
     failures_print(page);
     report_text_line(page, "Served");
-    fprintf(page->out, "%s from memory the pool had, %s with a driver call,\n",
+    fprintf(page->out, "%s from the pool's memory, %s with a driver call,\n",
             unit_percent(total->hits, total->allocations).text,
             unit_percent(total->misses, total->allocations).text);
     report_text_line(page, "");
-    fprintf(page->out, "%s after a wait for the device, %s by the driver itself\n",
+    fprintf(page->out, "%s after a wait for the device, %s directly by the driver\n",
             unit_percent(total->waits, total->allocations).text,
             unit_percent(total->passed, total->allocations).text);
     report_text_line(page, "Driver calls");
@@ -253,11 +254,9 @@ static void lifetimes_print(const struct report_page *page)
         return;
     report_text_line(page, "Lifetimes");
     if (median + 1 < LIFETIME_CLASSES)
-        fprintf(page->out, "half of the blocks at most %s",
-                unit_duration(lifetime_class_ns(median)).text);
+        fprintf(page->out, "median at most %s", unit_duration(lifetime_class_ns(median)).text);
     else
-        fprintf(page->out, "half of the blocks more than %s",
-                unit_duration(lifetime_class_ns(median - 1)).text);
+        fprintf(page->out, "median over %s", unit_duration(lifetime_class_ns(median - 1)).text);
     fprintf(page->out, "; %s temporary\n",
             unit_percent(analysis->total.temporaries, analysis->total.allocations).text);
 }
@@ -309,7 +308,7 @@ static void driver_print(const struct report_page *page)
         return;
     if (driver_view_at(view, analysis->peak_time_ns, &at_peak)) {
         report_text_line(page, "Driver's view");
-        fprintf(page->out, "%s at the peak, %s at most; %s%s unaccounted%s\n",
+        fprintf(page->out, "%s at the peak, %s maximum; %s%s unaccounted%s\n",
                 unit_bytes(at_peak.total_bytes).text, unit_bytes(view->total_peak_bytes).text,
                 view->unaccounted_peak_bytes ? report_text_colour(page, REPORT_YELLOW) : "",
                 unit_bytes(view->unaccounted_peak_bytes).text,
@@ -320,14 +319,14 @@ static void driver_print(const struct report_page *page)
         const char *library = (const char *)(uintptr_t)rows[i].key;
 
         report_text_line(page, i ? "" : "Unaccounted");
-        escape_line(page->out, "%s at most in %s by %s", unit_bytes(rows[i].live_bytes.peak).text,
+        escape_line(page->out, "up to %s in %s by %s", unit_bytes(rows[i].live_bytes.peak).text,
                     unit_nouns(rows[i].allocations, "allocation").text,
                     library ? frame_file_name(library) : "unknown code");
     }
     free(rows);
     for (size_t i = 0; i < view->pools; i++) {
         report_text_line(page, i ? "" : "Driver's pools");
-        fprintf(page->out, "%s at most, %s of it in use; device %u\n",
+        fprintf(page->out, "up to %s, with up to %s in use; device %u\n",
                 unit_bytes(view->pool[i].peak_bytes).text,
                 unit_bytes(view->pool[i].peak_used_bytes).text, view->pool[i].device);
     }
@@ -348,7 +347,7 @@ static void kinds_print(const struct report_page *page)
         if (!row || !row->allocations)
             continue;
         if (!*separator)
-            report_text_line(page, "Also, at most");
+            report_text_line(page, "Other peaks");
         fprintf(page->out, "%s%s %s", separator, memory_kind(memory)->name,
                 unit_bytes(row->live_bytes.peak).text);
         separator = ", ";
@@ -361,16 +360,16 @@ static void kinds_print(const struct report_page *page)
 static void changed_print(const struct report_page *page)
 {
     const struct tallies *sites = &page->analysis->sites;
-    const char *told = NULL;
+    const char *shown = NULL;
     struct frame frame;
 
     for (size_t i = 0; i < sites->rows; i++) {
         if (!frames_location(page->analysis->reader, sites->row[i].key, &frame) || !frame.changed ||
-            (told && !strcmp(told, frame.site.module)))
+            (shown && !strcmp(shown, frame.site.module)))
             continue;
-        told = frame.site.module;
-        escape_line(page->out, "%s: module changed since the recording, so its sites are offsets",
-                    frame_file_name(told));
+        shown = frame.site.module;
+        escape_line(page->out, "%s: module changed since recording; sites shown as offsets",
+                    frame_file_name(shown));
     }
 }
 

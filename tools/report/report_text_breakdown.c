@@ -44,7 +44,8 @@ void report_text_findings(const struct report_page *page)
     if (!findings->rows)
         fprintf(page->out, "    %s\n", findings_none(page->analysis));
     if (findings->left_out)
-        fprintf(page->out, "    [%zu less serious ones are not shown]\n", findings->left_out);
+        fprintf(page->out, "    [%s not shown]\n",
+                unit_nouns(findings->left_out, "minor finding").text);
     fputc('\n', page->out);
     free(findings);
 }
@@ -78,7 +79,8 @@ static int paths_add(const struct report_page *page, struct text_table *table, u
     for (size_t i = 0; i < count && i < PATHS && error == 0; i++)
         error = path_add(page, table, &path[i]);
     if (error == 0 && count > PATHS) {
-        snprintf(text, sizeof text, "[%zu more paths: --by stack]", count - PATHS);
+        snprintf(text, sizeof text, "[%s: --by stack]",
+                 unit_nouns(count - PATHS, "more path").text);
         error = text_table_note(table, text);
     }
     return error;
@@ -101,17 +103,17 @@ static struct text_table *table_create(const struct report_page *page, const cha
 {
     const struct text_column columns[FIGURES + 1] = {
         {title, false, true, 0},      {"AT PEAK", true, false, 0},
-        {"ITS PEAK", true, false, 3}, {"ALLOCATIONS", true, false, 1},
+        {"OWN PEAK", true, false, 3}, {"ALLOCATIONS", true, false, 1},
         {"HITS", true, false, 2},     {report_unfreed_column(page->analysis), true, false, 0}};
 
     return text_table_create(columns, FIGURES + 1, page->style->columns);
 }
 
-/** What stands in brackets behind names. */
+/** Explains the parentheses after names. */
 static void legend_print(const struct report_page *page, enum report_by by)
 {
     if (by == REPORT_BY_SITE || by == REPORT_BY_STACK || by == REPORT_BY_CALLER)
-        fputs("In brackets: the module; of a line of Python the package it allocates through.\n",
+        fputs("In parentheses: the module; for a Python line, the package that allocates.\n",
               page->out);
 }
 

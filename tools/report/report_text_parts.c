@@ -50,12 +50,12 @@ void report_text_window(const struct report_page *page)
     if (window->phase) {
         fputs("only phase ", page->out);
         escape_print(page->out, ESCAPE_LINE, window->phase);
-        fprintf(page->out, ", %s in all", unit_duration(analysis->window_ns).text);
+        fprintf(page->out, ", %s in total", unit_duration(analysis->window_ns).text);
     } else {
         fprintf(page->out, "only from %s to %s", unit_duration(window->begin_ns).text,
                 unit_duration(window->end_ns).text);
     }
-    fprintf(page->out, "; %s in %s were live when it began\n",
+    fprintf(page->out, "; %s in %s live at its start\n",
             unit_bytes(analysis->opening.requested_bytes).text,
             unit_blocks(analysis->opening.blocks).text);
 }
@@ -72,14 +72,14 @@ static void state_print(const struct report_page *page,
             verdict_sentence(postmortem->verdict));
     report_text_line(page, "");
     report_site_name(page->analysis, postmortem->site, name, sizeof name);
-    escape_line(page->out, "asked by %s", name);
+    escape_line(page->out, "requested by %s", name);
     report_text_line(page, "");
     fprintf(page->out, "pool: %s live, %s in quarantine,\n",
             unit_bytes(facts->live_requested_bytes).text,
             unit_bytes(facts->quarantined_bytes).text);
     report_text_line(page, "");
-    fprintf(page->out, "      %s free, the largest extent %s\n",
-            unit_bytes(facts->cached_bytes).text, unit_bytes(facts->largest_free_bytes).text);
+    fprintf(page->out, "      %s free, largest extent %s\n", unit_bytes(facts->cached_bytes).text,
+            unit_bytes(facts->largest_free_bytes).text);
     if (!facts->driver_total_bytes)
         return;
     report_text_line(page, "");
@@ -89,13 +89,13 @@ static void state_print(const struct report_page *page,
         fprintf(page->out, ", limit %s", unit_bytes(facts->limit_bytes).text);
     fputs(",\n", page->out);
     report_text_line(page, "");
-    fprintf(page->out, "        own %s, others %s\n", unit_bytes(facts->own_bytes).text,
-            unit_bytes(verdict_others_bytes(facts)).text);
+    fprintf(page->out, "        %s by this process, %s by others\n",
+            unit_bytes(facts->own_bytes).text, unit_bytes(verdict_others_bytes(facts)).text);
     if (!postmortem->sites[0].bytes)
         return;
     report_site_name(page->analysis, postmortem->sites[0].key, name, sizeof name);
     report_text_line(page, "");
-    escape_line(page->out, "most live then: %s by %s", unit_bytes(postmortem->sites[0].bytes).text,
+    escape_line(page->out, "largest site: %s by %s", unit_bytes(postmortem->sites[0].bytes).text,
                 name);
 }
 
@@ -117,7 +117,7 @@ void report_text_postmortems(const struct report_page *page)
         return;
     first = first_of(analysis);
     report_text_line(page, "Out of memory");
-    fprintf(page->out, "%s; first %s, with %s in use, %s free in the pool\n",
+    fprintf(page->out, "%s; first for %s, with %s in use, %s free in the pool\n",
             unit_count(analysis->postmortems).text, unit_bytes(first->request_bytes).text,
             unit_bytes(first->levels.requested_bytes).text,
             unit_bytes(first->held_free_bytes).text);
@@ -173,8 +173,8 @@ void report_text_growth(const struct report_page *page)
         coloured_name_print(page, name);
         fprintf(page->out, ", %s: +%s", report_unfreed(analysis), unit_blocks(growth->blocks).text);
         if (by_step)
-            fprintf(page->out, ", %.3g a step", growth->blocks_per_x);
-        fprintf(page->out, " (%s more)\n", unit_bytes(growth->bytes).text);
+            fprintf(page->out, ", %.3g per step", growth->blocks_per_x);
+        fprintf(page->out, " (+%s)\n", unit_bytes(growth->bytes).text);
         title = "";
         printed++;
     }
@@ -201,14 +201,14 @@ static int phase_add(struct text_table *table, const struct analysis_phase *phas
     return text_table_add(table, cells);
 }
 
-/** Explains the figures of steps, and the sites that allocate in them. */
+/** Explains the statistics of steps, and the sites that allocate in them. */
 static void steps_print(const struct report_page *page)
 {
     const struct analysis *analysis = page->analysis;
     const struct step_sites *sites = analysis->steps.count ? &analysis->step_sites
                                                            : &analysis->phase_sites;
     size_t row[STEP_ROWS], rows = step_sites_most(sites, row, STEP_ROWS);
-    const char *title = "Most in a step";
+    const char *title = "Most per step";
     bool has_steps = false;
     char name[256];
 
@@ -217,10 +217,10 @@ static void steps_print(const struct report_page *page)
     if (!has_steps && !analysis->steps.count)
         return;
     if (analysis->phases)
-        fprintf(page->out, "A STEP: most allocations of one step, and in brackets most driver "
-                           "calls of one.\n");
+        fprintf(page->out, "PER STEP: most allocations in a step; in parentheses, most driver "
+                           "calls in a step.\n");
     if (analysis->steps.count)
-        fprintf(page->out, "%s: at most %s in one (%s)\n",
+        fprintf(page->out, "%s: at most %s (%s) per step\n",
                 unit_nouns(analysis->steps.count, "step").text,
                 unit_nouns(analysis->steps.allocations_max, "allocation").text,
                 unit_nouns(analysis->steps.driver_calls_max, "driver call").text);
@@ -237,8 +237,8 @@ static void steps_print(const struct report_page *page)
 int report_text_phases(const struct report_page *page, size_t top)
 {
     static const struct text_column columns[] = {
-        {"PHASE", false, true, 0}, {"SOURCE", false, false, 5},     {"TIMES", true, false, 4},
-        {"TIME", true, false, 2},  {"ALLOCATIONS", true, false, 3}, {"A STEP", true, false, 0},
+        {"PHASE", false, true, 0}, {"SOURCE", false, false, 5},     {"COUNT", true, false, 4},
+        {"TIME", true, false, 2},  {"ALLOCATIONS", true, false, 3}, {"PER STEP", true, false, 0},
         {"PEAK", true, false, 0},  {"GROWTH", true, false, 1},
     };
     const struct analysis *analysis = page->analysis;

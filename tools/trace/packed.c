@@ -193,7 +193,7 @@ static int footer_read(struct packed *packed, size_t *ret_row_bytes, uint64_t *r
     if (file_bytes < SKIPPABLE_BYTES + FOOTER_BYTES ||
         packed->file.read(packed->file.context, footer, sizeof footer, at) != FOOTER_BYTES ||
         number_read(footer + 5) != TABLE_MAGIC)
-        return damaged(file_bytes, "no table of frames: the file is cut", ret_why, why_bytes);
+        return damaged(file_bytes, "no table of frames: the file is truncated", ret_why, why_bytes);
     packed->frames = number_read(footer);
     *ret_row_bytes = ROW_BYTES + (footer[4] & CHECKSUM_ROW_FLAG ? 4 : 0);
     table_bytes = (uint64_t)packed->frames * *ret_row_bytes;
@@ -235,7 +235,7 @@ static int rows_read(struct packed *packed, size_t row_bytes, uint64_t table, ch
         begin += frame->bytes;
     }
     if (offset != data_bytes)
-        return damaged(offset, "bytes that no frame holds", ret_why, why_bytes);
+        return damaged(offset, "bytes outside all frames", ret_why, why_bytes);
     if (begin > ANY_FOLD_BYTES && begin / MOST_FOLD > packed->file.bytes) {
         snprintf(ret_why, why_bytes,
                  "packed trace claims %llu bytes, over a thousandfold of its size, at byte %llu",
@@ -359,7 +359,7 @@ void packer_destroy(struct packer *packer)
 int packed_open(const struct trace_source *file, struct trace_source *ret_source, char *ret_why,
                 size_t why_bytes)
 {
-    snprintf(ret_why, why_bytes, "packed trace, and cupool was built without libzstd");
+    snprintf(ret_why, why_bytes, "packed trace, but cupool was built without libzstd");
     return -ENOTSUP;
 }
 

@@ -73,7 +73,7 @@ static int snapshot_take(int fd, struct trace_source *source, bool *ret_running,
     source->until_ns = until_ns;
     if (error < 0) {
         snprintf(ret_why, why_bytes, "%s",
-                 error == -EAGAIN ? "its program writes it faster than it can be read; a larger "
+                 error == -EAGAIN ? "the program writes it faster than it can be read; a larger "
                                     "trace_max helps"
                                   : strerror(-error));
         return error;
@@ -95,7 +95,7 @@ static int source_open(const char *path, struct trace_source *ret_source, bool *
     error = trace_source_file(fd, &file);
     if (error < 0) {
         snprintf(ret_why, why_bytes, "%s",
-                 error == -EBADMSG ? "no cupool trace: not a regular file at byte 0"
+                 error == -EBADMSG ? "not a cupool trace: not a regular file at byte 0"
                                    : strerror(-error));
         close(fd);
         return error;

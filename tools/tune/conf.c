@@ -41,8 +41,8 @@ static void figures_write(const char *what, const struct tune_figures *figures, 
     if (figures->calls_least < figures->calls_most ||
         figures->reserved_least < figures->reserved_most)
         fprintf(out,
-                "#           by when the device is done, which the record does not say: %" PRIu64
-                " to %" PRIu64 " B, %" PRIu64 " to %" PRIu64 " calls\n",
+                "#           depending on device timing: %" PRIu64 " to %" PRIu64 " B, %" PRIu64
+                " to %" PRIu64 " calls\n",
                 figures->reserved_least, figures->reserved_most, figures->calls_least,
                 figures->calls_most);
 }
@@ -51,7 +51,7 @@ static void trace_write(const struct replay_trace *trace, bool judge,
                         const struct tune_figures *before, const struct tune_figures *after,
                         FILE *out)
 {
-    fprintf(out, "#\n# %s ", judge ? "kept back" : "trace");
+    fprintf(out, "#\n# %s ", judge ? "validation" : "trace");
     escape_print(out, ESCAPE_LINE, base_name(trace->name));
     fprintf(out, ", hash %016" PRIx64 ", %" PRIu64 " operations, %" PRIu64 " B requested\n",
             trace->hash, trace->operations, trace->peak_requested_bytes);
@@ -95,15 +95,15 @@ static void options_write(const struct tune_result *result, FILE *out)
 int conf_write(const struct tune_request *request, const struct tune_result *result, FILE *out)
 {
     fprintf(out,
-            "# Options of cupool's pool, found by `cupool tune --for %s`: CUPOOL_CONF names this "
-            "file, or\n# `cupool run --config`.\n#\n# %u settings were tried in %u replays of the "
-            "real pool",
+            "# Options of cupool's pool, found by `cupool tune --for %s`. Use them by CUPOOL_CONF "
+            "or\n# `cupool run --config`.\n#\n# %u settings were tried in %u replays of the real "
+            "pool",
             goals[request->goal], result->candidates, result->replays);
     if (request->capacity_bytes)
         fprintf(out, " on a device of %" PRIu64 " B", request->capacity_bytes);
-    fprintf(out, ". Each one below makes every trace better by\n# more than %.1f %%.",
+    fprintf(out, ". Each one below improves every trace by\n# more than %.1f %%.",
             100 * result->noise);
-    fputs(result->gained ? "\n" : " There is none: nothing to gain.\n", out);
+    fputs(result->gained ? "\n" : " None does: nothing to gain.\n", out);
     for (size_t i = 0; i < request->trace_count; i++)
         trace_write(&request->traces[i], false, &result->before[i], &result->after[i], out);
     if (request->judge)

@@ -56,7 +56,7 @@ Test(kv_pool, stale_double_and_foreign_handles_change_nothing, .init = setup, .f
     }
     cr_assert_eq(stats_now().free, 10);
     cr_assert_geq(stats_now().stale, 7);
-    cr_assert_str_eq(cupool_kv_error(pool), "the handle is stale or never was one of this pool");
+    cr_assert_str_eq(cupool_kv_error(pool), "the handle is stale or not of this pool");
     check_of(other);
     cr_assert_eq(cupool_kv_release(other, &foreign, 1, NONE), 0);
     cupool_kv_destroy(other);

@@ -235,7 +235,7 @@ class Cli(unittest.TestCase):
 
     def test_run_refuses_bad_values(self):
         for words, named in ((("--mode", "foo"), "off|observe|pool"), (("-O", "mode:bad"), "off|observe|pool"),
-                             (("-O", "speed:11"), "known are")):
+                             (("-O", "speed:11"), "known options")):
             self.assert_error(self.cupool("run", *words, "--", "sh", "-c", "echo x"), 125, named)
 
     def test_profiles_that_are_not_there(self):
@@ -321,14 +321,14 @@ class Cli(unittest.TestCase):
         with open(self.path("precious"), "w") as file:
             file.write("not a trace " * 100)
         self.assert_error(self.cupool("run", "-o", "precious", "--force", "--", "true"), 125,
-                          "precious", "no cupool trace")
+                          "precious", "not a cupool trace")
         self.assertIn(b"not a trace", read(self.path("precious")))
 
     def test_run_several_processes(self):
         result = self.cupool("run", "--", "sh", "-c", "env true; true")
         # sh, env, and true in the process of env have different names
         self.assertEqual(len(glob.glob(self.path("*.cupool"))), 3)
-        self.assertRegex(result.stderr, r"3 programs were recorded: peak(.|\n)*this is pid")
+        self.assertRegex(result.stderr, r"3 programs recorded: highest peak(.|\n)*\ncupool: pid")
 
     def test_run_directory_with_percent_and_glob_signs(self):
         odd = self.path("100% [a]*")
@@ -450,7 +450,7 @@ class Cli(unittest.TestCase):
         data = read(path)
         for name, change, words in (
                 ("empty", lambda: b"", ["empty"]),
-                ("short", lambda: data[:47], ["no cupool trace"]),
+                ("short", lambda: data[:47], ["not a cupool trace"]),
                 ("text", lambda: b"hello " * 100, ["magic"]),
                 ("version", lambda: data[:8] + b"\x63" + data[9:], ["version 99"]),
                 ("flipped", lambda: data[:65536 + 100] + bytes([data[65636] ^ 1]) + data[65637:],

@@ -181,7 +181,7 @@ class Formats(unittest.TestCase):
         for arguments in ([self.plain] * 1000, ["--top", "30000", self.many]):
             text = self.report("markdown", *arguments)
             self.assertLess(len(text.encode()), 1024 * 1024)
-            self.assertIn("**Cut here:**", text.splitlines()[-1])
+            self.assertIn("**Truncated here:**", text.splitlines()[-1])
 
     # csv
 

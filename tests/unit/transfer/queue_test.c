@@ -115,11 +115,11 @@ Test(transfer_queue, what_is_refused, .init = setup, .fini = teardown)
         {TO, {{device, pinned, SIZE_MAX}, {NULL, NULL, 0}}, -EOVERFLOW, "address space"},
         {TO, {{fake.foreign, pinned, 10}, {NULL, NULL, 0}}, -EXDEV, "another device or context"},
         {FROM, {{pinned, fake.foreign, 10}, {NULL, NULL, 0}}, -EXDEV, "another device or context"},
-        {FROM, {{fake.foreign, device, 10}, {NULL, NULL, 0}}, -EXDEV, "host's side"},
-        {TO, {{pinned, device, 10}, {NULL, NULL, 0}}, -EINVAL, "device's side"},
-        {TO, {{pageable, pinned, 10}, {NULL, NULL, 0}}, -EINVAL, "device's side"},
-        {TO, {{device, device + 100, 10}, {NULL, NULL, 0}}, -EINVAL, "host's side"},
-        {TO, {{device + FAKE_DEVICE_BYTES - 4, pinned, 10}, {NULL, NULL, 0}}, -EFAULT, "leaves"},
+        {FROM, {{fake.foreign, device, 10}, {NULL, NULL, 0}}, -EXDEV, "host side"},
+        {TO, {{pinned, device, 10}, {NULL, NULL, 0}}, -EINVAL, "device side"},
+        {TO, {{pageable, pinned, 10}, {NULL, NULL, 0}}, -EINVAL, "device side"},
+        {TO, {{device, device + 100, 10}, {NULL, NULL, 0}}, -EINVAL, "host side"},
+        {TO, {{device + FAKE_DEVICE_BYTES - 4, pinned, 10}, {NULL, NULL, 0}}, -EFAULT, "exceeds"},
     };
 
     for (unsigned at = 0; at < sizeof(cases) / sizeof(*cases); at++) {

@@ -155,11 +155,12 @@ static bool is_said_of(const struct search *search, enum finding_kind kind, cons
 static void out_of_memory_find(const struct search *search)
 {
     static const char *const actions[VERDICT_COUNT] = {
-        [VERDICT_GENUINE] = "Use less: the sites that held most are listed under Out of memory.",
-        [VERDICT_LIMIT] = "Raise the option limit, or use less.",
-        [VERDICT_HOARDING] = "Synchronise before large requests, or set a lower cache_max.",
-        [VERDICT_FRAGMENTATION] = "Allocate what lives long together, or try backing:vmm.",
-        [VERDICT_OTHERS] = "See who else uses the device: nvidia-smi.",
+        [VERDICT_GENUINE] =
+            "Use less memory: the sites that held the most are listed under Out of memory.",
+        [VERDICT_LIMIT] = "Raise the option limit, or use less memory.",
+        [VERDICT_HOARDING] = "Synchronize before large allocations, or set a lower cache_max.",
+        [VERDICT_FRAGMENTATION] = "Allocate long-lived blocks together, or try backing:vmm.",
+        [VERDICT_OTHERS] = "Check which processes use the device (nvidia-smi).",
     };
     const struct analysis *analysis = search->analysis;
 
@@ -173,7 +174,7 @@ static void out_of_memory_find(const struct search *search)
         if (!postmortem->is_refused)
             continue;
         site_text(search, postmortem->site, name, sizeof name);
-        sentence(&finding, "%s was refused %s with %s in use by the program: %s: %s.", name,
+        sentence(&finding, "%s failed to allocate %s with %s in use by the program (%s: %s).", name,
                  unit_bytes(postmortem->request_bytes).text,
                  unit_bytes(postmortem->levels.requested_bytes).text,
                  verdict_name(postmortem->verdict), verdict_sentence(postmortem->verdict));
@@ -196,13 +197,13 @@ static void invalid_free_find(const struct search *search)
     sentence(&finding, "%s frees an address that is not allocated%s", name,
              analysis->total.invalid_frees > 1 ? "" : ".");
     if (analysis->total.invalid_frees > 1)
-        sentence(&finding, ", the first of %s invalid frees.",
+        sentence(&finding, "; the first of %s invalid frees.",
                  unit_count(analysis->total.invalid_frees).text);
     if (first->first_free_site) {
         site_text(search, first->first_free_site, before, sizeof before);
-        advise(&finding, "It was freed before by %s.", before);
+        advise(&finding, "It was already freed by %s.", before);
     } else {
-        advise(&finding, "Free only what an allocation returned.");
+        advise(&finding, "Free only addresses that an allocation returned.");
     }
     add(search, &finding);
 }
@@ -213,12 +214,12 @@ static void fault_find(const struct search *search)
     const uint64_t count = search->analysis->memory_errors.count;
     struct finding finding = {.kind = FINDING_MEMORY_ERROR};
 
-    sentence(&finding, "The device accessed addresses without memory");
+    sentence(&finding, "The device accessed an unmapped address");
     if (count > 1)
         sentence(&finding, "; the first of %s memory errors", unit_count(count).text);
     sentence(&finding, ".");
-    advise(&finding, "See the blocks that end there or were freed, its suspects, and what uses "
-                     "them.");
+    advise(&finding, "Check the code that uses the suspects: freed blocks, and blocks at the end "
+                     "of mapped memory.");
     add(search, &finding);
 }
 
@@ -237,32 +238,33 @@ static void memory_error_find(const struct search *search)
     }
     site_text(search, first->allocation_site, name, sizeof name);
     memory_error_place_text(first, place, sizeof place);
-    sentence(&finding, "The program writes where it must not: %s of a block of %s by %s, at %s",
+    sentence(&finding, "Invalid write: %s of a block of %s allocated by %s, at %s",
              memory_error_name(first->kind), unit_bytes(first->requested_bytes).text, name, place);
     if (errors->count > 1)
         sentence(&finding, "; the first of %s memory errors", unit_count(errors->count).text);
     sentence(&finding, ".");
     if (first->free_site) {
         site_text(search, first->free_site, before, sizeof before);
-        advise(&finding, "It was freed by %s: see who uses it after.", before);
+        advise(&finding, "It was freed by %s: find the later use.", before);
     } else {
-        advise(&finding, "See who writes to it, and how its size is computed.");
+        advise(&finding, "Check the code that writes to it, and how its size is computed.");
     }
     add(search, &finding);
 }
 
-/** "one more every 7 allocations", "2 a step". */
+/** "one block every 7 allocations of the program", "2 blocks per step". */
 static void rate_text(const struct analysis *analysis, const struct growth_site *growth,
                       char *ret_text, size_t text_bytes)
 {
     double every = growth->blocks_per_x > 0 ? 1 / growth->blocks_per_x : 0;
 
     if (analysis->steps.count >= GROWTH_LEAST)
-        snprintf(ret_text, text_bytes, "%.3g a step", growth->blocks_per_x);
+        snprintf(ret_text, text_bytes, "%.3g %s per step", growth->blocks_per_x,
+                 growth->blocks_per_x > 0.995 && growth->blocks_per_x < 1.005 ? "block" : "blocks");
     else if (every < 1.5)
-        snprintf(ret_text, text_bytes, "one with each allocation of the program");
+        snprintf(ret_text, text_bytes, "one block per allocation of the program");
     else
-        snprintf(ret_text, text_bytes, "one in %.0f allocations of the program", every);
+        snprintf(ret_text, text_bytes, "one block every %.0f allocations of the program", every);
 }
 
 static void growth_find_all(const struct search *search)
@@ -277,7 +279,7 @@ static void growth_find_all(const struct search *search)
         struct finding finding = {.kind = leaks ? FINDING_LEAK : FINDING_GROWTH,
                                   .site = row->key,
                                   .bytes = leaks ? row->leaked_bytes : growth->bytes};
-        const char *until = analysis->recording.running ? "until now" : "to the end of the run";
+        const char *until = analysis->recording.running ? "until now" : "until the end of the run";
         char name[256], rate[96];
 
         if (growth->of_bytes && has_finding(search, FINDING_COPYING, row->key))
@@ -285,20 +287,20 @@ static void growth_find_all(const struct search *search)
         site_text(search, row->key, name, sizeof name);
         rate_text(analysis, growth, rate, sizeof rate);
         if (leaks)
-            sentence(&finding, "%s leaks: %s in %s were never freed, %s, to the end of the run.",
-                     name, unit_bytes(row->leaked_bytes).text, unit_blocks(row->leaked_blocks).text,
+            sentence(&finding, "%s leaks %s in %s: %s, until the end of the run.", name,
+                     unit_bytes(row->leaked_bytes).text, unit_blocks(row->leaked_blocks).text,
                      rate);
         else if (growth->of_bytes)
-            sentence(&finding, "%s grows: its blocks get larger, by %s in all, %s.", name,
+            sentence(&finding, "%s grows: its blocks get larger, by %s in total, %s.", name,
                      unit_bytes(growth->bytes).text, until);
         else
-            sentence(&finding, "%s grows %s: %s (%s) more stay live, %s; %s%s.", name, until,
+            sentence(&finding, "%s grows %s by %s (%s), %s; %s%s.", name, until,
                      unit_blocks(growth->blocks).text, unit_bytes(growth->bytes).text, rate,
-                     row->leaked_blocks ? "some are " : "they are freed only at the end",
+                     row->leaked_blocks ? "some are " : "all are freed only at the end",
                      row->leaked_blocks ? report_unfreed(analysis) : "");
         advise(&finding, "%s",
-               leaks ? "Free what it keeps, or bound how much it keeps."
-                     : "Bound how much it keeps: a longer run takes more.");
+               leaks ? "Free these blocks, or limit how many it keeps."
+                     : "Limit how much it keeps: a longer run needs more.");
         add(search, &finding);
     }
 }
@@ -325,15 +327,15 @@ static void copying_find(const struct search *search)
         if (is_said_of(search, FINDING_COPYING, name))
             continue; /* keys and values, on two lines */
         if (at_peak)
-            snprintf(held, sizeof held, "; at the peak the old copy is %s of %s",
+            snprintf(held, sizeof held, "; at the peak, the old copy takes %s of %s",
                      unit_bytes(at_peak).text, unit_bytes(analysis->requested.peak).text);
         sentence(
             &finding,
-            "%s grows by copying: %s %s the old and the new buffer were there at once, the old "
-            "one with up to %s%s.",
-            name, unit_count(copies->copies).text, copies->copies == 1 ? "time" : "times",
-            unit_bytes(copies->old_bytes).text, held);
-        advise(&finding, "Reserve the final size once, or grow in pieces that need no copy.");
+            "%s grows by copying: the old and the new buffer coexist %s, the old one with up to "
+            "%s%s.",
+            name, unit_nouns(copies->copies, "time").text, unit_bytes(copies->old_bytes).text,
+            held);
+        advise(&finding, "Reserve the final size at first, or grow in chunks without a copy.");
         add(search, &finding);
     }
 }
@@ -386,17 +388,17 @@ static void peak_find(const struct search *search)
     finding.bytes = analysis->requested.peak - after->requested_bytes;
     site_text(search, gone->key, name, sizeof name);
     sentence(&finding,
-             "The peak of %s is short: at most %s is used after it. At the peak %s held %s that it "
-             "freed soon after",
+             "The peak of %s is short: at most %s is in use after it. At the peak, %s held %s "
+             "that it freed soon after",
              unit_bytes(analysis->requested.peak).text, unit_bytes(after->requested_bytes).text,
              name, unit_bytes(gone_bytes).text);
     if (beside) {
         site_text(search, beside->key, other, sizeof other);
-        sentence(&finding, ", beside %s of %s.", unit_bytes(beside_bytes).text, other);
+        sentence(&finding, ", next to %s of %s.", unit_bytes(beside_bytes).text, other);
     } else {
         sentence(&finding, ".");
     }
-    advise(&finding, "Free the old before the new is allocated, or convert in smaller pieces.");
+    advise(&finding, "Free the old data before allocating the new, or convert in smaller pieces.");
     add(search, &finding);
 }
 
@@ -431,11 +433,11 @@ static void fragmentation_find(const struct search *search)
     finding.site = part->key;
     site_text(search, part->key, name, sizeof name);
     sentence(&finding,
-             "%s keeps %s of segments idle with %s of its own in %s; %.1f %% of driver memory is "
-             "idle at the peak.",
+             "%s leaves %s of segments idle by holding %s in %s; %.1f %% of driver memory is idle "
+             "at the peak.",
              name, unit_bytes(finding.bytes).text, unit_bytes(part->block_bytes).text,
              unit_blocks(part->blocks).text, 100 * analysis_overhead(analysis));
-    advise(&finding, "Allocate what lives long together, or before what comes and goes.");
+    advise(&finding, "Allocate long-lived blocks together, or before short-lived ones.");
     add(search, &finding);
 }
 
@@ -456,15 +458,14 @@ static void rounding_find(const struct search *search)
         return;
     finding.site = part->key;
     site_text(search, part->key, name, sizeof name);
-    sentence(
-        &finding,
-        "Rounding wastes %s (%s of driver memory) at the peak, %s of it for %s of %s: they ask "
-        "for %s each and take %s.",
-        unit_bytes(waste).text, unit_percent(waste, taken).text,
-        unit_bytes(part->pinned_bytes).text, unit_blocks(part->blocks).text, name,
-        unit_bytes((part->block_bytes - part->pinned_bytes) / part->blocks).text,
-        unit_bytes(part->block_bytes / part->blocks).text);
-    advise(&finding, "Put several into one allocation, or ask for sizes that fit.");
+    sentence(&finding,
+             "Rounding wastes %s (%s of driver memory) at the peak, %s in %s of %s: on average a "
+             "block requests %s and occupies %s.",
+             unit_bytes(waste).text, unit_percent(waste, taken).text,
+             unit_bytes(part->pinned_bytes).text, unit_blocks(part->blocks).text, name,
+             unit_bytes((part->block_bytes - part->pinned_bytes) / part->blocks).text,
+             unit_bytes(part->block_bytes / part->blocks).text);
+    advise(&finding, "Combine several into one allocation, or request sizes that fit.");
     add(search, &finding);
 }
 
@@ -529,17 +530,16 @@ static void repeated_find(const struct search *search)
         finding.site = most->most->key;
         finding.bytes = most->bytes;
         if (analysis->steps.count)
-            snprintf(steps, sizeof steps, ", %.3g a step",
+            snprintf(steps, sizeof steps, ", %.3g per step",
                      (double)most->allocations / (double)analysis->steps.count);
         sentence(&finding,
-                 "%s allocates and frees again and again: %s times%s, for at most %s (%s) at a "
-                 "time.",
-                 most->function, unit_count(most->allocations).text, steps,
+                 "%s allocates and frees repeatedly: %s%s, with at most %s (%s) live at a time.",
+                 most->function, unit_nouns(most->allocations, "time").text, steps,
                  unit_blocks(most->blocks).text, unit_bytes(most->bytes).text);
         if (count > 1)
             sentence(&finding, " %zu more %s the same.", count - 1,
                      count == 2 ? "function does" : "functions do");
-        advise(&finding, "Allocate once before the loop and reuse it.");
+        advise(&finding, "Allocate once before the loop and reuse the memory.");
         add(search, &finding);
     }
     free(rows);
@@ -573,10 +573,10 @@ static void not_freed_find(const struct search *search)
     finding.bytes = bytes;
     site_text(search, most->key, name, sizeof name);
     if (sites > 1)
-        snprintf(others, sizeof others, ", most of it of %zu sites", sites);
-    sentence(&finding, "%s in %s was not freed before the end%s by %s; it did not grow steadily.",
-             unit_bytes(bytes).text, unit_blocks(blocks).text, others, name);
-    advise(&finding, "Harmless at exit; a leak where the code runs again in one process.");
+        snprintf(others, sizeof others, " and %s", unit_nouns(sites - 1, "other site").text);
+    sentence(&finding, "%s in %s of %s%s stayed live at the end; no steady growth.",
+             unit_bytes(bytes).text, unit_blocks(blocks).text, name, others);
+    advise(&finding, "Harmless at exit; a leak if the code runs repeatedly in one process.");
     add(search, &finding);
 }
 
@@ -601,7 +601,7 @@ void findings_find(const struct analysis *analysis, const struct callers *caller
 const char *findings_none(const struct analysis *analysis)
 {
     if (report_misses_records(&analysis->recording))
-        return "Nothing found in what was recorded; records are missing.";
-    return analysis->total.allocations ? "Nothing found: no leak, no growth, no waste worth a line."
+        return "Nothing found, but records are missing.";
+    return analysis->total.allocations ? "Nothing found: no leak, no growth, no notable waste."
                                        : "Nothing found: no device memory was allocated.";
 }

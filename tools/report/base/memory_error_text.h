@@ -12,7 +12,7 @@
 
 #include "tools/analysis/memory_errors.h"
 
-/** "offset 100, 0 B behind its end", "offset -8, 8 B before its begin", "offset 77". */
+/** "offset 100, 0 B past its end", "offset -8, 8 B before its start", "offset 77". */
 void memory_error_place_text(const struct memory_errors_row *row, char *ret_text,
                              size_t text_bytes);
 

@@ -124,10 +124,9 @@ void report_rotated(const struct trace_summary *recording, char *ret_text, size_
     *ret_text = '\0';
     if (recording->folded_records)
         snprintf(ret_text, text_bytes,
-                 "events before %s gave way to newer ones (trace_max): %s of %s are kept; figures "
-                 "count all of them, the timeline and the phases only those kept; the own peak of "
-                 "a site "
-                 "of several stacks is an upper bound",
+                 "events before %s were dropped (trace_max), %s of %s are kept; statistics cover "
+                 "all events, the timeline and the phases only those kept; for a site with "
+                 "several stacks, its own peak is an upper bound",
                  unit_duration(recording->kept_from_ns).text, unit_count(recording->events).text,
                  unit_count(recording->events + recording->folded_records).text);
 }
@@ -141,8 +140,8 @@ void report_skipped(const struct analysis *analysis, char *ret_text, size_t text
     analysis_counter_get(analysis, "skipped_library_calls", &calls);
     if (kernels || calls)
         snprintf(ret_text, text_bytes,
-                 "%s skipped, those of %s of math libraries among them: the "
-                 "program's results mean nothing",
+                 "%s skipped, including those of %s to math libraries: the program's results are "
+                 "meaningless",
                  unit_nouns(kernels, "kernel").text, unit_nouns(calls, "call").text);
 }
 
@@ -154,7 +153,7 @@ void report_simulated(const struct analysis *analysis, char *ret_text, size_t te
     if (!analysis_is_simulated(analysis))
         return;
     report_skipped(analysis, skipped, sizeof skipped);
-    snprintf(ret_text, text_bytes, "no figure here was measured on hardware%s%s",
+    snprintf(ret_text, text_bytes, "nothing here was measured on hardware%s%s",
              *skipped ? "; " : "", skipped);
 }
 
@@ -167,13 +166,13 @@ void report_incomplete(const struct trace_summary *recording, char *ret_text, si
         const char *format;
         unsigned long long figure;
     } clauses[] = {
-        {recording->running, "the program is still running, and this is the state so far", 0},
-        {!recording->closed && !recording->running, "the process did not close it", 0},
+        {recording->running, "the program is still running; this is the state so far", 0},
+        {!recording->closed && !recording->running, "the process ended without closing it", 0},
         {recording->stop_errno != 0, "recording stopped early", 0},
         {recording->dropped_records != 0, "records not written: %llu", recording->dropped_records},
         {recording->lost_records != 0 && !recording->running, "records lost: %llu",
          recording->lost_records},
-        {recording->lost_bytes != 0, "bytes cut off its end: %llu", recording->lost_bytes},
+        {recording->lost_bytes != 0, "bytes truncated at its end: %llu", recording->lost_bytes},
     };
 
     *ret_text = '\0';

@@ -11,7 +11,7 @@
 #include "tools/report/base/callers.h"
 #include "tools/report/base/report.h"
 
-#define NOBODY "nobody of the program"
+#define NOBODY "no caller in the program"
 
 /** A call path under the name of its first function. */
 struct named {
