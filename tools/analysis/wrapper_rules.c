@@ -109,15 +109,16 @@ static int uses_collect(const struct analysis *analysis, struct uses *ret_uses)
 {
     struct uses uses = {.row = malloc((analysis->stacks.rows + 1) * sizeof *uses.row)};
     size_t kept = 0;
-    int r = uses.row ? 0 : -ENOMEM;
+    int error = uses.row ? 0 : -ENOMEM;
 
-    for (size_t i = 0; i < analysis->stacks.rows && r >= 0; i++) {
-        r = use_of(analysis->reader, &analysis->stacks.row[i], &uses.names, &uses.row[uses.rows]);
-        uses.rows += r > 0;
+    for (size_t i = 0; i < analysis->stacks.rows && error >= 0; i++) {
+        error = use_of(analysis->reader, &analysis->stacks.row[i], &uses.names,
+                       &uses.row[uses.rows]);
+        uses.rows += error > 0;
     }
     *ret_uses = uses;
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     qsort(uses.row, uses.rows, sizeof *uses.row, use_compare);
     for (size_t i = 0; i < uses.rows; i++) {
         if (kept && use_compare(&uses.row[kept - 1], &uses.row[i]) == 0) {
@@ -253,22 +254,22 @@ static bool is_wrapper(const struct uses *uses, const struct use *use, size_t co
 static int round_learn(const struct analysis *analysis)
 {
     struct uses uses;
-    int r = uses_collect(analysis, &uses), added = 0;
+    int error = uses_collect(analysis, &uses), added = 0;
 
-    for (size_t i = 0, end; i < uses.rows && r >= 0; i = end) {
+    for (size_t i = 0, end; i < uses.rows && error >= 0; i = end) {
         const struct use *use = &uses.row[i];
 
         for (end = i + 1; end < uses.rows && !strcmp(use->module, uses.row[end].module) &&
                           !strcmp(use->function, uses.row[end].function);)
             end++;
         if (is_wrapper(&uses, use, end - i))
-            r = wrappers_add(use->module, use->function);
-        added += r > 0;
+            error = wrappers_add(use->module, use->function);
+        added += error > 0;
     }
     free(uses.row);
     texts_done(&uses.names);
     frames_forget(analysis->reader);
-    return r < 0 ? r : added;
+    return error < 0 ? error : added;
 }
 
 /** Whether any site has a second frame of the program; otherwise there is nothing to learn. */
@@ -286,21 +287,21 @@ static bool has_choice(const struct trace_reader *reader)
 int wrapper_rules_learn(struct trace_reader *reader, char *ret_why, size_t why_bytes)
 {
     struct analysis *analysis;
-    int r;
+    int error;
 
     frames_forget(reader);
     if (!has_choice(reader))
         return 0;
-    r = analysis_create(reader, &analysis, ret_why, why_bytes);
-    if (r < 0)
-        return r;
+    error = analysis_create(reader, &analysis, ret_why, why_bytes);
+    if (error < 0)
+        return error;
     for (int round = 0; round < ROUNDS; round++) {
-        r = round_learn(analysis);
-        if (r <= 0)
+        error = round_learn(analysis);
+        if (error <= 0)
             break;
     }
-    if (r < 0)
+    if (error < 0)
         snprintf(ret_why, why_bytes, "out of memory");
     analysis_destroy(analysis);
-    return r < 0 ? r : 0;
+    return error < 0 ? error : 0;
 }

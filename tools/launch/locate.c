@@ -49,11 +49,11 @@ static void path_clean(const char *path, char *ret_path, size_t path_bytes)
 static int place_find(const char *const *places, char *ret_path, size_t path_bytes)
 {
     char directory[PATH_MAX], pattern[PATH_MAX + 64];
-    int r = own_directory(directory, sizeof directory);
+    int error = own_directory(directory, sizeof directory);
 
-    if (r < 0) {
+    if (error < 0) {
         snprintf(ret_path, path_bytes, "/proc/self/exe");
-        return r;
+        return error;
     }
     for (size_t i = 0; places[i]; i++) {
         glob_t found;
@@ -81,10 +81,10 @@ int locate_library(char *ret_path, size_t path_bytes)
 
 int locate_simulated_device(char *ret_path, size_t path_bytes)
 {
-    int r = place_find(simulated_places, ret_path, path_bytes);
+    int error = place_find(simulated_places, ret_path, path_bytes);
 
     *strrchr(ret_path, '/') = '\0';
-    return r;
+    return error;
 }
 
 /** Puts an entry before those of a list in the environment. */
@@ -92,14 +92,14 @@ static int list_prepend(const char *variable, const char *path)
 {
     const char *before = getenv(variable);
     char *joined = NULL;
-    int r = 0;
+    int error = 0;
 
     if (asprintf(&joined, "%s%s%s", path, before && *before ? ":" : "", before ? before : "") < 0)
         return -ENOMEM;
     if (setenv(variable, joined, 1) < 0)
-        r = -errno;
+        error = -errno;
     free(joined);
-    return r;
+    return error;
 }
 
 /* With an auditor the loader has reserved thread-local memory before it loads preloaded and linked
@@ -122,22 +122,22 @@ static int static_tls_raise(void)
 int locate_use_simulated_device(const char *directory, const char *profile)
 {
     char auditor[PATH_MAX + 32], files[PATH_MAX + 32];
-    int r;
+    int error;
 
     if (strpbrk(directory, ":;"))
         return -EINVAL;
     snprintf(files, sizeof files, "%s/simgpu_files.so", directory);
-    r = list_prepend("LD_LIBRARY_PATH", directory);
+    error = list_prepend("LD_LIBRARY_PATH", directory);
     snprintf(auditor, sizeof auditor, "%s/simgpu_loader.so", directory);
-    if (r == 0 && access(auditor, R_OK) == 0)
-        r = list_prepend("LD_AUDIT", auditor);
-    if (r == 0)
-        r = static_tls_raise();
-    if (r == 0 && access(files, R_OK) == 0 && !strpbrk(files, " \t\n"))
-        r = list_prepend("LD_PRELOAD", files);
-    if (r == 0 && profile && *profile && setenv("SIMGPU_PROFILE", profile, 1) < 0)
-        r = -errno;
-    return r;
+    if (error == 0 && access(auditor, R_OK) == 0)
+        error = list_prepend("LD_AUDIT", auditor);
+    if (error == 0)
+        error = static_tls_raise();
+    if (error == 0 && access(files, R_OK) == 0 && !strpbrk(files, " \t\n"))
+        error = list_prepend("LD_PRELOAD", files);
+    if (error == 0 && profile && *profile && setenv("SIMGPU_PROFILE", profile, 1) < 0)
+        error = -errno;
+    return error;
 }
 
 const char *locate_display(const char *path)
