@@ -38,6 +38,7 @@ PYTHON = {
     "kv_by_copying": ("growth by copying", "Cache.extend"),
     "decode_loop": ("repeated allocation", "decode"),
     "single_maker": ("growth", "remember_page"),
+    "deep_layers": ("repeated allocation", "block_forward"),
     "clean": (None, None),
 }
 WRAPPERS = ("DeviceBuffer", "gpu_alloc", "operator new", "gpu_malloc", "Tensor")
@@ -103,6 +104,13 @@ def check_forms(case):
     preload.expect("38.1 MiB from leak" in text, f"{case.name}: {text}")
     preload.expect(" < leak" in case.output("--by", "stack"), "--by stack")
     preload.expect(" leak" in "\n" + case.output("--by", "caller"), "--by caller")
+
+
+def check_cut(case):
+    """Stacks that are cut at different callers make no wrapper of the function below them."""
+    found = {site["function"] for site in case.report["sites"]}
+    preload.expect("block_forward" in found and not found & {"decoder_forward", "deep_layers"},
+                   f"{case.name}: {found}")
 
 
 def check_wrappers_option(case):
@@ -238,6 +246,8 @@ def main():
     for kind, wanted in PYTHON.items():
         case = Case(machine, f"python.{kind}", [os.sys.executable, script, kind], wanted)
         case.check()
+        if kind == "deep_layers":
+            check_cut(case)
         preload.expect("usual.py" in case.output("--by", "library"), "who called ctypes")
 
 

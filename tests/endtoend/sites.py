@@ -288,6 +288,41 @@ def check_package(machine):
         preload.expect("native.so" in whole.stdout.decode(), f"{folder}: the stack lost the library")
 
 
+INLINE = """import ctypes, dataclasses
+runtime, pointer = ctypes.CDLL('libcudart.so.13'), ctypes.c_void_p()
+def take(size):
+    assert runtime.cudaMalloc(ctypes.byref(pointer), ctypes.c_size_t(size)) == 0
+    return size
+def weights():
+    return take(3 << 20)
+@dataclasses.dataclass
+class Cache:
+    size: int
+    block: int = dataclasses.field(default_factory=lambda: take(2 << 20))
+weights()
+Cache(1)
+exec(compile('def forward(): take(1 << 20)', '<eval_with_key>.0', 'exec'))
+forward()
+"""
+# Lines that the report names as callers of take.
+INLINE_LINES = {("weights", 7), ("<module>", 12), ("<module>", 13), ("<module>", 15)}
+
+
+def check_inline(machine):
+    """Code of `python -c` is the program; what has no file and comes from packages is not."""
+    trace = machine.scratch / "inline.cupool"
+    done = machine.record([sys.executable, "-c", INLINE], trace)
+    preload.expect_equal(f"inline: exit {done.stderr.decode()}", done.returncode, 0)
+    report = machine.report(trace)
+    places = [(place["function"], place["line"]) for site in report["sites"]
+              for place in (site, *(frame for caller in site["callers"] for frame in caller["path"]))]
+    preload.expect(INLINE_LINES <= set(places), f"inline: {places}")
+    preload.expect(not any(function in ("forward", "Cache.__init__", "__init__") for function, _ in places),
+                   f"inline: generated code is named: {places}")
+    text = machine.run([str(machine.cupool), "report", str(trace)]).stdout.decode()
+    preload.expect("libffi" not in text and "<string>:" in text, f"inline: no line of it in\n{text}")
+
+
 GENERATED = """import ctypes
 runtime = ctypes.CDLL("libcudart.so.13")
 pointer = ctypes.c_void_p()
@@ -389,6 +424,7 @@ def main():
                        for row in machine.report(alone)["stacks"]), "stacks:1 has only the caller")
     check_rebuilt(cpp, machine)
     check_package(machine)
+    check_inline(machine)
     check_generated(machine)
     check_recycled(machine)
 

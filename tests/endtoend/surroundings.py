@@ -241,12 +241,25 @@ def check_removed(place):
         print(f"while it runs, {how.format('TRACE', 'TRACE')}: as bare")
 
 
+def check_static_memory(place):
+    """With --sim, too, the loader has room for the thread-local memory of another preloaded library."""
+    library = place.machine.build / "tests/endtoend/thread_memory.so"
+    trace = place.machine.scratch / "thread_memory.cupool"
+    for tunables in ("", "glibc.malloc.check=0"):
+        done = place.machine.record([sys.executable, "-c", ASKS], trace, "-q", LD_PRELOAD=library,
+                                    GLIBC_TUNABLES=tunables)
+        preload.expect_equal(f"thread-local memory, tunables {tunables!r}: {done.stderr}",
+                             (done.returncode, done.stdout), (0, b"True\n"))
+        preload.expect(b"static TLS" not in done.stderr, f"thread-local memory: {done.stderr}")
+
+
 def main():
     place = Place(preload.Machine(preload.arguments(__doc__).build))
     if sanitizer.active():
         preload.skip("a sanitizer's runtime does not run in such environments")
     for check in (check_standard_error, check_options_file, check_environment, check_limits,
-                  check_file_systems, check_words_of_a_full_disk, check_system_calls, check_removed):
+                  check_file_systems, check_words_of_a_full_disk, check_system_calls, check_removed,
+                  check_static_memory):
         check(place)
 
 

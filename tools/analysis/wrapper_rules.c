@@ -156,13 +156,47 @@ static void fate_add(struct fates *fates, const struct use *use)
     fates->lasting |= !temporary;
 }
 
-/** Whether the call paths diverge at functions, not only at lines of one function. */
+static size_t callers_count(const struct use *use)
+{
+    size_t count = 0;
+
+    while (count < CHAIN && use->caller[count])
+        count++;
+    return count;
+}
+
+/** The one with most callers. */
+static const struct use *longest(const struct use *use, size_t count)
+{
+    const struct use *found = use;
+
+    for (size_t i = 1; i < count; i++)
+        found = callers_count(&use[i]) > callers_count(found) ? &use[i] : found;
+    return found;
+}
+
+/** Whether a path is the beginning of a longer one: a stack that was cut tells no path apart. */
+static bool is_cut(const struct use *use, const struct use *whole)
+{
+    size_t callers = callers_count(use);
+
+    return callers < callers_count(whole) && (!callers || use->place == whole->place) &&
+           !memcmp(use->caller, whole->caller, callers * sizeof *use->caller);
+}
+
+/** Whether the call paths diverge at functions, not only at lines of one function. Cut ones do not.
+ */
 static bool has_several_callers(const struct use *use, size_t count)
 {
-    for (size_t depth = 0; depth < CHAIN; depth++)
-        for (size_t i = 1; i < count; i++)
-            if (use[i].caller[depth] != use[0].caller[depth])
+    for (size_t depth = 0; depth < CHAIN; depth++) {
+        uint32_t first = 0;
+
+        for (size_t i = 0; i < count; i++) {
+            if (first && use[i].caller[depth] && use[i].caller[depth] != first)
                 return true;
+            first = first ? first : use[i].caller[depth];
+        }
+    }
     return false;
 }
 
@@ -193,12 +227,14 @@ static bool is_part_of_allocator(const struct uses *uses, const struct use *use,
 static bool is_wrapper(const struct uses *uses, const struct use *use, size_t count)
 {
     enum function_role role = function_role_of(use->function);
+    const struct use *whole = longest(use, count);
     struct fates fates = {0};
-    bool called = false, several_places = false, apart;
+    bool called = whole->caller[0] != 0, several_places = false, apart;
 
     for (size_t i = 0; i < count; i++) {
-        called |= use[i].caller[0] != 0;
-        several_places |= use[i].place != use[0].place || use[i].caller[0] != use[0].caller[0];
+        if (is_cut(&use[i], whole))
+            continue;
+        several_places |= use[i].place != whole->place || use[i].caller[0] != whole->caller[0];
         fate_add(&fates, &use[i]);
     }
     if (!called)

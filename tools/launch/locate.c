@@ -87,8 +87,8 @@ int locate_simulated_device(char *ret_path, size_t path_bytes)
     return error;
 }
 
-/** Puts a path before those of a list in the environment. */
-static int path_prepend(const char *variable, const char *path)
+/** Puts an entry before those of a list in the environment. */
+static int list_prepend(const char *variable, const char *path)
 {
     const char *before = getenv(variable);
     char *joined = NULL;
@@ -102,6 +102,20 @@ static int path_prepend(const char *variable, const char *path)
     return error;
 }
 
+/* With an auditor the loader has reserved thread-local memory before it loads preloaded and linked
+ * libraries. Those that need theirs there, as allocators do, must fit: jemalloc needs 2,632 bytes,
+ * glibc reserves 1,664. */
+#define STATIC_TLS "glibc.rtld.optional_static_tls"
+
+static int static_tls_raise(void)
+{
+    const char *before = getenv("GLIBC_TUNABLES");
+
+    return before && strstr(before, STATIC_TLS)
+               ? 0
+               : list_prepend("GLIBC_TUNABLES", STATIC_TLS "=4096");
+}
+
 /* LD_LIBRARY_PATH finds the libraries if nothing precedes it. The loader's auditor finds them
  * before an RPATH, and in place of others named by path. Device files exist for programs that
  * look for them. */
@@ -113,12 +127,14 @@ int locate_use_simulated_device(const char *directory, const char *profile)
     if (strpbrk(directory, ":;"))
         return -EINVAL;
     snprintf(files, sizeof files, "%s/simgpu_files.so", directory);
-    error = path_prepend("LD_LIBRARY_PATH", directory);
+    error = list_prepend("LD_LIBRARY_PATH", directory);
     snprintf(auditor, sizeof auditor, "%s/simgpu_loader.so", directory);
     if (error == 0 && access(auditor, R_OK) == 0)
-        error = path_prepend("LD_AUDIT", auditor);
+        error = list_prepend("LD_AUDIT", auditor);
+    if (error == 0)
+        error = static_tls_raise();
     if (error == 0 && access(files, R_OK) == 0 && !strpbrk(files, " \t\n"))
-        error = path_prepend("LD_PRELOAD", files);
+        error = list_prepend("LD_PRELOAD", files);
     if (error == 0 && profile && *profile && setenv("SIMGPU_PROFILE", profile, 1) < 0)
         error = -errno;
     return error;

@@ -25,8 +25,9 @@ static const char *const libraries[] = {
 
 /* By path, also for native modules: Python's standard library and installed packages. */
 static const char *const installed[] = {"*/site-packages/*", "*/dist-packages/*", "*/lib/python3*"};
-/* Python that has no file. */
-static const char *const sources[] = {"<frozen *", "<string>"};
+/* Python that has no file: the interpreter's own, and what packages generate. */
+static const char *const generated[] = {"<frozen *", "<attrs generated *", "<eval_with_key>*",
+                                        "<__array_function__ internals>", "<decorator-gen-*"};
 
 static bool fits_any(const char *const *globs, size_t count, const char *text)
 {
@@ -63,6 +64,16 @@ static bool is_of_start(const char *function)
            !strcmp(function, "__libc_csu_init") || !strcmp(function, "_dl_relocate_static_pie");
 }
 
+/** Python without a file that the program did not write. `python -c` has "<string>", too. */
+static bool is_generated(const char *file, const char *function)
+{
+    const char *dot = strrchr(function, '.'), *name = dot ? dot + 1 : function;
+
+    if (strcmp(file, "<string>") != 0)
+        return fits_any(generated, sizeof generated / sizeof *generated, file);
+    return !strncmp(name, "__", 2) || !strcmp(name, "<lambda>"); /* of a dataclass, a named tuple */
+}
+
 /** Whether a frame is the program's own, by its path and its function. */
 static bool frame_is_own(const struct frame *frame)
 {
@@ -71,7 +82,7 @@ static bool frame_is_own(const struct frame *frame)
     if (fits_any(installed, sizeof installed / sizeof *installed, frame->site.module))
         return false;
     if (frame->site.function)
-        return !fits_any(sources, sizeof sources / sizeof *sources, frame->site.module);
+        return !is_generated(frame->site.module, frame->site.function);
     return !fits_any(libraries, sizeof libraries / sizeof *libraries,
                      frame_file_name(frame->site.module)) &&
            !(frame->function && is_of_start(frame->function)) &&

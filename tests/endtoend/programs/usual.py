@@ -88,6 +88,34 @@ def single_maker():
             remember_page(number)
 
 
+# As an installed package that calls what it is given, several frames deep.
+FRAMEWORK = """
+def call(depth, function, *arguments):
+    return call(depth - 1, function, *arguments) if depth else function(*arguments)
+"""
+framework = {}
+exec(compile(FRAMEWORK, "/usr/lib/python3/dist-packages/framework/deep.py", "exec"), framework)
+call = framework["call"]
+
+
+def block_forward():
+    """The deeper an allocation lies, the fewer callers a stack of 16 frames has room for."""
+    for depth in range(3, 10):
+        call(depth, Tensor, 30000)
+    return Tensor(20000)
+
+
+def decoder_forward():
+    return call(2, block_forward)
+
+
+def deep_layers():
+    states = None
+    for _ in range(100):
+        states = decoder_forward()
+    del states
+
+
 def clean():
     weights = [Tensor(1 << 18) for _ in range(10)]
     attention(4096)
@@ -96,4 +124,4 @@ def clean():
 
 if __name__ == "__main__":
     {"leak": leak, "kv_by_copying": kv_by_copying, "decode_loop": decode_loop,
-     "single_maker": single_maker, "clean": clean}[sys.argv[1]]()
+     "single_maker": single_maker, "deep_layers": deep_layers, "clean": clean}[sys.argv[1]]()
