@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cupti/base/likely.h"
+
 struct context;
 struct gate_slot;
 
@@ -41,7 +43,7 @@ static inline void thread_cancel_hold(void)
 
 static inline void thread_cancel_allow(void)
 {
-    if (__builtin_expect(thread_state.uncancelled, 0))
+    if (unlikely(thread_state.uncancelled))
         thread_cancel_allow_slow();
 }
 

@@ -39,6 +39,7 @@ static _Thread_local bool is_client;
 uid_t geteuid(void)
 {
     uid_t user = (uid_t)syscall(SYS_geteuid);
+
     return is_client ? user : user + atomic_load(&users_above);
 }
 
