@@ -15,6 +15,8 @@
 #include <cuda.h>
 #include <cuda_runtime_api.h>
 
+#include "include/cupool.h"
+
 #define ROUNDS      3000
 #define STEPS       40
 #define BLOCK_BYTES ((size_t)3 << 20)
@@ -132,6 +134,19 @@ static void capture(struct thread *self)
         cudaStreamBeginCapture(self->stream, cudaStreamCaptureModeRelaxed);
 }
 
+static void cache(struct thread *self)
+{
+    misses(self);
+    free_all(self);
+}
+
+static void trims(struct thread *self)
+{
+    (void)self;
+    cupool_defragment();
+    cupool_trim(0);
+}
+
 static void forks(struct thread *self)
 {
     self->child = fork();
@@ -153,6 +168,7 @@ static const struct {
              {"exported", free_all, export_all},
              {"ordered", free_in_order, misses},
              {"captured", free_in_order, capture},
+             {"trims", trims, cache},
              {"forks", forks, NULL}};
 
 static bool is_first(const struct thread *self)
