@@ -78,6 +78,7 @@ static const struct context_listener listener = {
 
 static void fork_child(void)
 {
+    UNCANCELLED;
     bool used = context_fork_child();
 
     pool_fork_child();
@@ -136,6 +137,7 @@ enum shim_mode shim_start(void)
 
 __attribute__((destructor)) static void shim_end(void)
 {
+    UNCANCELLED;
     int mode = atomic_load(&shim_page.now.mode);
 
     if (mode == SHIM_OBSERVE || mode == SHIM_POOL) {

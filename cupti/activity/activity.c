@@ -17,6 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cupti/base/uncancelled.h"
 #include "cupti/format/trace_record.h"
 
 #define BUFFERS         32
@@ -382,6 +383,8 @@ void activity_give_way(void)
 
 static void at_exit(void)
 {
+    UNCANCELLED;
+
     if (getpid() != owner)
         return; /* a child that no fork handler saw */
     if (activity_is_on() && pthread_mutex_trylock(&lock) == 0) {

@@ -129,13 +129,13 @@ static int pieces_list(struct carry_scan *scan, unsigned char *block)
     if (!scan->piece)
         return FAIL(scan, -ENOMEM, 0, "out of memory");
     for (size_t i = 0; i < scan->places; i++) {
-        int error = scan->place[i].carry
-                        ? piece_read(scan, &scan->place[i], block, &scan->piece[scan->pieces])
-                        : 0;
+        int got = scan->place[i].carry
+                      ? piece_read(scan, &scan->place[i], block, &scan->piece[scan->pieces])
+                      : 0;
 
-        if (error < 0)
-            return error;
-        scan->pieces += (size_t)error;
+        if (got < 0)
+            return got;
+        scan->pieces += (size_t)got;
     }
     if (scan->pieces)
         qsort(scan->piece, scan->pieces, sizeof *scan->piece, compare_piece);

@@ -143,7 +143,7 @@ static int cursor_begin(const struct trace_reader *reader, struct trace_merge *m
                         const struct trace_block_entry *entry)
 {
     struct cursor *cursor = malloc(sizeof *cursor);
-    int error;
+    int got;
 
     if (!cursor)
         return -ENOMEM;
@@ -151,14 +151,14 @@ static int cursor_begin(const struct trace_reader *reader, struct trace_merge *m
                               .sequence = entry->sequence,
                               .slot = entry->first_slot,
                               .slots = entry->slots};
-    error = cursor_settle(reader, merge->order, cursor);
-    if (error > 0)
-        error = heap_add(merge, cursor);
+    got = cursor_settle(reader, merge->order, cursor);
+    if (got > 0)
+        got = heap_add(merge, cursor);
     else
-        error = error < 0 ? error : -EIO;
-    if (error < 0)
+        got = got < 0 ? got : -EIO;
+    if (got < 0)
         free(cursor);
-    return error;
+    return got;
 }
 
 static uint64_t entry_key(const struct trace_merge *merge, const struct trace_block_entry *entry)

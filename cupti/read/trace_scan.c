@@ -303,19 +303,19 @@ static int block_read(struct scan *scan, uint32_t position)
 /** All blocks in the order of the file. */
 static int blocks_scan(struct scan *scan)
 {
-    int error = 1;
+    int got = 1;
 
-    for (uint64_t position = 1; error > 0; position++) {
+    for (uint64_t position = 1; got > 0; position++) {
         position = trace_block_next(scan->reader, position);
         if (position > UINT32_MAX)
             return 0;
-        error = block_read(scan, (uint32_t)position);
-        if (error <= 0)
+        got = block_read(scan, (uint32_t)position);
+        if (got <= 0)
             break;
-        error = block_scan(scan);
-        error = error < 0 ? error : 1;
+        got = block_scan(scan);
+        got = got < 0 ? got : 1;
     }
-    return error;
+    return got;
 }
 
 /** Lists the blocks of a file with reused blocks, in the order of their use. */
@@ -323,19 +323,19 @@ static int places_scan(struct scan *scan)
 {
     struct trace_block_place *places = NULL;
     size_t count = 0;
-    int error = trace_carry_scan(scan->reader, &places, &count, scan->why, scan->why_bytes);
+    int got = trace_carry_scan(scan->reader, &places, &count, scan->why, scan->why_bytes);
 
-    for (size_t i = 0; i < count && error == 0; i++) {
+    for (size_t i = 0; i < count && got == 0; i++) {
         if (places[i].carry)
             continue;
-        error = block_read(scan, places[i].position);
-        if (error <= 0)
+        got = block_read(scan, places[i].position);
+        if (got <= 0)
             continue;
         scan->block->folded = places[i].folded;
-        error = block_scan(scan);
+        got = block_scan(scan);
     }
     free(places);
-    return error;
+    return got;
 }
 
 int trace_scan(struct trace_reader *reader, char *ret_why, size_t why_bytes)

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -38,48 +39,64 @@ static int write_at(int fd, const void *buffer, size_t bytes, off_t offset)
     return put < 0 ? -errno : (size_t)put == bytes ? 0 : -ENOSPC;
 }
 
+/** A piece of a file between holes. Holes cost nothing and have no bound, so they are not read. */
+struct piece {
+    int64_t begin, end;
+};
+
+/** Advances to the next piece; a file system without holes has one. False: there is none. */
+static bool piece_next(int fd, int64_t bytes, struct piece *piece)
+{
+    off_t begin = lseek(fd, piece->end, SEEK_DATA), end = -1;
+
+    if (begin < 0 && errno == ENXIO)
+        return false;
+    if (begin >= 0)
+        end = lseek(fd, begin, SEEK_HOLE);
+    if (end <= begin) {
+        begin = piece->end;
+        end = bytes;
+    }
+    *piece = (struct piece){begin, end};
+    return begin < end;
+}
+
 /** Returns the number of the next block: its position, or more where blocks were reused. */
 static uint32_t sequence_next(int fd, const struct trace_file_header *file, uint32_t position)
 {
     struct trace_block_header header;
+    struct piece piece = {0};
     uint32_t highest = position - 1;
+    int64_t bytes = (int64_t)position * TRACE_BLOCK_BYTES;
 
-    for (uint32_t i = 1; file->version == TRACE_VERSION_LIMITED && i < position; i++)
-        if (read_at(fd, &header, sizeof header, (off_t)i * TRACE_BLOCK_BYTES) == 0 &&
-            header.magic == TRACE_BLOCK_MAGIC && header.sequence > highest)
-            highest = header.sequence;
+    while (file->version == TRACE_VERSION_LIMITED && piece.end < bytes &&
+           piece_next(fd, bytes, &piece))
+        for (int64_t at = piece.begin - piece.begin % TRACE_BLOCK_BYTES;
+             at < piece.end && at < bytes; at += TRACE_BLOCK_BYTES)
+            if (at > 0 && read_at(fd, &header, sizeof header, at) == 0 &&
+                header.magic == TRACE_BLOCK_MAGIC && header.sequence > highest)
+                highest = header.sequence;
     return highest + 1;
-}
-
-/** Returns the end of what the file has: behind it there may be a hole without a bound. */
-static int64_t data_end(int fd, int64_t bytes)
-{
-    off_t data, end = 0;
-
-    while ((data = lseek(fd, end, SEEK_DATA)) >= 0) {
-        end = lseek(fd, data, SEEK_HOLE);
-        if (end <= data)
-            return bytes;
-    }
-    return errno == ENXIO ? end : bytes;
 }
 
 /** Returns the position of the first block after every used one. */
 static int free_block_find(int fd, uint32_t *ret_block)
 {
     struct trace_block_header header;
+    struct piece piece = {0};
     struct stat status;
-    int64_t block;
+    int64_t last = 0;
 
     if (fstat(fd, &status) < 0)
         return -errno;
-    block = (data_end(fd, status.st_size) - 1) / TRACE_BLOCK_BYTES;
-    if (block >= UINT32_MAX)
+    while (piece_next(fd, status.st_size, &piece))
+        for (int64_t block = (piece.end - 1) / TRACE_BLOCK_BYTES;
+             block > last && (block + 1) * TRACE_BLOCK_BYTES > piece.begin; block--)
+            if (read_at(fd, &header, sizeof header, block * TRACE_BLOCK_BYTES) == 0 && header.magic)
+                last = block;
+    if (last >= UINT32_MAX)
         return -EFBIG;
-    for (; block > 0; block--)
-        if (read_at(fd, &header, sizeof header, block * TRACE_BLOCK_BYTES) == 0 && header.magic)
-            break;
-    *ret_block = (uint32_t)block + 1;
+    *ret_block = (uint32_t)last + 1;
     return 0;
 }
 

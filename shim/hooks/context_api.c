@@ -87,7 +87,8 @@ static void drop_ended(const struct driver_functions *driver, CUdevice device)
     ipc_mapped_reclaim();
 }
 
-/* The last detach ends the context; the driver says which was the last. */
+/* The last detach ends the context; the driver says which was the last. One without cuCtxGetId says
+ * so of primary contexts alone: then the pool stays, rather than be taken from a living context. */
 CUresult cuCtxDetach(CUcontext ctx)
 {
     const struct driver_functions *real = real_driver();
@@ -99,7 +100,7 @@ CUresult cuCtxDetach(CUcontext ctx)
     const struct context *context = shim_mode() == SHIM_OFF ? NULL : context_find(ctx);
     errno = saved_errno;
     CUresult result = real->cuCtxDetach(ctx);
-    if (context && result == CUDA_SUCCESS)
+    if (context && result == CUDA_SUCCESS && real->cuCtxGetId)
         drop_ended(real, context->device);
     errno = saved_errno;
     return result;

@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "cupti/base/uncancelled.h"
 #include "shim/context/context.h"
 #include "shim/context/gate.h"
 #include "shim/shim.h"
@@ -30,6 +31,7 @@ static int device_current(void)
 
 static int pools_visit(pool_visit *visit, void *state)
 {
+    UNCANCELLED;
     int error = CUPOOL_NO_POOL, answer = 0;
 
     if (shim_mode() != SHIM_POOL)

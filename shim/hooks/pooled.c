@@ -29,6 +29,13 @@ static const enum trace_outcome outcomes[] = {
     [POOL_OUTCOME_WAITED] = TRACE_OUTCOME_WAITED,
 };
 
+/* A capture is in progress: the driver is asked. */
+static __attribute__((noinline, cold)) bool capture_forbids(const struct driver_functions *driver)
+{
+    thread_cancel_hold();
+    return capture_forbids_here(driver);
+}
+
 /* Not inlined: the record would occupy the stack of callers that continue into the pool. */
 static __attribute__((noinline)) void block_record(const struct call *call,
                                                    const struct pool_block *block,
@@ -90,7 +97,7 @@ int pooled_allocate(const struct call *call, size_t bytes, uint64_t *ret_address
     if (!context)
         return -ENODEV;
     if (!context->pool || atomic_load_explicit(&context->broken, memory_order_relaxed) ||
-        capture_forbids_here(driver))
+        (unlikely(capture_is_active()) && capture_forbids(driver)))
         return -EPERM;
     uint32_t site = call_stack(call);
     gate_enter();
@@ -119,6 +126,7 @@ static bool capture_refuses(const struct pooled_request *request)
 
     if (likely(!capture_is_active()) || !driver)
         return false;
+    thread_cancel_hold();
     return request->stream_ordered ? capture_includes(driver, request->stream)
                                    : capture_forbids_here(driver);
 }
@@ -166,6 +174,7 @@ static bool driver_refuses(const struct pooled_request *request)
 
     if (likely(!capturing && !broken && !request->stream_ordered) || !driver)
         return false;
+    thread_cancel_hold();
     if (!is_pooled(request->address, &context))
         return false;
     return capturing || (context && atomic_load(&context->broken)) ||

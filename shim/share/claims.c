@@ -4,6 +4,7 @@
  */
 #include "shim/share/claims.h"
 
+#include "cupti/base/uncancelled.h"
 #include "shim/memory/guarded.h"
 #include "shim/context/gate.h"
 #include "shim/memory/vmm.h"
@@ -81,6 +82,7 @@ static void synchronous_end(const struct pool_block *block)
 
 void claims_end_slow(uint64_t address)
 {
+    UNCANCELLED;
     struct pool_block block = block_of(address);
 
     if (block.address != address) /* nothing that could be freed */

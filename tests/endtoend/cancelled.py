@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """A thread that is cancelled in a call (pthread_cancel) leaves nothing behind that stops the others:
 the program prints what it prints bare, whatever the options. Driver calls are cancellation points.
+The program ends with a request pending that must not act on the way out.
 """
 
 import preload
 
-KINDS = ("first", "hits", "misses", "refused", "others", "questions", "contexts")
+KINDS = ("first", "hits", "misses", "refused", "others", "questions", "contexts", "exported",
+         "ordered", "captured", "trims", "forks")
 DEVICE = {"SIMGPU_SET": "cancel_points=1", "SIMGPU_MEMORY": "512MiB"}
 
 

@@ -7,16 +7,22 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cuda.h>
 #include <cuda_runtime_api.h>
 
+#include "include/cupool.h"
+
 #define ROUNDS      3000
 #define STEPS       40
 #define BLOCK_BYTES ((size_t)3 << 20)
 #define HANG_S      120
+
+#define CHILD_STATUS 7
 
 struct thread {
     const char *kind;
@@ -24,6 +30,8 @@ struct thread {
     int freed;
     void *blocks[STEPS];
     int count;
+    cudaStream_t stream;
+    pid_t child;
 };
 
 /* Small ones too often for a hit to be all there is; the trace grows meanwhile. */
@@ -94,11 +102,74 @@ static void contexts(struct thread *self)
     }
 }
 
+/* Blocks that others may have opened, and that have an attribute. */
+static void export_all(struct thread *self)
+{
+    unsigned int on = 1;
+    cudaIpcMemHandle_t handle;
+    misses(self);
+    for (int i = 0; i < self->count; i++) {
+        cudaIpcGetMemHandle(&handle, self->blocks[i]);
+        cuPointerSetAttribute(&on, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS, (CUdeviceptr)self->blocks[i]);
+    }
+}
+
+static void free_all(struct thread *self)
+{
+    while (self->count > 0)
+        cudaFree(self->blocks[--self->count]);
+}
+
+static void free_in_order(struct thread *self)
+{
+    while (self->count > 0)
+        cudaFreeAsync(self->blocks[--self->count], NULL);
+}
+
+/* A capture that does not forbid the calls, but each of them asks the driver about it. */
+static void capture(struct thread *self)
+{
+    misses(self);
+    if (cudaStreamCreateWithFlags(&self->stream, cudaStreamNonBlocking) == cudaSuccess)
+        cudaStreamBeginCapture(self->stream, cudaStreamCaptureModeRelaxed);
+}
+
+static void cache(struct thread *self)
+{
+    misses(self);
+    free_all(self);
+}
+
+static void trims(struct thread *self)
+{
+    (void)self;
+    cupool_defragment();
+    cupool_trim(0);
+}
+
+static void forks(struct thread *self)
+{
+    self->child = fork();
+    if (self->child == 0)
+        _exit(CHILD_STATUS);
+}
+
+/* `calls` are made while the request is pending. */
 static const struct {
     const char *name;
     void (*calls)(struct thread *self);
-} kinds[] = {{"hits", hits},     {"misses", misses},       {"refused", refused},
-             {"others", others}, {"questions", questions}, {"contexts", contexts}};
+    void (*prepare)(struct thread *self);
+} kinds[] = {{"hits", hits, NULL},
+             {"misses", misses, NULL},
+             {"refused", refused, NULL},
+             {"others", others, NULL},
+             {"questions", questions, NULL},
+             {"contexts", contexts, NULL},
+             {"exported", free_all, export_all},
+             {"ordered", free_in_order, misses},
+             {"captured", free_in_order, capture},
+             {"trims", trims, cache},
+             {"forks", forks, NULL}};
 
 static bool is_first(const struct thread *self)
 {
@@ -118,10 +189,15 @@ static void *body(void *argument)
     if (is_first(self)) /* of the process: everything is opened and started in it */
         pthread_cancel(pthread_self());
     if (cudaMalloc(&self->held, 70000) == cudaSuccess) {
+        size_t i = 0;
+        while (i < sizeof(kinds) / sizeof(kinds[0]) && strcmp(kinds[i].name, self->kind))
+            i++;
+        bool known = i < sizeof(kinds) / sizeof(kinds[0]);
+        if (known && kinds[i].prepare)
+            kinds[i].prepare(self);
         pthread_cancel(pthread_self());
-        for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-            if (!strcmp(kinds[i].name, self->kind))
-                kinds[i].calls(self);
+        if (known)
+            kinds[i].calls(self);
         pthread_testcancel();
     }
     pthread_cleanup_pop(0);
@@ -155,10 +231,19 @@ int main(int argc, char **argv)
     if (argc < 2 || (!is_first(&thread) && cudaFree(NULL) != cudaSuccess) ||
         pthread_create(&id, NULL, body, &thread) || pthread_join(id, &result))
         return 2;
-    int kept = 0, errors = works();
+    cudaGraph_t graph;
+    int kept = 0, status = 0, errors = 0;
+    if (thread.stream)
+        errors += cudaStreamEndCapture(thread.stream, &graph) != cudaSuccess;
+    errors += works();
+    if (thread.child)
+        errors += waitpid(thread.child, &status, 0) != thread.child || !WIFEXITED(status) ||
+                  WEXITSTATUS(status) != CHILD_STATUS;
     for (int i = 0; i < thread.count; i++)
         kept += cudaFree(thread.blocks[i]) != cudaSuccess;
     printf("%s: cancelled %d, its block freed %d, lost %d, errors %d\n", thread.kind,
            result == PTHREAD_CANCELED, thread.freed, kept, errors);
+    fflush(stdout);
+    pthread_cancel(pthread_self()); /* nothing on the way out is a point of the program's own */
     return 0;
 }

@@ -492,6 +492,44 @@ Test(trace, exit_is_appended_before_a_hole)
     support_remove(path);
 }
 
+/* The hole may be in the middle as well: with a block behind it that is free, or that is used. */
+static void exit_behind_a_hole(uint64_t most_bytes, off_t offset_in_block)
+{
+    const struct rlimit limit = {.rlim_cur = 20, .rlim_max = 30};
+    const off_t far = (off_t)1 << 43;
+    char path[SUPPORT_PATH_BYTES];
+    struct trace_writer *writer;
+    struct stat after;
+
+    support_path(path);
+    cr_assert(trace_writer_open_limited(path, most_bytes, &writer) == 0);
+    emit_many(writer, 1, 3);
+    trace_writer_close(writer);
+    int file = open(path, O_WRONLY | O_CLOEXEC);
+    if (ftruncate(file, far + TRACE_BLOCK_BYTES) < 0 ||
+        pwrite(file, "x", 1, far + offset_in_block) != 1)
+        cr_skip_test("no file of terabytes here");
+    close(file);
+    cr_assert(setrlimit(RLIMIT_CPU, &limit) == 0);
+    cr_assert(trace_file_append_exit(path, 0x300) == 0);
+    cr_assert(stat(path, &after) == 0);
+    if (offset_in_block)
+        cr_expect(after.st_size < far);
+    else
+        cr_expect(after.st_size > far + TRACE_BLOCK_BYTES);
+    support_remove(path);
+}
+
+Test(trace, exit_is_appended_before_a_hole_and_a_free_block)
+{
+    exit_behind_a_hole(0, TRACE_BLOCK_BYTES / 2);
+}
+
+Test(trace, exit_is_appended_behind_a_hole_and_a_used_block)
+{
+    exit_behind_a_hole(TRACE_LIMIT_LEAST, 0);
+}
+
 Test(trace, a_taken_name_is_never_overwritten)
 {
     char path[SUPPORT_PATH_BYTES], wanted[SUPPORT_PATH_BYTES + 32];

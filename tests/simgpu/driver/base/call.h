@@ -10,7 +10,6 @@
 #ifndef SIMGPU_DRIVER_BASE_CALL_H
 #define SIMGPU_DRIVER_BASE_CALL_H
 
-#include "cupti/base/likely.h"
 #include "tests/simgpu/driver/base/fault.h"
 #include "tests/simgpu/driver/base/log.h"
 #include "tests/simgpu/driver/base/observed.h"
