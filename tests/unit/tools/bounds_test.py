@@ -179,6 +179,17 @@ class Bounds(unittest.TestCase):
                       tail=50 * 24 * MIB)
         self.expect_memory(self.cost("report", "-q", self.trace("t", (library, [0x1001]))), 200 * MIB)
 
+    def test_rows_of_sections_in_a_hole(self):
+        library, rows = elf(self.path("lib.so"), []), 1 << 22
+        with open(library, "r+b") as file:
+            table, = struct.unpack("<Q", file.read(48)[40:])
+            file.seek(60)
+            file.write(struct.pack("<H", 0))  # their number is the size of the first
+            file.seek(table + 32)
+            file.write(struct.pack("<Q", rows))
+            file.truncate(table + rows * 64)
+        self.expect_memory(self.cost("report", "-q", self.trace("t", (library, [0x1001]))), 200 * MIB)
+
     def test_compressed_sections(self):
         old = b"ZLIB" + struct.pack(">Q", 300 * MIB) + zeros(300 * MIB)[24:]
         for name, flags, content in ((".debug_info", 0x800, zeros(300 * MIB)), (".zdebug_info", 0, old)):
