@@ -208,14 +208,16 @@ static bool is_main(const struct uses *uses, const struct use *use)
     return colon && (!strcmp(colon, ":main") || !strcmp(colon, ":<module>"));
 }
 
-/** Whether all call paths run through the same few callers up to an allocator. */
-static bool is_part_of_allocator(const struct uses *uses, const struct use *use, size_t count)
+/** Whether all call paths run through the same few callers up to an allocator, as far as they go.
+ */
+static bool is_part_of_allocator(const struct uses *uses, const struct use *whole,
+                                 const struct use *use, size_t count)
 {
-    for (size_t depth = 0; depth < PARTS_DEEP && use[0].caller[depth]; depth++) {
-        const char *key = uses->names.row[use[0].caller[depth] - 1].text, *colon = strchr(key, ':');
+    for (size_t depth = 0; depth < PARTS_DEEP && whole->caller[depth]; depth++) {
+        const char *key = uses->names.row[whole->caller[depth] - 1].text, *colon = strchr(key, ':');
 
-        for (size_t i = 1; i < count; i++)
-            if (use[i].caller[depth] != use[0].caller[depth])
+        for (size_t i = 0; i < count; i++)
+            if (use[i].caller[depth] != whole->caller[depth] && !is_cut(&use[i], whole))
                 return false;
         if (colon && function_role_of(colon + 1) == FUNCTION_ALLOCATES)
             return true;
@@ -240,8 +242,8 @@ static bool is_wrapper(const struct uses *uses, const struct use *use, size_t co
     if (!called)
         return false; /* a thread begins with it */
     if (role == FUNCTION_ALLOCATES || role == FUNCTION_CONSTRUCTS)
-        return several_places || !is_main(uses, use);
-    if (is_part_of_allocator(uses, use, count))
+        return several_places || !is_main(uses, whole);
+    if (is_part_of_allocator(uses, whole, use, count))
         return true;
     if (fates.kept && fates.freed)
         return true;

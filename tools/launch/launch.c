@@ -3,8 +3,8 @@
  * Starts and supervises a program. Signals are blocked and taken one by one, so nothing runs in a
  * handler.
  *
- * A signal to the whole process group reaches the program by itself; one to this process alone has
- * to be forwarded; and a signal itself does not show which it is. So a child in the same group,
+ * A signal to the whole process group reaches a program there by itself; one to this process alone
+ * has to be forwarded; and a signal itself does not show which it is. So a child in the same group,
  * which only sleeps with all signals blocked, acts as a witness: a signal that is pending there,
  * too, was sent to the group. The kernel delivers a group signal to the youngest member first, so
  * the witness has it when this process sees it. A signal to every process may come in any order, so
@@ -156,8 +156,9 @@ static void witness_replace(struct witness *witness)
     witness_end(old);
 }
 
-/** Whether a signal went to the whole group; then the program has it, too. */
-static bool group_got(struct witness *witness, int signal)
+/** Whether a signal went to the whole group, and the program has it, too: a shell, for one, leaves
+ * the group. */
+static bool group_got(pid_t pid, struct witness *witness, int signal)
 {
     static const struct timespec pause = {.tv_nsec = WITNESS_PAUSE_NS};
     const uint64_t bit = UINT64_C(1) << (signal - 1);
@@ -167,7 +168,7 @@ static bool group_got(struct witness *witness, int signal)
             witness_replace(witness);
         if (witness->seen & bit) {
             witness->seen &= ~bit;
-            return true;
+            return getpgid(pid) == getpgrp();
         }
         nanosleep(&pause, NULL);
     }
@@ -230,7 +231,7 @@ static void stop_follow(pid_t pid, int signal, struct witness *witness)
         stop_by(signal);
     /* Of a signal to the group this process may get its own before the program does. */
     if ((waitid(P_PID, (id_t)pid, &info, WCONTINUED | WNOHANG) != 0 || info.si_pid != pid) &&
-        !group_got(witness, SIGCONT))
+        !group_got(pid, witness, SIGCONT))
         kill(pid, SIGCONT);
     while (sigtimedwait(&jobs, NULL, &now) > 0)
         ;
@@ -256,7 +257,7 @@ static int program_wait(pid_t pid, const sigset_t *signals)
         if (found == pid || (found < 0 && errno != EINTR))
             break;
         if (sigwaitinfo(signals, &info) > 0 && info.si_signo != SIGCHLD &&
-            !group_got(&witness, info.si_signo))
+            !group_got(pid, &witness, info.si_signo))
             signal_forward(pid, &info);
     }
     witness_end(witness.pid);

@@ -113,24 +113,43 @@ static uint64_t inflated_bytes(Elf *elf, Elf_Scn *section)
     return size;
 }
 
-/** Whether a file has a size that is in proportion to its bytes on the disk. */
-static bool is_proportionate(int fd, Elf *elf)
+/** Returns how many bytes a file may take: many times those on the disk. */
+static uint64_t most_bytes(int fd, uint64_t bytes)
+{
+    uint64_t held = bytes > ANY_FOLD_BYTES ? data_bytes(fd, bytes) : bytes;
+
+    return held > UINT64_MAX / MOST_FOLD / 2 ? UINT64_MAX / 2 : ANY_FOLD_BYTES + held * MOST_FOLD;
+}
+
+/** Opens a file unless most of it is a hole, where libelf would make rows for sections. */
+static Elf *proportionate_begin(int fd, uint64_t *ret_left)
 {
     struct stat status;
-    uint64_t most, sum;
-    Elf_Scn *section = NULL;
+    uint64_t bytes, most;
 
     if (fstat(fd, &status) < 0)
-        return false;
-    sum = (uint64_t)status.st_size;
-    most = sum > ANY_FOLD_BYTES ? data_bytes(fd, sum) : sum;
-    most = most > UINT64_MAX / MOST_FOLD / 2 ? UINT64_MAX / 2 : ANY_FOLD_BYTES + most * MOST_FOLD;
-    while (sum <= most && (section = elf_nextscn(elf, section))) {
+        return NULL;
+    bytes = (uint64_t)status.st_size;
+    most = most_bytes(fd, bytes);
+    if (bytes > most)
+        return NULL;
+    *ret_left = most - bytes;
+    return elf_begin(fd, ELF_C_READ_MMAP, NULL);
+}
+
+/** Whether the inflated sections of a file are in proportion to it, too. */
+static bool is_proportionate(Elf *elf, uint64_t left)
+{
+    Elf_Scn *section = NULL;
+
+    while ((section = elf_nextscn(elf, section))) {
         uint64_t inflated = inflated_bytes(elf, section);
 
-        sum = inflated > UINT64_MAX - sum ? UINT64_MAX : sum + inflated;
+        if (inflated > left)
+            return false;
+        left -= inflated;
     }
-    return sum <= most;
+    return true;
 }
 
 int module_files_identify(const char *path, char ret_text[MODULE_FILES_IDENTITY_BYTES])
@@ -148,14 +167,15 @@ int module_files_identify(const char *path, char ret_text[MODULE_FILES_IDENTITY_
 static int loadable_open(const char *path, const char *build_id)
 {
     int fd = regular_open(path), error = -ENOENT;
+    uint64_t left = 0;
     GElf_Ehdr header;
     Elf *elf;
 
     if (fd < 0)
         return fd;
-    elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
+    elf = proportionate_begin(fd, &left);
     if (elf && elf_kind(elf) == ELF_K_ELF && gelf_getehdr(elf, &header) &&
-        (header.e_type == ET_EXEC || header.e_type == ET_DYN) && is_proportionate(fd, elf))
+        (header.e_type == ET_EXEC || header.e_type == ET_DYN) && is_proportionate(elf, left))
         error = build_id_is(elf, build_id) ? 0 : -ESTALE;
     elf_end(elf);
     if (!error)

@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: MIT
 """Small files that name, inflate or pretend what is large: holes in traces and debug files, compressed
 sections, thousands of paths to one file, debug information of a million entries for thousands of addresses.
-Memory, disk and processor time stay in proportion to the files.
+Memory, disk and processor time stay in proportion to the files. And stacks that were cut at a limit.
 
 usage: bounds_test.py CUPOOL
 """
+import json
 import mmap
 import os
 import resource
@@ -21,7 +22,7 @@ SANITIZED = bool(os.environ.get("LD_PRELOAD") or "asan" in os.environ.get("MESON
 BUILD_ID = b"\xab" * 20
 MIB = 1 << 20
 RECORD = struct.Struct("<HHBBHIIQQQQIIQ")
-STRING, MODULE, SITE, ALLOCATE, END = 1, 2, 3, 16, 60
+STRING, MODULE, SITE, PYTHON, ALLOCATE, END = 1, 2, 3, 7, 16, 60
 
 
 def crc32c(data):
@@ -75,6 +76,12 @@ class Trace:
             self.record(SITE, value=self.sites, address=offset, size=module)
             self.record(ALLOCATE, api=self.api, outcome=1, memory=1, size=4096, value=4096, context=1,
                         address=0x7f0000000000 + 4096 * self.sites, site=self.sites)
+
+    def frame(self, file, function, line, caller=0):
+        """A site in Python."""
+        self.sites += 1
+        self.add(RECORD.pack(PYTHON, 0, 0, 0, 0, 1, 0, self.time, file, line, caller, 0, function, self.sites))
+        return self.sites
 
     def close(self):
         self.record(END)
@@ -179,6 +186,17 @@ class Bounds(unittest.TestCase):
                       tail=50 * 24 * MIB)
         self.expect_memory(self.cost("report", "-q", self.trace("t", (library, [0x1001]))), 200 * MIB)
 
+    def test_rows_of_sections_in_a_hole(self):
+        library, rows = elf(self.path("lib.so"), []), 1 << 22
+        with open(library, "r+b") as file:
+            table, = struct.unpack("<Q", file.read(48)[40:])
+            file.seek(60)
+            file.write(struct.pack("<H", 0))  # their number is the size of the first
+            file.seek(table + 32)
+            file.write(struct.pack("<Q", rows))
+            file.truncate(table + rows * 64)
+        self.expect_memory(self.cost("report", "-q", self.trace("t", (library, [0x1001]))), 200 * MIB)
+
     def test_compressed_sections(self):
         old = b"ZLIB" + struct.pack(">Q", 300 * MIB) + zeros(300 * MIB)[24:]
         for name, flags, content in ((".debug_info", 0x800, zeros(300 * MIB)), (".zdebug_info", 0, old)):
@@ -202,6 +220,23 @@ class Bounds(unittest.TestCase):
         """A million entries, and thousands of addresses that each are looked for in all of them."""
         library = elf(self.path("lib.so"), debug_sections(1000000))
         self.cost("report", "-q", self.trace("t", (library, range(0x1000, 0x5000, 4))), cpu=60)
+
+    def test_a_stack_that_was_cut_makes_no_wrapper(self):
+        """Allocators that the module calls, each once with its caller and once without. Their order depends on
+        the lines."""
+        trace = Trace(self.path("t"))
+        file, module, names = trace.text("/opt/app.py"), trace.text("<module>"), []
+        for i in range(16):
+            names.append(f"alloc_{i}")
+            function, line = trace.text(names[-1]), 10 * i + 1
+            called = trace.frame(file, function, line, trace.frame(file, module, 100 + 17 * i))
+            for site in (called, trace.frame(file, function, line)):
+                trace.record(ALLOCATE, api=trace.api, outcome=1, memory=1, size=4096, value=4096, context=1,
+                             address=0x7f0000000000 + 4096 * site, site=site)
+        trace.close()
+        done = subprocess.run([CUPOOL, "report", "-q", "-f", "json", self.path("t")], capture_output=True, text=True,
+                              check=True)
+        self.assertEqual(sorted(site["function"] for site in json.loads(done.stdout)["sites"]), sorted(names))
 
     def test_a_trace_with_a_hole_is_not_packed(self):
         trace = self.trace("t", ("/opt/program", [4096]))

@@ -217,6 +217,24 @@ class Cli(unittest.TestCase):
                 output, _ = process.communicate(timeout=PATIENCE_S)
                 self.assertEqual((output.splitlines()[-1], process.returncode), ("continued 1", 0))
 
+    def test_run_reaches_a_program_in_a_group_of_its_own(self):
+        """As a shell, which is not in the group that the signals are sent to."""
+        program = ("import os, signal\nos.setpgid(0, 0)\n"
+                   "signal.signal(signal.SIGTERM, lambda *_: os._exit(7))\n"
+                   "os.write(1, b'ready\\n')\nos.kill(os.getpid(), signal.SIGSTOP)\n"
+                   "os.write(1, b'continued\\n')\nwhile True: signal.pause()\n")
+        process = subprocess.Popen(
+            [CUPOOL, "run", "-q", "--", sys.executable, "-c", program], cwd=self.directory.name,
+            env=self.environment, stdout=subprocess.PIPE, text=True, preexec_fn=os.setpgrp)
+        self.assertEqual(process.stdout.readline(), "ready\n")
+        _, status = os.waitpid(process.pid, os.WUNTRACED)
+        self.assertEqual(os.WSTOPSIG(status), signal.SIGSTOP)
+        os.killpg(process.pid, signal.SIGCONT)
+        self.assertEqual(process.stdout.readline(), "continued\n")
+        os.killpg(process.pid, signal.SIGTERM)
+        process.communicate(timeout=PATIENCE_S)
+        self.assertEqual(process.returncode, 7)
+
     def test_run_leaves_dispositions_alone(self):
         program = ("import signal; print([int(signal.getsignal(n)) for n in"
                    " (signal.SIGCHLD, signal.SIGHUP, signal.SIGUSR2)], signal.pthread_sigmask(0, []))")
