@@ -25,6 +25,7 @@ static int leaks_print(const struct html_article *article)
     static const char *const columns[] = {"Site", "#Bytes", "#Blocks", NULL};
     const struct analysis *analysis = article->analysis;
     struct tally *rows = report_rows_sorted(&analysis->sites);
+    char caption[64];
 
     if (!rows && analysis->sites.rows)
         return -ENOMEM;
@@ -40,7 +41,8 @@ static int leaks_print(const struct html_article *article)
     fprintf(article->out, "<p>Device memory %s: %s in %s.</p>\n", report_unfreed(analysis),
             unit_bytes(analysis->total.leaked_bytes).text,
             unit_blocks(analysis->total.leaked_blocks).text);
-    html_table_begin(article->out, "sortable", "Memory by site", columns);
+    snprintf(caption, sizeof caption, "Memory %s, by site", report_unfreed(analysis));
+    html_table_begin(article->out, "sortable", caption, columns);
     for (size_t i = 0; i < analysis->sites.rows && i < article->top; i++) {
         if (!rows[i].leaked_blocks)
             continue;
