@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -107,7 +108,12 @@ class Running(unittest.TestCase):
         for form in ("html", "csv", "openmetrics", "perfetto", "folded"):
             done = self.report("--pid", process.pid, "-f", form, "-o", self.place / form)
             self.assertEqual((done.returncode, done.stderr), (0, ""), form)
-        self.assertIn("still running", (self.place / "html").read_text())
+        page = re.sub("<script.*?</script>", "", (self.place / "html").read_text(), flags=re.S)
+        for words in ("still running", "<strong>Snapshot:</strong>", "<dt>Live now</dt>",
+                      ">Live now</h2>", ">Live now</h3>", ">Now</th>"):
+            self.assertIn(words, page)
+        for words in ("is incomplete", "<dt>Leaks", ">Leaks<", ">Leaked<", ">Never freed</h3>"):
+            self.assertNotIn(words, page)
         # By file name the result is the same; the program was not disturbed and ends normally.
         self.assertTrue(self.figures(self.place / "t.cupool")["process"]["running"])
         preload.order(process, "drop")

@@ -60,7 +60,7 @@ struct unit_text unit_nouns(uint64_t count, const char *noun)
     struct unit_text result = unit_count(count);
     size_t length = strlen(result.text);
 
-    snprintf(result.text + length, sizeof result.text - length, " %.11s%s", noun,
+    snprintf(result.text + length, sizeof result.text - length, " %.19s%s", noun,
              count == 1 ? "" : "s");
     return result;
 }

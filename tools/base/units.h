@@ -12,7 +12,7 @@
 
 /** Room for any of the texts. */
 struct unit_text {
-    char text[40];
+    char text[48];
 };
 
 /** 0 B, 512 B, 1.5 KiB, 14.0 GiB. */

@@ -92,7 +92,7 @@ static void memory_print(const struct analysis *analysis, FILE *out)
 static void trouble_print(const struct analysis *analysis, FILE *out)
 {
     const struct tally *total = &analysis->total;
-    char why[256];
+    char why[512];
 
     if (total->leaked_blocks)
         fprintf(out, "cupool: %s: %s in %s\n", report_unfreed(analysis),

@@ -107,7 +107,7 @@ static void levels_print(const struct live_page *page, const struct live_view *v
         level_print(levels[i].title, live_sum(page, levels[i].figure), whole, view, out);
 }
 
-/** Device memory that went past the pool. */
+/** Device memory outside the pool. */
 static uint64_t passed_bytes(const struct live_page *page)
 {
     uint64_t sum = 0;

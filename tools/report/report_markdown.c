@@ -37,7 +37,7 @@ static void text_print(const struct page *page, const char *text)
 static void head_print(const struct page *page, const char *trace)
 {
     const struct analysis *analysis = page->analysis;
-    char why[256];
+    char why[512];
 
     fprintf(page->out, "## Device memory: %s at the peak\n\n",
             unit_bytes(analysis->requested.peak).text);
@@ -56,7 +56,7 @@ static void head_print(const struct page *page, const char *trace)
     report_incomplete(&analysis->recording, why, sizeof why);
     if (*why)
         fprintf(page->out, "> **%s:** %s.\n\n",
-                analysis->recording.running ? "A snapshot" : "The trace is incomplete", why);
+                analysis->recording.running ? "Snapshot" : "The trace is incomplete", why);
     report_rotated(&analysis->recording, why, sizeof why);
     if (*why)
         fprintf(page->out, "> **The trace is truncated:** %s.\n\n", why);
@@ -88,10 +88,7 @@ static void figures_print(const struct page *page)
     fprintf(out, "| Driver calls | %s", unit_count(analysis_driver_calls(analysis)).text);
     if (analysis_has_pool(analysis))
         fprintf(out, "; %s without the pool", unit_count(analysis->calls_asked).text);
-    fprintf(out, " |\n| %s | %s in %s |\n",
-            analysis->recording.running     ? "Live now"
-            : analysis_was_killed(analysis) ? "Live at the end"
-                                            : "Leaks",
+    fprintf(out, " |\n| %s | %s in %s |\n", report_unfreed_title(analysis),
             unit_bytes(total->leaked_bytes).text, unit_blocks(total->leaked_blocks).text);
     fprintf(out, "| Invalid frees | %s |\n", unit_count(total->invalid_frees).text);
     fprintf(out, "| Out of memory | %s |\n\n", unit_count(analysis->postmortems).text);
@@ -118,6 +115,9 @@ static void findings_print(const struct page *page)
     }
     if (!findings->rows)
         fprintf(page->out, "%s\n", findings_none(page->analysis));
+    if (findings->left_out)
+        fprintf(page->out, "\n%s not shown.\n",
+                unit_nouns(findings->left_out, "minor finding").text);
     fputc('\n', page->out);
     free(findings);
 }
@@ -151,9 +151,7 @@ static int breakdown_print(const struct page *page, enum report_by by, size_t to
     if (error < 0 || !rows.count)
         return error;
     fprintf(page->out, "| %s | At peak | Own peak | Allocations | Hits | %s |\n", titles[by],
-            page->analysis->recording.running     ? "Now"
-            : analysis_was_killed(page->analysis) ? "At the end"
-                                                  : "Leaked");
+            report_unfreed_heading(page->analysis));
     fputs("|---|--:|--:|--:|--:|--:|\n", page->out);
     for (size_t i = 0; i < rows.count && i < top; i++) {
         const struct tally *row = &rows.row[i];

@@ -188,7 +188,7 @@ static int phase_add(struct text_table *table, const struct analysis_phase *phas
     struct unit_text peak = unit_bytes(phase->peak_requested_bytes);
     struct unit_text growth = unit_bytes(phase->growth_bytes < 0 ? 0 - (uint64_t)phase->growth_bytes
                                                                  : (uint64_t)phase->growth_bytes);
-    char change[48], steps[64] = "-";
+    char change[sizeof growth.text + 2], steps[64] = "-";
     const char *cells[] = {phase->name,      analysis_phase_source_name[phase->source],
                            times.text,       duration.text,
                            allocations.text, steps,

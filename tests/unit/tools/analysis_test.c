@@ -457,6 +457,8 @@ Test(units, for_people)
     cr_expect_str_eq(unit_nouns(1, "driver call").text, "1 driver call");
     cr_expect_str_eq(unit_nouns(UINT64_MAX, "driver call").text,
                      "18,446,744,073,709,551,615 driver calls");
+    cr_expect_str_eq(unit_nouns(UINT64_MAX, "minor finding").text,
+                     "18,446,744,073,709,551,615 minor findings");
     cr_expect_str_eq(unit_duration(999).text, "999 ns");
     cr_expect_str_eq(unit_duration(1500).text, "1.5 us");
     cr_expect_str_eq(unit_duration(125 * UINT64_C(1000000000)).text, "2 min 05 s");

@@ -12,6 +12,7 @@
 #include "tools/analysis/analysis.h"
 #include "tools/analysis/flame.h"
 #include "cupti/replay/lifetimes.h"
+#include "tools/report/html/html_view.h"
 
 #define SLOTS      256
 #define SLOT_BYTES UINT64_C(4096)
@@ -279,4 +280,58 @@ Test(address_map, draws_the_wide_gaps_of_many)
     cr_expect(map.gaps_drawn == 1 && drawn == 1 && extent[MANY - 1].gap_bytes);
     free(extent);
     free(ranges);
+}
+
+/** The axes of a picture as text; the caller frees it. */
+static char *axes_text(uint64_t most_bytes, uint64_t end_ns)
+{
+    const struct html_axes axes = {80, 10, 1120, 240, most_bytes, end_ns};
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+
+    html_axes_print(out, &axes);
+    fclose(out);
+    return text;
+}
+
+Test(axes, empty_scales_have_one_tick_and_only_numbers)
+{
+    char *text = axes_text(0, 0);
+
+    cr_expect_not(strstr(text, "nan") || strstr(text, "inf"), "%s", text);
+    cr_expect_str_eq(text, "<path class=\"grid\" d=\"M80.0 250.0h1120.0\"/>"
+                           "<text x=\"74.0\" y=\"254.0\" text-anchor=\"end\">0</text>\n"
+                           "<text x=\"80.0\" y=\"268.0\" text-anchor=\"middle\">0</text>\n");
+    free(text);
+}
+
+Test(axes, the_largest_scales_end)
+{
+    char *text = axes_text(UINT64_MAX, UINT64_MAX);
+
+    cr_expect(strstr(text, ">12 EiB<"), "%s", text);
+    cr_expect_not(strstr(text, "nan") || strstr(text, "inf"), "%s", text);
+    free(text);
+}
+
+/** A label with one decimal must be the value at its line: 1.2 MiB for 1.25 MiB would not. */
+Test(axes, labels_are_exact)
+{
+    for (uint64_t kib = 1; kib < 4096; kib++) {
+        char *text = axes_text(kib * 1024, 1000000000);
+
+        for (const char *at = text; (at = strstr(at, "\"end\">")); at++) {
+            double value;
+            char unit[8];
+            double scale;
+
+            if (sscanf(at, "\"end\">%lf %7[A-Za-z]", &value, unit) != 2 || !strchr("BKM", *unit))
+                continue;
+            scale = *unit == 'M' ? 1 << 20 : *unit == 'K' ? 1 << 10 : 1;
+            cr_assert_eq(value * scale, (double)(uint64_t)(value * scale), "%llu KiB: %s",
+                         (unsigned long long)kib, text);
+        }
+        free(text);
+    }
 }

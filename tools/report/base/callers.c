@@ -107,7 +107,7 @@ size_t callers_of(const struct callers *callers, uint64_t site, const struct cal
 
     while (first + count < callers->rows && callers->row[first + count].site == site)
         count++;
-    *ret_first = callers->row + first;
+    *ret_first = count ? &callers->row[first] : NULL;
     return count;
 }
 

@@ -317,7 +317,7 @@ static void copying_find(const struct search *search)
                                   .site = analysis->sites.row[i].key,
                                   .bytes = at_peak > copies->old_bytes ? at_peak
                                                                        : copies->old_bytes};
-        char name[256], held[128] = "";
+        char name[256], held[160] = "";
 
         if (copies->copies < COPIES_LEAST && 10 * at_peak < analysis->requested.peak)
             continue;

@@ -112,6 +112,20 @@ const char *report_unfreed(const struct analysis *analysis)
                                            : "never freed";
 }
 
+const char *report_unfreed_title(const struct analysis *analysis)
+{
+    return analysis->recording.running     ? "Live now"
+           : analysis_was_killed(analysis) ? "Live at the end"
+                                           : "Leaks";
+}
+
+const char *report_unfreed_heading(const struct analysis *analysis)
+{
+    return analysis->recording.running     ? "Now"
+           : analysis_was_killed(analysis) ? "At the end"
+                                           : "Leaked";
+}
+
 const char *report_unfreed_column(const struct analysis *analysis)
 {
     return analysis->recording.running     ? "NOW"
@@ -134,15 +148,17 @@ void report_rotated(const struct trace_summary *recording, char *ret_text, size_
 void report_skipped(const struct analysis *analysis, char *ret_text, size_t text_bytes)
 {
     uint64_t kernels = 0, calls = 0;
+    char libraries[96] = "";
 
     *ret_text = '\0';
     analysis_counter_get(analysis, "skipped_kernels", &kernels);
     analysis_counter_get(analysis, "skipped_library_calls", &calls);
+    if (calls)
+        snprintf(libraries, sizeof libraries, ", including those of %s to math libraries",
+                 unit_nouns(calls, "call").text);
     if (kernels || calls)
-        snprintf(ret_text, text_bytes,
-                 "%s skipped, including those of %s to math libraries: the program's results are "
-                 "meaningless",
-                 unit_nouns(kernels, "kernel").text, unit_nouns(calls, "call").text);
+        snprintf(ret_text, text_bytes, "%s skipped%s: the program's results are meaningless",
+                 unit_nouns(kernels, "kernel").text, libraries);
 }
 
 void report_simulated(const struct analysis *analysis, char *ret_text, size_t text_bytes)

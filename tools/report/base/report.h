@@ -57,6 +57,12 @@ void report_rotated(const struct trace_summary *recording, char *ret_text, size_
  * program "live now". */
 const char *report_unfreed(const struct analysis *analysis);
 
+/** Title of this memory: "Leaks", "Live at the end", "Live now". */
+const char *report_unfreed_title(const struct analysis *analysis);
+
+/** Heading of its column: "Leaked", "At the end", "Now". */
+const char *report_unfreed_heading(const struct analysis *analysis);
+
 /** The label as a column's name in capitals: "LEAKED", "AT THE END", "NOW". */
 const char *report_unfreed_column(const struct analysis *analysis);
 

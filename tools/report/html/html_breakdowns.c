@@ -44,9 +44,17 @@ static void figures_print(FILE *out, const struct tally *row)
 
 #define SOURCED_ROWS 100
 
-#define FIGURE_COLUMNS                                                                             \
-    "#At peak", "#Own peak", "#Allocations", "#Frees", "#Total bytes", "#Hits", "#Failures",       \
-        "#Leaked", "#Longest call"
+static void figure_table_begin(const struct html_article *article, const char *classes,
+                               const char *caption, const char *name)
+{
+    char unfreed[16];
+    const char *const columns[] = {name,     "#At peak",      "#Own peak", "#Allocations",
+                                   "#Frees", "#Total bytes",  "#Hits",     "#Failures",
+                                   unfreed,  "#Longest call", NULL};
+
+    snprintf(unfreed, sizeof unfreed, "#%s", report_unfreed_heading(article->analysis));
+    html_table_begin(article->out, classes, caption, columns);
+}
 
 /** Writes the name of a row; only the first rows show source lines. */
 static void name_print(const struct html_article *article, enum report_by by,
@@ -75,19 +83,12 @@ static void name_print(const struct html_article *article, enum report_by by,
 static int breakdown_print(const struct html_article *article, enum report_by by)
 {
     static const struct {
-        const char *id, *heading, *classes;
-        const char *columns[11];
+        const char *id, *heading, *classes, *column;
     } tables[REPORT_BYS] = {
-        [REPORT_BY_SITE] = {"sites",
-                            "Sites",
-                            "sortable searchable sliced",
-                            {"Site", FIGURE_COLUMNS}},
-        [REPORT_BY_SIZE] = {"sizes", "Sizes", "sortable sliced", {"Size", FIGURE_COLUMNS}},
-        [REPORT_BY_LIBRARY] = {"libraries",
-                               "Libraries",
-                               "sortable sliced",
-                               {"Library", FIGURE_COLUMNS}},
-        [REPORT_BY_API] = {"apis", "APIs", "sortable sliced", {"Function", FIGURE_COLUMNS}},
+        [REPORT_BY_SITE] = {"sites", "Sites", "sortable searchable sliced", "Site"},
+        [REPORT_BY_SIZE] = {"sizes", "Sizes", "sortable sliced", "Size"},
+        [REPORT_BY_LIBRARY] = {"libraries", "Libraries", "sortable sliced", "Library"},
+        [REPORT_BY_API] = {"apis", "APIs", "sortable sliced", "Function"},
     };
     static const enum slice_table slice_tables[REPORT_BYS] = {
         [REPORT_BY_SITE] = SLICE_SITES,
@@ -107,7 +108,7 @@ static int breakdown_print(const struct html_article *article, enum report_by by
         free(rows);
         return -ENOMEM;
     }
-    html_table_begin(article->out, tables[by].classes, caption, tables[by].columns);
+    figure_table_begin(article, tables[by].classes, caption, tables[by].column);
     for (size_t i = 0; i < tallies->rows && i < article->top; i++) {
         if (i < SLICED_ROWS)
             html_row_begin_sliced(article, slice_tables[by], tallies, rows[i].key);
@@ -130,12 +131,11 @@ static int breakdown_print(const struct html_article *article, enum report_by by
 
 static void kinds_print(const struct html_article *article)
 {
-    static const char *const columns[] = {"Kind", FIGURE_COLUMNS, NULL};
     const struct tallies *kinds = &article->analysis->kinds;
 
     html_section_begin(article, "kinds", "Kinds of memory");
-    html_table_begin(article->out, "sortable sliced", "Memory by kind, on the device and elsewhere",
-                     columns);
+    figure_table_begin(article, "sortable sliced", "Memory by kind, on the device and elsewhere",
+                       "Kind");
     for (size_t i = 0; i < kinds->rows; i++) {
         html_row_begin_sliced(article, SLICE_KINDS, kinds, kinds->row[i].key);
         html_cell_text(article->out, memory_kind((unsigned)kinds->row[i].key)->name);
@@ -147,9 +147,9 @@ static void kinds_print(const struct html_article *article)
 
 static void phases_print(const struct html_article *article)
 {
-    static const char *const columns[] = {
-        "Phase",  "Source",         "#Count",        "#Total time", "#Allocations",
-        "#Frees", "#Most per step", "#Driver calls", "#Peak",       NULL};
+    static const char *const columns[] = {"Phase",        "Source", "#Count",    "#Total time",
+                                          "#Allocations", "#Frees", "#Per step", "#Driver calls",
+                                          "#Peak",        NULL};
     const struct analysis *analysis = article->analysis;
 
     if (!analysis->phases)

@@ -11,7 +11,7 @@ static const char *const names[DEFRAGMENTATION_KINDS] = {
     [DEFRAGMENTATION_MAP] = "Memory mapped",
     [DEFRAGMENTATION_UNMAP] = "Memory unmapped",
     [DEFRAGMENTATION_STITCH] = "Free pieces stitched",
-    [DEFRAGMENTATION_BREAK] = "Handles broken up to return memory",
+    [DEFRAGMENTATION_BREAK] = "Handles split",
 };
 
 static void backings_print(const struct html_article *article)
@@ -37,8 +37,8 @@ static void backings_print(const struct html_article *article)
 
 void html_defragmentation_print(const struct html_article *article)
 {
-    static const char *const columns[] = {"Operation", "#Count",   "#Bytes", "#Total time",
-                                          "#Longest",  "#Refused", NULL};
+    static const char *const columns[] = {"Operation", "#Count",  "#Bytes", "#Total time",
+                                          "#Longest",  "#Failed", NULL};
     const struct analysis *analysis = article->analysis;
     uint64_t free_bytes, largest_bytes;
 

@@ -251,7 +251,7 @@ int html_device_print(const struct html_article *article)
 
     own_parts(&levels, parts);
     html_section_begin(article, "device", "The device's memory");
-    fprintf(article->out, "<p>Held from the driver at the peak: %s, %.1f %% unused.",
+    fprintf(article->out, "<p>Held from the driver at the peak: %s, %.1f %% idle.",
             unit_bytes(analysis->driver.at_peak).text, 100 * analysis_overhead(analysis));
     if (!analysis->has_memory_info && !analysis->driver_view.was_on)
         fputs(" The program never called cuMemGetInfo, so other memory on the device is unknown.",

@@ -37,6 +37,9 @@ void html_findings_print(const struct html_article *article)
         fputs("</ol>\n", article->out);
     else
         fprintf(article->out, "<p>%s</p>\n", findings_none(article->analysis));
+    if (findings->left_out)
+        fprintf(article->out, "<p class=\"note\">%s not shown.</p>\n",
+                unit_nouns(findings->left_out, "minor finding").text);
     fputs("</section>\n", article->out);
     free(findings);
 }

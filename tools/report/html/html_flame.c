@@ -28,6 +28,14 @@ static const struct {
     [FLAME_IN_ALL] = {"All allocations", "Nothing was allocated."},
 };
 
+static const char *measure_name(const struct analysis *analysis, enum flame_measure measure)
+{
+    bool leaks = !analysis->recording.running && !analysis_was_killed(analysis);
+
+    return measure == FLAME_LEAKED && !leaks ? report_unfreed_title(analysis)
+                                             : measures[measure].name;
+}
+
 struct icicle {
     const struct flame *flame;
     enum flame_measure measure;
@@ -149,7 +157,7 @@ static void picture_print(struct icicle *icicle, const struct analysis *analysis
             "%u\" role=\"img\" "
             "aria-label=\"%s: widths of frames are bytes\">\n",
             (int)icicle->measure, HTML_VIEW_WIDTH, depth_shown(icicle, 0) * ROW_HEIGHT,
-            measures[icicle->measure].name);
+            measure_name(analysis, icicle->measure));
     node_print(icicle, 0, &root);
     fputs("</svg></div>\n", icicle->out);
     if (icicle->joined_nodes)
@@ -176,12 +184,13 @@ static int measure_print(const struct html_article *article, struct flame *flame
                          enum flame_measure measure)
 {
     static const char *const columns[] = {"Frame", "#Bytes", "#Share", NULL};
+    const char *name = measure_name(article->analysis, measure);
     struct icicle icicle = {.flame = flame,
                             .measure = measure,
                             .total_bytes = flame->node[0].bytes[measure],
                             .out = article->out};
 
-    html_view_begin(article->out, measures[measure].name);
+    html_view_begin(article->out, name);
     if (!icicle.total_bytes) {
         fprintf(article->out, "<p>%s</p>\n", measures[measure].nothing);
         html_view_end(article->out);
@@ -192,7 +201,7 @@ static int measure_print(const struct html_article *article, struct flame *flame
     icicle.least_bytes = least_bytes(flame, measure);
     picture_print(&icicle, article->analysis);
     fputs("<details><summary>Frames as a table</summary>\n", article->out);
-    html_table_begin(article->out, "frames", measures[measure].name, columns);
+    html_table_begin(article->out, "frames", name, columns);
     rows_print(&icicle, 0, 0);
     html_table_end(article->out);
     fputs("</details>\n", article->out);

@@ -33,7 +33,7 @@ static void row_print(const struct html_article *article, const struct memory_er
 
 void html_memory_errors_print(const struct html_article *article)
 {
-    static const char *const columns[] = {"#Time", "Error",        "Block",    "#Size", "Where",
+    static const char *const columns[] = {"#Time", "Error",        "Block",    "#Size", "Position",
                                           "Found", "Allocated by", "Freed by", NULL};
     const struct memory_errors *errors = &article->analysis->memory_errors;
 

@@ -22,24 +22,27 @@ static int compare_leaks(const void *a, const void *b)
 
 static int leaks_print(const struct html_article *article)
 {
-    static const char *const columns[] = {"Site", "#Leaked", "#Blocks", NULL};
+    static const char *const columns[] = {"Site", "#Bytes", "#Blocks", NULL};
     const struct analysis *analysis = article->analysis;
     struct tally *rows = report_rows_sorted(&analysis->sites);
+    char caption[64];
 
     if (!rows && analysis->sites.rows)
         return -ENOMEM;
     if (rows)
         qsort(rows, analysis->sites.rows, sizeof *rows, compare_leaks);
     if (!analysis->total.leaked_blocks) {
-        html_section_empty(article, "leaks", "Leaks", "None: all device memory was freed.");
+        html_section_empty(article, "leaks", report_unfreed_title(analysis),
+                           "None: all device memory was freed.");
         free(rows);
         return 0;
     }
-    html_section_begin(article, "leaks", "Leaks");
-    fprintf(article->out, "<p>Device memory never freed: %s in %s.</p>\n",
+    html_section_begin(article, "leaks", report_unfreed_title(analysis));
+    fprintf(article->out, "<p>Device memory %s: %s in %s.</p>\n", report_unfreed(analysis),
             unit_bytes(analysis->total.leaked_bytes).text,
             unit_blocks(analysis->total.leaked_blocks).text);
-    html_table_begin(article->out, "sortable", "Memory never freed, by site", columns);
+    snprintf(caption, sizeof caption, "Memory %s, by site", report_unfreed(analysis));
+    html_table_begin(article->out, "sortable", caption, columns);
     for (size_t i = 0; i < analysis->sites.rows && i < article->top; i++) {
         if (!rows[i].leaked_blocks)
             continue;
@@ -95,7 +98,7 @@ static void fragmentation_print(const struct html_article *article)
         "share keeps segments from returning to the driver.</p>\n",
         unit_bytes(fragmentation->pinned_bytes).text);
     html_table_begin(article->out, "sortable",
-                     "Sites whose blocks keep segments of the pool partly free", columns);
+                     "Sites with blocks that keep segments of the pool partly free", columns);
     for (size_t i = 0; i < fragmentation->sites && i < article->top; i++) {
         const struct fragmentation_part *part = &fragmentation->site[i];
 

@@ -51,7 +51,7 @@ void html_label(FILE *out, const char *text, double width)
     html_text(out, cut);
 }
 
-#define BYTE_TICKS 5 /* at most, above 0 */
+#define BYTE_TICKS 4 /* at most, above 0; five would need labels like 1.25 MiB */
 #define TIME_TICKS 6
 #define LABEL_ROOM 25.0 /* half of a label */
 
@@ -94,13 +94,19 @@ static struct unit_text tick_text(struct unit_text text)
     return text;
 }
 
+/** 0 of an empty scale, which has one tick. */
+static double scale_part(uint64_t value, uint64_t end)
+{
+    return end ? (double)value / (double)end : 0;
+}
+
 void html_axes_print(FILE *out, const struct html_axes *axes)
 {
     uint64_t bytes_step = byte_step(axes->most_bytes), ns_step = time_step(axes->end_ns);
     double bottom = axes->top + axes->height, right = axes->left + axes->width;
 
     for (uint64_t i = 0; i <= axes->most_bytes / bytes_step; i++) {
-        double y = bottom - axes->height * (double)(i * bytes_step) / (double)axes->most_bytes;
+        double y = bottom - axes->height * scale_part(i * bytes_step, axes->most_bytes);
 
         fprintf(out,
                 "<path class=\"grid\" d=\"M%.1f %.1fh%.1f\"/>"
@@ -109,7 +115,7 @@ void html_axes_print(FILE *out, const struct html_axes *axes)
                 tick_text(unit_bytes(i * bytes_step)).text);
     }
     for (uint64_t i = 0; i <= axes->end_ns / ns_step; i++) {
-        double x = axes->left + axes->width * (double)(i * ns_step) / (double)axes->end_ns;
+        double x = axes->left + axes->width * scale_part(i * ns_step, axes->end_ns);
 
         fprintf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">%s</text>\n",
                 x < right - LABEL_ROOM ? x : right, bottom + 18,

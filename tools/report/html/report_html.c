@@ -77,16 +77,18 @@ static void banner_print(const struct html_article *article, const char *title, 
 
 static void banners_print(const struct html_article *article)
 {
-    char why[256];
+    char why[512];
 
     html_oom_banner_print(article);
     report_simulated(article->analysis, why, sizeof why);
     *why = (char)toupper((unsigned char)*why);
     banner_print(article, "Simulated device.", why);
     report_incomplete(&article->analysis->recording, why, sizeof why);
-    banner_print(article, "The trace is incomplete:", why);
+    banner_print(
+        article,
+        article->analysis->recording.running ? "Snapshot:" : "The trace is incomplete:", why);
     report_rotated(&article->analysis->recording, why, sizeof why);
-    banner_print(article, "The trace is cut:", why);
+    banner_print(article, "The trace is truncated:", why);
 }
 
 static void navigation_print(const struct html_article *article)
@@ -102,7 +104,8 @@ static void navigation_print(const struct html_article *article)
         {article->analysis->memory_errors.count ? "memory-errors" : NULL, "Memory errors"},
         {article->analysis->growths ? "growth" : NULL, "Growing"},
         {article->analysis->total.invalid_frees ? "invalid" : NULL, "Invalid frees"},
-        {article->analysis->total.leaked_blocks ? "leaks" : NULL, "Leaks"},
+        {article->analysis->total.leaked_blocks ? "leaks" : NULL,
+         report_unfreed_title(article->analysis)},
         {article->analysis->fragmentation.sites ? "fragmentation" : NULL, "Fragmentation"},
         {defragmentation_is_mapped(article->analysis) ? "defragmentation" : NULL,
          "Defragmentation"},
@@ -143,7 +146,7 @@ static void headline_print(const struct html_article *article)
     snprintf(note, sizeof note, "after %s", unit_duration(analysis->peak_time_ns).text);
     card_print(article->out, "peak", "Peak requested", unit_bytes(analysis->requested.peak).text,
                note, false);
-    snprintf(note, sizeof note, "%.1f %% unused; %s at most", 100 * analysis_overhead(analysis),
+    snprintf(note, sizeof note, "%.1f %% idle; %s maximum", 100 * analysis_overhead(analysis),
              unit_bytes(analysis->driver.peak).text);
     card_print(article->out, "driver", "Driver memory", unit_bytes(analysis->driver.at_peak).text,
                note, false);
@@ -156,7 +159,7 @@ static void headline_print(const struct html_article *article)
                unit_count(analysis_driver_calls(analysis)).text,
                analysis_has_pool(analysis) ? note : "no pool in use", false);
     snprintf(note, sizeof note, "in %s", unit_blocks(total->leaked_blocks).text);
-    card_print(article->out, "leaked", analysis_was_killed(analysis) ? "Live at the end" : "Leaked",
+    card_print(article->out, "leaked", report_unfreed_title(analysis),
                unit_bytes(total->leaked_bytes).text, note, total->leaked_blocks);
     card_print(article->out, "invalid", "Invalid frees", unit_count(total->invalid_frees).text, "",
                total->invalid_frees);

@@ -52,11 +52,11 @@ function cardTexts(slices, range) {
     for (let i = range.first; i <= range.last; i++) {
         most = Math.max(most, slices[i].driverMost);
     }
-    const unused = peak.driver > peak.peak ? 100 * (1 - peak.peak / peak.driver) : 0;
+    const idle = peak.driver > peak.peak ? 100 * (1 - peak.peak / peak.driver) : 0;
     return {
         peak: [bytesText(peak.peak), range.peakText],
-        driver: [bytesText(peak.driver), unused.toFixed(1) + " % unused; " + bytesText(most) +
-                 " at most"],
+        driver: [bytesText(peak.driver), idle.toFixed(1) + " % idle; " + bytesText(most) +
+                 " maximum"],
         allocations: [countText(sum("allocations")),
                       percentText(sum("hits"), sum("allocations")) + " served by the pool"],
         calls: [countText(sum("driverCalls")), countText(sum("calls")) + " without the pool"],
