@@ -10,7 +10,6 @@
 #ifndef SIMGPU_DRIVER_BASE_CALL_H
 #define SIMGPU_DRIVER_BASE_CALL_H
 
-#include "cupti/base/likely.h"
 #include "tests/simgpu/driver/base/fault.h"
 #include "tests/simgpu/driver/base/log.h"
 #include "tests/simgpu/driver/base/observed.h"
@@ -68,7 +67,7 @@ static inline void call_bytes(enum call_id id, uint64_t bytes)
 #define CALL_LOCKED(work)                                                                          \
     ({                                                                                             \
         int cancel_state_;                                                                         \
-        if (unlikely(profile.cancel_points))                                            \
+        if (unlikely(profile.cancel_points))                                                       \
             pthread_testcancel();                                                                  \
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state_);                            \
         pthread_mutex_lock(&driver_lock);                                                          \
