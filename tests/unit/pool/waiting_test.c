@@ -179,6 +179,26 @@ Test(waiting, an_idle_device_may_say_so_a_moment_later)
     teardown();
 }
 
+/* After it has said so once, the next frees give memory back, too. */
+Test(waiting, an_idle_device_may_say_so_a_moment_later_again)
+{
+    uint64_t blocks[16], first = 0;
+
+    limit_bytes = 64 * MIB;
+    setup_with(limited);
+    fake.complete_at_once = true;
+    fake.late_queries = 3;
+    for (int index = 0; index < 16; index++)
+        blocks[index] = take(3 * MIB);
+    for (int index = 0; index < 16; index++) {
+        give(blocks[index]);
+        first = first ? first : fake.calls[FAKE_SEGMENT_FREE];
+    }
+    cr_assert_gt(first, 0);
+    cr_assert_gt(fake.calls[FAKE_SEGMENT_FREE], first);
+    teardown();
+}
+
 /* A device that stays busy is not queried again and again. */
 Test(waiting, a_busy_device_is_looked_at_now_and_then)
 {
