@@ -192,7 +192,7 @@ int device_memory_allocate(struct cupool_device *device, size_t bytes, uint64_t 
                                                          HOST_ALIGNMENT);
 
         if (!memory)
-            return device_fail(device, -ENOMEM, "the system does not support this memory");
+            return device_fail(device, -ENOMEM, "the system does not have that much memory");
         *ret_address = (uintptr_t)memory;
         count_allocation(device, bytes);
         return 0;
@@ -404,7 +404,7 @@ int cupool_device_host_allocate(struct cupool_device *device, size_t bytes, void
         void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
 
         if (!memory)
-            return device_fail(device, -ENOMEM, "the system does not support this memory");
+            return device_fail(device, -ENOMEM, "the system does not have that much memory");
         *ret_memory = memory;
         return 0;
     }

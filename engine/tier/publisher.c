@@ -62,11 +62,10 @@ int cupool_publisher_stats(struct cupool_publisher *publisher,
 #define TOKENS_MOST  65536u
 #define LINGER_MS    1000
 
-/* A peer's message: of a subscriber its topic, of a requester a number. libzmq would take any size.
- */
+/* The largest frame from a peer, a topic or a number; without a limit libzmq takes any size. */
 #define PEER_BYTES   INT64_C(4096)
 
-/* Requests answered in one poll: whoever sends them without pause does not hold the caller. */
+/* Requests read in one poll, so that a peer that never stops sending cannot hold the caller. */
 #define REPLAYS_ONCE 16u
 
 struct batch {
@@ -316,8 +315,8 @@ static void replay_send(struct cupool_publisher *publisher, const uint8_t *clien
     frames_send(publisher->replay, frames, bytes, 4);
 }
 
-/* Reads requests: the requester, an empty frame, the first number. Others are dropped. The rest is
- * for the next poll. */
+/* Reads requests: the requester, an empty frame, the first number. Drops malformed ones; requests
+ * beyond the limit wait for the next poll. */
 static void replays_serve(struct cupool_publisher *publisher)
 {
     if (!publisher->replay)

@@ -21,10 +21,10 @@ _Self = TypeVar("_Self", bound="Handle")
 class Handle:
     """An object of the library until it is closed; `with` closes it.
 
-    A class says what it is for the message after that, and how its object ends.
+    A class sets `_what`, the begin of the error of a closed object, and defines `_destroy`.
     """
 
-    _what = "the object"
+    _what = "the object is"
     _handle: Optional[int] = None
 
     @property
@@ -40,6 +40,7 @@ class Handle:
         raise NotImplementedError
 
     def close(self) -> None:
+        """Ends the object, and first all that uses it; a second call does nothing."""
         if self._handle is not None:
             try:
                 self._close_first()

@@ -86,7 +86,7 @@ class Transfer:
 
 
 class Transfers(Handle):
-    """The queues of a device."""
+    """The queues of a device. Closing cancels what has not begun and waits for the rest."""
 
     _what = "the transfers are"
 
@@ -116,7 +116,6 @@ class Transfers(Handle):
         return check(result, api.transfers_error(self.handle).decode() if result < 0 else "")
 
     def _destroy(self, handle: int) -> None:
-        """Cancels what has not begun and waits for the rest."""
         api.transfers_destroy(handle)
         self._device.disown(self)
 

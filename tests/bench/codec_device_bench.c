@@ -7,9 +7,8 @@
  *
  * Blocks have 16 tokens, 8 heads of 128 channels, fp16 (fp32 for fp16 and bf16, bf16 for lossless).
  * Traffic is the bytes that a kernel must read and write: raw values and payloads. The median of
- * five rounds;
- * --quick: few blocks, one round. On the simulated device the times are meaningless. Exit 1 when a
- * byte differs, 77 without a GPU or kernels.
+ * five rounds; --quick: few blocks, one round. On the simulated device the times are meaningless.
+ * Exit 1 when a byte differs, 77 without a GPU or kernels.
  */
 #include <math.h>
 #include <stdbool.h>
@@ -21,6 +20,7 @@
 #include "engine/device.h"
 #include "kernels/codec/block.h"
 #include "kernels/codec/launch.h"
+#include "tests/bench/bench.h"
 #include "tests/random.h"
 
 #define ROUNDS  5
@@ -38,14 +38,6 @@ static uint32_t number(void)
 {
     seed = random_lcg(seed);
     return (uint32_t)(seed >> 32);
-}
-
-static void need(int error, const char *what)
-{
-    if (error >= 0)
-        return;
-    fprintf(stderr, "codec_device_bench: %s: %d\n", what, error);
-    exit(1);
 }
 
 static double now(void)

@@ -13,8 +13,8 @@ struct pool_device {
     uint64_t capacity_bytes; /* 0: endless */
     _Atomic uint64_t next_address;
     _Atomic uint64_t used_bytes, peak_bytes;
-    _Atomic uint64_t segment_calls, fence_calls; /* the first: those that allocate, map or free
-    memory */
+    _Atomic uint64_t segment_calls; /* that allocate, map or free memory */
+    _Atomic uint64_t fence_calls;
 };
 
 void pool_device_init(struct pool_device *device);

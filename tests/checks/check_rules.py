@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Rules that a search can check: licence lines, no way to end the host process from inside the preload, no
-unfinished marks, files of a readable length, messages in the terms of the trade."""
+unfinished marks, files of a readable length, messages in the terms of the trade.
 
+usage: check_rules.py [--root DIR]
+"""
+
+import argparse
+import pathlib
 import re
 
 import tree
@@ -20,6 +25,9 @@ LITERAL = re.compile(r'"((?:[^"\\\n]|\\.)* (?:[^"\\\n]|\\.)*)"')
 DIALECT = re.compile(r"\b(whose|of which|told|figures?|never was|gave way|nobody|in place of|no cupool trace|"
                      r"to the end of the run|again and again|all together|went past)\b")
 
+parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser.add_argument("--root", type=pathlib.Path, default=tree.ROOT)
+tree.ROOT = parser.parse_args().root
 problems = []
 names = tree.files(*SOURCES)
 for name in names:

@@ -3,9 +3,8 @@
  * What tests in Python make of tiers:
  *
  *     tier_program write FOLDER      offloads blocks into a folder until it is killed
- *     tier_program verify FOLDER     opens the folder: every block that it names must come back
- * right tier_program serve ADDRESS PORT   rounds of offload and return through a server that may go
- * away
+ *     tier_program verify FOLDER     opens the folder: every block that it names must be right
+ *     tier_program serve ADDRESS PORT   rounds of offload and return through a server that may stop
  *
  * The content of a block follows from its number, so that any process can verify it. Prints what it
  * saw as one line of JSON; exits 1 when a block is wrong.

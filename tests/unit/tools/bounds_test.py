@@ -153,7 +153,7 @@ class Bounds(unittest.TestCase):
         return self.path(name)
 
     def cost(self, *words, cpu=60, code=0, **environment):
-        """Processor seconds and bytes of memory of a command that may not take `cpu` seconds."""
+        """Bytes of memory of a command, which ends with `code` in less than `cpu` processor seconds."""
         process = subprocess.Popen(
             [CUPOOL, *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
             env={"PATH": os.environ["PATH"], "ASAN_OPTIONS": "verify_asan_link_order=0", **environment},

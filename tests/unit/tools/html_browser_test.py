@@ -351,7 +351,7 @@ class Browser(unittest.TestCase):
                 step = int(steps.pop())
                 self.assertRegex(f"{step:b}" if kind is units else f"{step}", wanted)
 
-    def test_narrow(self):
+    def test_names_and_values_stay_whole(self):
         """Names of sites are not broken into letters, nor values of cards into lines."""
         for width in (420, 800):
             PAGE.size(width)

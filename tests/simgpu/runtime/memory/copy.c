@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+
 #include "tests/simgpu/array_format.h"
 
 cudaError_t copy_kind_types(enum cudaMemcpyKind kind, CUmemorytype *ret_dst, CUmemorytype *ret_src)

@@ -9,8 +9,8 @@
 
 #include <assert.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>

@@ -9,8 +9,11 @@ memory is returned and defragmented all the time; a mapping that changes under w
 import argparse
 import pathlib
 import random
+import sys
 
-import preload
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "endtoend"))
+
+import preload  # noqa: E402
 
 SAFE = ("deferred", "sync")
 SHAPE = ("--threads", "8", "--streams", "6", "--devices", "2")
