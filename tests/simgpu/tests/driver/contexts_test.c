@@ -59,6 +59,34 @@ static void stack(void)
     OK(cuCtxDestroy(b));
 }
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+
+/* A context lives until it was detached as often as it was created and attached. */
+static void attachments(void)
+{
+    CUcontext a = create(), b = create(), got;
+    CUdeviceptr memory;
+
+    OK(cuMemAlloc(&memory, 16));
+    EXPECT(CUDA_ERROR_INVALID_VALUE, cuCtxAttach(&got, 1));
+    OK(cuCtxAttach(&got, 0));
+    CHECK(got == b);
+    EXPECT(CUDA_ERROR_INVALID_CONTEXT, cuCtxDetach(a)); /* not current */
+    OK(cuCtxDetach(b));
+    OK(cuMemFree(memory));
+    OK(cuCtxDetach(b));
+    OK(cuCtxGetCurrent(&got));
+    CHECK(got == a);
+    EXPECT(CUDA_ERROR_INVALID_CONTEXT, cuCtxDetach(b));
+    OK(cuCtxDetach(a));
+    OK(cuCtxGetCurrent(&got));
+    CHECK(!got);
+    EXPECT(CUDA_ERROR_INVALID_CONTEXT, cuCtxAttach(&got, 0));
+}
+
+#pragma GCC diagnostic pop
+
 /* Objects of a context are destroyed with it. */
 static void destruction(void)
 {
@@ -157,6 +185,7 @@ int main(void)
     if (simulated())
         CHECK(strstr(name, "simulated"));
     stack();
+    attachments();
     destruction();
     primary();
     after_fork();

@@ -131,6 +131,19 @@ static void parent_physical(int send, int receive)
     CHECK(write(send, "x", 1) == 1);
 }
 
+/* Only handles as a driver made them open. */
+static void forged_handles(const CUipcMemHandle *handle)
+{
+    for (size_t at = 0; at < sizeof handle->reserved; at++) {
+        CUipcMemHandle forged = *handle;
+        CUdeviceptr none;
+
+        forged.reserved[at] ^= 1;
+        EXPECT(CUDA_ERROR_INVALID_VALUE,
+               cuIpcOpenMemHandle(&none, forged, CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS));
+    }
+}
+
 /* Data comes on descriptor 3; 4 says that the work is done. */
 static int child_main(void)
 {
@@ -141,6 +154,7 @@ static int child_main(void)
 
     start();
     CHECK(read(3, &message, sizeof message) == sizeof message);
+    forged_handles(&message.base);
     OK(cuIpcOpenMemHandle(&first, message.base, CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS));
     OK(cuIpcOpenMemHandle(&second, message.inside, CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS));
     CHECK(second == first); /* an interior pointer's handle is the allocation's */
@@ -175,6 +189,8 @@ static pid_t child_start(const char *self, int *ret_send, int *ret_receive)
         execl(self, self, "child", (char *)NULL);
         _exit(127);
     }
+    close(to[0]); /* so that the end of the child is seen */
+    close(from[1]);
     *ret_send = to[1];
     *ret_receive = from[0];
     return child;
