@@ -72,7 +72,7 @@ static int metrics_text(const struct difference *difference, FILE *out)
         uint64_t before = difference->base->metric[i], after = difference->fresh->metric[i];
         enum metric_unit unit = metric_rows[i].unit;
         struct unit_text base = metric_text(unit, before), fresh = metric_text(unit, after);
-        char change[96];
+        char change[112];
 
         if (!both_have(difference, i))
             continue;
@@ -123,7 +123,7 @@ static void rest_print(const struct difference *difference, size_t top, FILE *ou
 }
 
 struct site_cells {
-    char name[512], base[40], fresh[40], change[96], leaked[40];
+    char name[512], base[48], fresh[48], change[112], leaked[48];
 };
 
 static void site_cells_fill(const struct site_change *site, struct site_cells *ret_cells)
@@ -281,7 +281,7 @@ int difference_markdown(const struct difference *difference, const struct differ
     for (int i = 0; i < METRIC_COUNT; i++) {
         uint64_t before = difference->base->metric[i], after = difference->fresh->metric[i];
         enum metric_unit unit = metric_rows[i].unit;
-        char change[96];
+        char change[112];
 
         if (!both_have(difference, i))
             continue;

@@ -67,7 +67,7 @@ static int figures_print(const struct promise_verdict *verdict, const struct rep
     const struct promise *promise = verdict->promise;
     const struct replay_recorded *run = &trace->recorded;
     bool kept = verdict->reserved_kept && verdict->calls_kept;
-    char promised[160];
+    char promised[224];
 
     promised_format(true,
                     (struct promised){promise->peak_reserved_bytes, promise->reserved_least,

@@ -148,7 +148,7 @@ static int row_add(struct text_table *table, const char *trace, const char *figu
 static int range_row_add(struct text_table *table, const struct tune_figures *before,
                          const struct tune_figures *after)
 {
-    char old[96] = "", new[96];
+    char old[112] = "", new[112];
     const char *cells[] = {"", "  range", old, new, ""};
 
     if (before->calls_least < before->calls_most)
