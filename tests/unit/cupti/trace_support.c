@@ -59,6 +59,15 @@ struct trace_record support_record(uint64_t number)
                                  .value = ~number};
 }
 
+void support_emit(struct trace_writer *writer, uint64_t first, uint64_t count)
+{
+    for (uint64_t i = first; i < first + count; i++) {
+        struct trace_record record = support_record(i);
+
+        trace_writer_emit(writer, &record);
+    }
+}
+
 void support_check(const struct trace_record *record)
 {
     struct trace_record wanted = support_record(record->address);

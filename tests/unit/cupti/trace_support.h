@@ -25,6 +25,9 @@ struct trace_writer *support_open(const char *path);
 /** An allocation with all fields derived from one number, so that a reader can check them. */
 struct trace_record support_record(uint64_t number);
 
+/** Writes the records of so many numbers, from the first on. */
+void support_emit(struct trace_writer *writer, uint64_t first, uint64_t count);
+
 /** Asserts that a record is support_record of its address. */
 void support_check(const struct trace_record *record);
 

@@ -27,15 +27,6 @@
 #include "cupti/write/trace_store.h"
 #include "tests/unit/cupti/trace_support.h"
 
-static void emit_many(struct trace_writer *writer, uint64_t first, uint64_t count)
-{
-    for (uint64_t i = first; i < first + count; i++) {
-        struct trace_record record = support_record(i);
-
-        trace_writer_emit(writer, &record);
-    }
-}
-
 Test(crc32c, known_values)
 {
     cr_expect(crc32c("", 0) == 0);
@@ -76,7 +67,7 @@ Test(trace, round_trip)
     support_path(path);
     writer = support_open(path);
     cr_expect_str_eq(trace_writer_path(writer), path);
-    emit_many(writer, 1, 5000);
+    support_emit(writer, 1, 5000);
     trace_writer_close(writer);
     cr_assert(stat(path, &status) == 0);
     cr_expect((status.st_mode & 07777) == 0600, "readable by the owner only");
@@ -130,8 +121,8 @@ Test(trace, texts_and_sites)
         cr_assert(trace_writer_string(writer, name) != 0);
     }
     cr_expect(trace_writer_string(writer, "cudaMalloc") == first);
-    code = trace_writer_site(writer, (const void *)emit_many);
-    cr_expect(trace_writer_site(writer, (const void *)emit_many) == code);
+    code = trace_writer_site(writer, (const void *)support_emit);
+    cr_expect(trace_writer_site(writer, (const void *)support_emit) == code);
     libc = trace_writer_site(writer, (const void *)getpagesize);
     nowhere = trace_writer_site(writer, (const void *)16);
     cr_expect(trace_writer_site(writer, NULL) == 0);
@@ -172,8 +163,8 @@ static uint32_t stack_write(struct trace_writer *writer, const uintptr_t *code, 
 
 Test(trace, stacks_share_their_outer_frames)
 {
-    const uintptr_t deep[] = {(uintptr_t)emit_many, (uintptr_t)getpagesize, 16};
-    const uintptr_t other[] = {(uintptr_t)emit_many + 1, (uintptr_t)getpagesize, 16};
+    const uintptr_t deep[] = {(uintptr_t)support_emit, (uintptr_t)getpagesize, 16};
+    const uintptr_t other[] = {(uintptr_t)support_emit + 1, (uintptr_t)getpagesize, 16};
     const uint16_t wide[] = {'m', 0xe9, 0x4e2d};
     struct trace_python_frame python[] = {{{"step.py", 7, 1}, {wide, 3, 2}, 12, {0}, 0},
                                           {{"main.py", 7, 0}, {"<module>", 8, 1}, 3, {0}, 0}};
@@ -189,7 +180,7 @@ Test(trace, stacks_share_their_outer_frames)
     other_id = stack_write(writer, other, 3, NULL, 0);
     python_id = stack_write(writer, deep, 1, python, 2);
     cr_expect(first_id && other_id && python_id);
-    cr_expect(first_id != trace_writer_site(writer, (const void *)emit_many),
+    cr_expect(first_id != trace_writer_site(writer, (const void *)support_emit),
               "a stack is not its innermost frame alone");
     trace_writer_close(writer);
 
@@ -263,7 +254,7 @@ static void *thread_emit(void *argument)
             snprintf(name, sizeof name, "text %llu", (unsigned long long)(i / 1000));
             cr_assert(trace_writer_string(shared_writer, name) != 0);
         }
-        record.site = trace_writer_site(shared_writer, (const char *)emit_many + i % 64);
+        record.site = trace_writer_site(shared_writer, (const char *)support_emit + i % 64);
         cr_assert(record.site != 0);
         record.site = 0;
         trace_writer_emit(shared_writer, &record);
@@ -294,7 +285,7 @@ Test(trace, many_threads, .timeout = 120)
 
 static void *thread_emit_one(void *argument)
 {
-    emit_many(shared_writer, (uint64_t)(uintptr_t)argument, 1);
+    support_emit(shared_writer, (uint64_t)(uintptr_t)argument, 1);
     return NULL;
 }
 
@@ -324,7 +315,7 @@ static volatile bool emitting;
 static void *thread_emit_on(void *argument)
 {
     for (uint64_t i = 1; emitting; i++)
-        emit_many(shared_writer, i, 1);
+        support_emit(shared_writer, i, 1);
     return NULL;
 }
 
@@ -340,7 +331,7 @@ Test(trace, closing_while_threads_emit, .timeout = 60)
         emitting = true;
         for (int i = 0; i < 3; i++)
             cr_assert(pthread_create(&thread[i], NULL, thread_emit_on, NULL) == 0);
-        emit_many(shared_writer, 1, (uint64_t)round * 700);
+        support_emit(shared_writer, 1, (uint64_t)round * 700);
         trace_writer_close(shared_writer);
         reader = support_read(path);
         support_count(reader);
@@ -366,17 +357,17 @@ Test(trace, a_child_after_fork_is_inert)
 
     support_path(path);
     writer = support_open(path);
-    emit_many(writer, 1, 10);
+    support_emit(writer, 1, 10);
     child = fork();
     if (child == 0) { /* without, then with the call for it */
-        emit_many(writer, 1000, 3000);
+        support_emit(writer, 1000, 3000);
         trace_writer_fork_child(writer);
-        emit_many(writer, 5000, 3000);
+        support_emit(writer, 5000, 3000);
         trace_writer_close(writer);
         _exit(trace_writer_string(writer, "child") != 0);
     }
     cr_assert(waitpid(child, &status, 0) == child && status == 0);
-    emit_many(writer, 20, 10);
+    support_emit(writer, 20, 10);
     trace_writer_close(writer);
     reader = support_read(path);
     cr_expect(support_count(reader) == 20, "only what the parent wrote");
@@ -393,7 +384,7 @@ static void killed_child(const char *path, atomic_ullong *written)
     if (trace_writer_open(path, &writer) < 0)
         _exit(1);
     for (uint64_t i = 1;; i++) {
-        emit_many(writer, i, 1);
+        support_emit(writer, i, 1);
         if (i % 97 == 0)
             trace_writer_string(writer, (char[]){'s', (char)('a' + i % 26), '\0'});
         atomic_store(written, i);
@@ -442,94 +433,6 @@ Test(trace, kill_at_any_moment_loses_nothing_written, .timeout = 120)
     }
 }
 
-Test(trace, exit_is_appended_to_a_closed_file)
-{
-    char path[SUPPORT_PATH_BYTES], why[256];
-    struct trace_writer *writer;
-    struct trace_reader *reader;
-    struct trace_record record, last = {0};
-
-    support_path(path);
-    writer = support_open(path);
-    emit_many(writer, 1, 3);
-    trace_writer_close(writer);
-    cr_assert(trace_file_append_exit(path, 0x300) == 0);
-    reader = support_read(path);
-    while (trace_reader_next(reader, &record, why, sizeof why) > 0)
-        last = record;
-    cr_expect(last.kind == TRACE_EVENT_EXIT);
-    cr_expect(last.value == 0x300);
-    cr_expect(trace_reader_summary(reader)->complete);
-    trace_reader_close(reader);
-    cr_expect(trace_file_append_exit("/nonexistent", 0) == -ENOENT);
-    support_remove(path);
-}
-
-/* A program may leave its trace with a hole of terabytes at the end. Looked through block by block
- * it takes minutes of processor time. */
-Test(trace, exit_is_appended_before_a_hole)
-{
-    const struct rlimit limit = {.rlim_cur = 20, .rlim_max = 30};
-    char path[SUPPORT_PATH_BYTES];
-    struct trace_writer *writer;
-    struct trace_reader *reader;
-    struct stat before, after;
-
-    support_path(path);
-    writer = support_open(path);
-    emit_many(writer, 1, 3);
-    trace_writer_close(writer);
-    cr_assert(stat(path, &before) == 0);
-    if (truncate(path, (off_t)1 << 43) < 0)
-        cr_skip_test("no file of terabytes here");
-    cr_assert(setrlimit(RLIMIT_CPU, &limit) == 0);
-    cr_assert(trace_file_append_exit(path, 0x300) == 0);
-    cr_assert(stat(path, &after) == 0);
-    cr_expect(after.st_size <= before.st_size + 2 * TRACE_BLOCK_BYTES);
-    reader = support_read(path);
-    cr_expect(support_count(reader) == 3);
-    trace_reader_close(reader);
-    support_remove(path);
-}
-
-/* The hole may be in the middle as well: with a block behind it that is free, or that is used. */
-static void exit_behind_a_hole(uint64_t most_bytes, off_t offset_in_block)
-{
-    const struct rlimit limit = {.rlim_cur = 20, .rlim_max = 30};
-    const off_t far = (off_t)1 << 43;
-    char path[SUPPORT_PATH_BYTES];
-    struct trace_writer *writer;
-    struct stat after;
-
-    support_path(path);
-    cr_assert(trace_writer_open_limited(path, most_bytes, &writer) == 0);
-    emit_many(writer, 1, 3);
-    trace_writer_close(writer);
-    int file = open(path, O_WRONLY | O_CLOEXEC);
-    if (ftruncate(file, far + TRACE_BLOCK_BYTES) < 0 ||
-        pwrite(file, "x", 1, far + offset_in_block) != 1)
-        cr_skip_test("no file of terabytes here");
-    close(file);
-    cr_assert(setrlimit(RLIMIT_CPU, &limit) == 0);
-    cr_assert(trace_file_append_exit(path, 0x300) == 0);
-    cr_assert(stat(path, &after) == 0);
-    if (offset_in_block)
-        cr_expect(after.st_size < far);
-    else
-        cr_expect(after.st_size > far + TRACE_BLOCK_BYTES);
-    support_remove(path);
-}
-
-Test(trace, exit_is_appended_before_a_hole_and_a_free_block)
-{
-    exit_behind_a_hole(0, TRACE_BLOCK_BYTES / 2);
-}
-
-Test(trace, exit_is_appended_behind_a_hole_and_a_used_block)
-{
-    exit_behind_a_hole(TRACE_LIMIT_LEAST, 0);
-}
-
 Test(trace, a_taken_name_is_never_overwritten)
 {
     char path[SUPPORT_PATH_BYTES], wanted[SUPPORT_PATH_BYTES + 32];
@@ -537,15 +440,15 @@ Test(trace, a_taken_name_is_never_overwritten)
 
     support_path(path);
     first = support_open(path);
-    emit_many(first, 1, 7);
+    support_emit(first, 1, 7);
     second = support_open(path);
     third = support_open(path);
     snprintf(wanted, sizeof wanted, "%s.%d", path, getpid());
     cr_expect_str_eq(trace_writer_path(second), wanted);
     snprintf(wanted, sizeof wanted, "%s.%d.1", path, getpid());
     cr_expect_str_eq(trace_writer_path(third), wanted);
-    emit_many(second, 1, 3);
-    emit_many(first, 8, 1);
+    support_emit(second, 1, 3);
+    support_emit(first, 8, 1);
     trace_writer_close(first);
     trace_writer_close(second);
     trace_writer_close(third);
@@ -582,9 +485,9 @@ static void fill(const char *path, int wanted_errno, uint64_t most)
     uint64_t emitted = 0, count;
 
     while (trace_writer_error(writer) == 0 && emitted < most)
-        emit_many(writer, ++emitted, 1);
+        support_emit(writer, ++emitted, 1);
     cr_expect(trace_writer_error(writer) == wanted_errno);
-    emit_many(writer, emitted + 1, 10000);
+    support_emit(writer, emitted + 1, 10000);
     emitted += 10000;
     trace_writer_close(writer);
     reader = support_read(path);
@@ -743,14 +646,14 @@ Test(trace, descriptors_closed_by_the_program)
 
     support_path(path);
     writer = support_open(path);
-    emit_many(writer, 1, 100);
+    support_emit(writer, 1, 100);
     for (int fd = 100; fd < 2000; fd++)
         close(fd);
     own = open("/tmp", O_TMPFILE | O_RDWR, 0600);
     cr_assert(own >= 0);
     for (int fd = 900; fd < 910; fd++)
         cr_assert(dup2(own, fd) == fd);
-    emit_many(writer, 101, 100000);
+    support_emit(writer, 101, 100000);
     trace_writer_close(writer);
     cr_assert(fstat(own, &status) == 0);
     cr_expect((uint64_t)status.st_size == 0, "the program's file is its own");
@@ -769,9 +672,9 @@ Test(trace, errno_is_left_alone)
     support_path(path);
     writer = support_open(path);
     errno = EXDEV;
-    emit_many(writer, 1, 50000);
+    support_emit(writer, 1, 50000);
     trace_writer_string(writer, "text");
-    trace_writer_site(writer, (const void *)emit_many);
+    trace_writer_site(writer, (const void *)support_emit);
     trace_writer_close(writer);
     cr_expect(errno == EXDEV);
     support_remove(path);
