@@ -60,10 +60,10 @@ enum pool_event_kind {
     POOL_EVENT_SEGMENT_ALLOCATE, /* address, bytes */
     POOL_EVENT_SEGMENT_FREE,     /* address, bytes */
     POOL_EVENT_FENCE, /* bytes: quarantined in the epoch it closes; address: its number */
-    POOL_EVENT_WAIT,  /* bytes: quarantined in the epoch; address: its number; detail: 1 in vain */
-    POOL_EVENT_QUERY, /* bytes: 1 the fence has been passed, 0 not; address: as FENCE */
-    POOL_EVENT_ROOM,  /* bytes: what the driver can still give, by its account */
-    POOL_EVENT_TRIM,  /* bytes: returned to the driver */
+    POOL_EVENT_WAIT, /* bytes: quarantined in the epoch; address: its number; detail: 1 timed out */
+    POOL_EVENT_QUERY,   /* bytes: 1 the fence has been passed, 0 not; address: as FENCE */
+    POOL_EVENT_ROOM,    /* bytes: what the driver can still give, by its account */
+    POOL_EVENT_TRIM,    /* bytes: returned to the driver */
     POOL_EVENT_FAILURE, /* bytes: the request that could not be served */
     POOL_EVENT_MAP,     /* address, bytes: memory, new or from elsewhere, begins there */
     POOL_EVENT_UNMAP,   /* address, bytes: a hole now */

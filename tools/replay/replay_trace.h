@@ -60,7 +60,7 @@ struct script_call {
     int32_t error;    /* negative errno */
     uint8_t kind;     /* enum script_kind */
     uint8_t context;  /* as in struct replay_event */
-    uint8_t detail;   /* of a wait: 1 in vain; of a refusal: enum pool_refusal */
+    uint8_t detail;   /* of a wait: 1 timed out; of a refusal: enum pool_refusal */
 };
 
 /** Where a context's pool had its memory from. */
