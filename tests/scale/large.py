@@ -52,7 +52,7 @@ def terminal_output(machine, *words):
 
 def check_progress(machine, trace):
     shown = terminal_output(machine, "report", trace)
-    preload.expect(b"% of" in shown and b"MiB" in shown and b"to go" in shown,
+    preload.expect(b"% of" in shown and b"MiB" in shown and b" left" in shown,
                    f"no progress on a terminal: {shown[:200]!r}")
     preload.expect(shown.endswith(b"\r\x1b[K"), f"the line stays: {shown[-100:]!r}")
     preload.expect_equal("with -q", terminal_output(machine, "report", "-q", trace), b"")
