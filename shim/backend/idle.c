@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <stdatomic.h>
-#include <time.h>
 
 #include "cupti/base/clock.h"
 #include "shim/context/context.h"

@@ -7,7 +7,6 @@
 #include <cuda.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "tests/bench/bench.h"
 
