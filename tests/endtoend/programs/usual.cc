@@ -13,6 +13,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <string>
 #include <thread>
@@ -156,7 +157,10 @@ void two_leaks()
 
 CAUSE void keep_forever(void *handle)
 {
+    static std::mutex lock;
     static auto *kept = new std::vector<void *>;
+
+    std::lock_guard<std::mutex> held(lock);
     kept->push_back(handle);
 }
 
