@@ -5,7 +5,7 @@
  * step of a random course the pool is checked as a whole.
  */
 #include "tests/random.h"
-#include "tests/unit/pool/harness.h"
+#include "tests/unit/harness.h"
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>

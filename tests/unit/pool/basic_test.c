@@ -2,7 +2,7 @@
 /*
  * One pool, one thread: handing out, finding, taking back, refusing, describing.
  */
-#include "tests/unit/pool/harness.h"
+#include "tests/unit/harness.h"
 #include <errno.h>
 #include <stdlib.h>
 

@@ -3,7 +3,7 @@
  * A small device and blocks of every size up to 4 MiB: where the driver alone would serve the
  * program, the pool does.
  */
-#include "tests/unit/pool/harness.h"
+#include "tests/unit/harness.h"
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>

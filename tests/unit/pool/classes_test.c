@@ -3,7 +3,7 @@
  * A pool with configured classes and slabs: the memory that small blocks occupy, blocks found by
  * address, and pools with other classes in the same process.
  */
-#include "tests/unit/pool/harness.h"
+#include "tests/unit/harness.h"
 #include <errno.h>
 #include <stdlib.h>
 

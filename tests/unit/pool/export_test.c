@@ -2,7 +2,7 @@
 /*
  * Memory that leaves the pool: exported segments, trimming, the child of a fork.
  */
-#include "tests/unit/pool/harness.h"
+#include "tests/unit/harness.h"
 #include <errno.h>
 #include <sys/wait.h>
 #include <unistd.h>

@@ -3,7 +3,7 @@
  * Every call of the backend fails once, at every position, with every error: afterwards the pool is
  * sound, goes on working and gives everything back.
  */
-#include "tests/unit/pool/harness.h"
+#include "tests/unit/harness.h"
 #include <errno.h>
 #include <stdio.h>
 

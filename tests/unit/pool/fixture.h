@@ -6,7 +6,7 @@
 #ifndef TESTS_UNIT_POOL_FIXTURE_H
 #define TESTS_UNIT_POOL_FIXTURE_H
 
-#include "tests/unit/pool/harness.h"
+#include "tests/unit/harness.h"
 
 #include "pool/pool.h"
 #include "tests/unit/pool/fake_backend.h"

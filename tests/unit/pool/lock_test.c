@@ -5,7 +5,7 @@
  * Every hold lasts about as long as a waiter spins before it sleeps, so that releases fall into the
  * moment in which the waiter says so. A lost wake-up shows as a hang, which the alarm ends.
  */
-#include "tests/unit/pool/harness.h"
+#include "tests/unit/harness.h"
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/prctl.h>

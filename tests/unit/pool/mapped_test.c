@@ -3,7 +3,7 @@
  * Mapped memory on a model of a device that knows every mapping, holds its rules against each call,
  * has a capacity, and fails any one call on demand.
  */
-#include "tests/unit/pool/harness.h"
+#include "tests/unit/harness.h"
 
 #include <errno.h>
 #include <stdlib.h>

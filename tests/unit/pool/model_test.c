@@ -7,7 +7,7 @@
  * followed by a completed fence; pool_find returns the requested size; the statistics add up.
  */
 #include "tests/random.h"
-#include "tests/unit/pool/harness.h"
+#include "tests/unit/harness.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

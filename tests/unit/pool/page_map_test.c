@@ -3,7 +3,7 @@
  * The page map by itself: what an insertion finds occupied, wherever in its range, is left alone,
  * and nothing of the rest is written.
  */
-#include "tests/unit/pool/harness.h"
+#include "tests/unit/harness.h"
 
 #include <errno.h>
 

@@ -2,7 +2,7 @@
 /*
  * Little memory: limits, small devices, the rungs of the ladder, and what growth leaves behind.
  */
-#include "tests/unit/pool/harness.h"
+#include "tests/unit/harness.h"
 #include <errno.h>
 
 #include "tests/unit/pool/fixture.h"

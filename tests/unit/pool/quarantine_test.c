@@ -3,7 +3,7 @@
  * When a freed block comes back: fences late, missing, failing, captured; and what is written to
  * blocks on the way.
  */
-#include "tests/unit/pool/harness.h"
+#include "tests/unit/harness.h"
 #include <errno.h>
 
 #include "pool/heap/quarantine.h"

@@ -2,7 +2,7 @@
 /*
  * The queue of quarantined objects against a plain array: order, labels, room.
  */
-#include "tests/unit/pool/harness.h"
+#include "tests/unit/harness.h"
 #include <stdlib.h>
 
 #include "pool/base/queue.h"

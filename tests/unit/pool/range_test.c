@@ -2,7 +2,7 @@
 /*
  * The range of addresses against a map of its grains, and the rules of placement.
  */
-#include "tests/unit/pool/harness.h"
+#include "tests/unit/harness.h"
 
 #include <errno.h>
 #include <stdio.h>

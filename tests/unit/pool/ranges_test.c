@@ -3,7 +3,7 @@
  * Queries about a live block: its range, its id and its marks, for blocks of every kind, in holes
  * and beyond the end, and after the same memory was handed out again.
  */
-#include "tests/unit/pool/harness.h"
+#include "tests/unit/harness.h"
 #include <errno.h>
 
 #include "pool/heap/types.h"

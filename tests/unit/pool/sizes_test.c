@@ -2,7 +2,7 @@
 /*
  * The arithmetic of classes, exhaustively, and the buddy against a naive map of leaves.
  */
-#include "tests/unit/pool/harness.h"
+#include "tests/unit/harness.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -8,7 +8,7 @@
  * free (the race between closing an epoch and freeing) shows as a stamp not yet completed.
  */
 #include "tests/random.h"
-#include "tests/unit/pool/harness.h"
+#include "tests/unit/harness.h"
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>

@@ -4,7 +4,7 @@
  * waits for it that the driver could serve, or that what was freed before it could; the fake counts
  * as a hang whatever would wait for it without a bound.
  */
-#include "tests/unit/pool/harness.h"
+#include "tests/unit/harness.h"
 #include <errno.h>
 
 #include "tests/unit/pool/fixture.h"

@@ -2,13 +2,13 @@
 /*
  * The gate: nobody is inside while it is closed, with more threads than it has slots too.
  */
-#include <criterion/criterion.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <time.h>
 
 #include "shim/context/gate.h"
+#include "tests/unit/harness.h"
 
 #define STEPS 20000
 

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "tests/unit/pool/harness.h"
+#include "tests/unit/harness.h"
 #include "tests/unit/tensor/fake.h"
 
 #define DEVICES 3u

@@ -6,7 +6,7 @@
 #ifndef TESTS_UNIT_TIER_FIXTURE_H
 #define TESTS_UNIT_TIER_FIXTURE_H
 
-#include "tests/unit/pool/harness.h"
+#include "tests/unit/harness.h"
 
 #include <errno.h>
 #include <pthread.h>

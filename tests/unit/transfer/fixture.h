@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/unit/pool/harness.h"
+#include "tests/unit/harness.h"
 #include "tests/unit/transfer/fake.h"
 
 #define NONE   CUPOOL_STREAM_NONE

@@ -6,8 +6,8 @@
  * with both never starts. The stand-in runs each test in a forked child, as Criterion does, and
  * fails when one does not exit cleanly.
  */
-#ifndef TESTS_UNIT_POOL_HARNESS_H
-#define TESTS_UNIT_POOL_HARNESS_H
+#ifndef TESTS_UNIT_HARNESS_H
+#define TESTS_UNIT_HARNESS_H
 
 #ifndef __SANITIZE_THREAD__
 
