@@ -399,8 +399,9 @@ CUPOOL_API int cupool_kv_set_lower(struct cupool_kv *pool, const struct cupool_k
 
 /**
  * Prefetches the blocks of a sequence: takes references to the cached ones, reserves the rest (all
- * or none) and loads what the lower tier holds. `handles` and `sources` remain the caller's, and
- * must stay valid until the callback. -ENOMEM: no room; nothing was taken.
+ * or none) and loads what the lower tier holds. `hashes`, `handles` and `sources` remain the
+ * caller's, and must stay valid until the callback. With a NULL callback the end is reported by
+ * cupool_kv_ticket_result(). -ENOMEM: no room; nothing was taken.
  */
 CUPOOL_API int cupool_kv_prefetch(struct cupool_kv *pool, const struct cupool_kv_hash *hashes,
                                   uint32_t count, const struct cupool_kv_hash *parent,

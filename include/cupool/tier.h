@@ -257,8 +257,8 @@ CUPOOL_API int cupool_tiers_age_step(struct cupool_tiers *tiers, const struct cu
                                      uint32_t *ret_blocks, uint64_t *ret_raw_bytes,
                                      uint64_t *ret_entry_bytes);
 
-/** Polls the events of one tier as cupool_kv_events_poll() does; `tier` of an event is its
- * position, from 1. */
+/** Polls the events of tier `tier`, counted from 0, as cupool_kv_events_poll() does. An event names
+ * its tier by `tier` + 1, because 0 there is the pool. */
 CUPOOL_API int cupool_tiers_events_poll(struct cupool_tiers *tiers, uint32_t tier,
                                         struct cupool_kv_event *events, uint32_t event_room,
                                         struct cupool_kv_hash *hashes, uint32_t hash_room,

@@ -32,6 +32,11 @@ class MemoryStatistics(Structure):
                                                 "pressure")]]
 
 
+class MemoryEvent(Structure):
+    _fields_ = [("time_ns", c_uint64), ("kind", c_int),
+                *[(name, c_uint64) for name in ("address", "bytes", "current_bytes")]]
+
+
 class Thresholds(Structure):
     _fields_ = [("normal", c_double), ("aggressive", c_double), ("hysteresis", c_double)]
 
@@ -49,8 +54,22 @@ class Identity(Structure):
     _fields_ = [("method", c_int), ("block_tokens", c_uint32), ("secret", c_uint64)]
 
 
+class KVBlock(Structure):
+    _fields_ = [("handle", c_uint64), ("id", c_uint32), ("state", c_int),
+                *[(name, c_uint32) for name in ("references", "priority", "hits", "tokens")],
+                ("last_use_ns", c_uint64), ("pinned", c_int), ("hash", Hash)]
+
+
+RANK = CFUNCTYPE(c_uint64, c_void_p, POINTER(KVBlock))
+MAY_EVICT = CFUNCTYPE(c_int, c_void_p, POINTER(KVBlock))
+
+
 class Custom(Structure):
-    _fields_ = [("state", c_void_p), ("rank", c_void_p), ("may_evict", c_void_p)]
+    _fields_ = [("state", c_void_p), ("rank", RANK), ("may_evict", MAY_EVICT)]
+
+
+class KVPriorityRange(Structure):
+    _fields_ = [("first", c_uint32), ("count", c_uint32), ("priority", c_uint32), ("duration_ns", c_uint64)]
 
 
 class KVConfig(Structure):
@@ -89,12 +108,6 @@ class KVEvent(Structure):
                 ("has_parent", c_int), ("parent", Hash)]
 
 
-class KVBlock(Structure):
-    _fields_ = [("handle", c_uint64), ("id", c_uint32), ("state", c_int),
-                *[(name, c_uint32) for name in ("references", "priority", "hits", "tokens")],
-                ("last_use_ns", c_uint64), ("pinned", c_int), ("hash", Hash)]
-
-
 class Member(Structure):
     _fields_ = [("pool", c_void_p), ("window", c_uint32)]
 
@@ -102,6 +115,11 @@ class Member(Structure):
 class SequencesConfig(Structure):
     _fields_ = [("sequences", c_uint32), ("max_tokens", c_uint32), ("method", c_int),
                 ("secret", c_uint64), ("duplicates", c_int), ("partial", c_int)]
+
+
+class SequencesStatistics(Structure):
+    _fields_ = [(name, c_uint64) for name in ("live", "created", "tokens", "blocks", "forks", "copies",
+                                              "matched_tokens", "table_copies")]
 
 
 TENSOR_RANK_MAX = 8
@@ -274,6 +292,7 @@ FUNCTIONS = {
     "device_host": (_I, POINTER(_P)),
     "device_close": (None, _P),
     "device_error": (c_char_p, _P),
+    "device_kind": (_I, _P),
     "device_stats": (_I, _P, POINTER(DeviceStatistics)),
     "device_stream_create": (_I, _P, POINTER(_P)),
     "device_stream_destroy": (_I, _P, _P),
@@ -282,12 +301,19 @@ FUNCTIONS = {
     "device_fill": (_I, _P, _P, c_uint8, c_size_t, _P),
     "memory_allocate": (_I, _P, c_size_t, _P, POINTER(_P)),
     "memory_free": (_I, _P, _P, _P),
+    "memory_size": (_I, _P, _P, POINTER(c_size_t)),
     "memory_trim": (_I, _P, c_size_t, POINTER(c_size_t)),
     "memory_defragment": (_I, _P, POINTER(c_size_t)),
     "memory_stats": (_I, _P, POINTER(MemoryStatistics)),
+    "memory_history": (c_size_t, _P, POINTER(MemoryEvent), c_size_t),
+    "memory_pressure": (_I, _P, POINTER(Thresholds), PRESSURE_CALLBACK, _P),
+    "memory_should_trim": (_I, _P),
+    "memory_check": (_I, _P, c_char_p, c_size_t),
     "kv_identity_root": (_I, POINTER(Identity), POINTER(Scope), _HASHES),
     "kv_identity_blocks": (_I, POINTER(Identity), POINTER(Scope), _HASHES, POINTER(c_int32), _U64,
                            c_size_t, _HASHES),
+    "kv_identity_partial": (_I, POINTER(Identity), POINTER(Scope), _HASHES, POINTER(c_int32), _U64,
+                            c_size_t, _HASHES),
     "kv_config_init": (None, POINTER(KVConfig)),
     "kv_create": (_I, _P, POINTER(KVConfig), POINTER(_P)),
     "kv_destroy": (None, _P),
@@ -301,17 +327,24 @@ FUNCTIONS = {
     "kv_event_fd": (_I, _P, POINTER(_I)),
     "kv_retain": (_I, _P, _HANDLES, _U32),
     "kv_release": (_I, _P, _HANDLES, _U32, _P),
+    "kv_stream_order": (_I, _P, _HANDLES, _U32, _P),
     "kv_memory": (_I, _P, _U64, _U32, _I, POINTER(_P), POINTER(c_size_t)),
     "kv_describe": (_I, _P, _U64, POINTER(KVBlock)),
     "kv_downgrade": (_I, _P, _U64, POINTER(c_uint64)),
     "kv_upgrade": (_I, _P, _U64, POINTER(c_uint64)),
     "kv_complete": (_I, _P, _HANDLES, _U32),
     "kv_register": (_I, _P, _HANDLES, _HASHES, _U32, _HASHES, _I, _P, _HANDLES),
+    "kv_register_partial": (_I, _P, _U64, _HASHES, _HASHES, _U32, _P),
     "kv_match": (_I, _P, _HASHES, _U32, _HANDLES, POINTER(_U32)),
     "kv_match_scattered": (_I, _P, _HASHES, _U32, _HANDLES, POINTER(_U32)),
+    "kv_match_group": (_I, POINTER(Member), _U32, _HASHES, _U32, POINTER(_HANDLES), POINTER(_U32)),
+    "kv_window_tail": (_I, _U32, _U32, c_int64, c_int64, _U64, POINTER(_U32), _U32, POINTER(_U32)),
+    "kv_prefetch": (_I, _P, _HASHES, _U32, _HASHES, _P, _HANDLES, POINTER(c_uint8), _P, _P,
+                    POINTER(c_uint64)),
     "kv_peek": (_I, _P, _HASHES, _U32, POINTER(_U32)),
     "kv_make_writable": (_I, _P, _U64, _P, POINTER(c_uint64)),
     "kv_set_priority": (_I, _P, _HANDLES, _U32, _U32, _U64),
+    "kv_set_priorities": (_I, _P, _HANDLES, _U32, POINTER(KVPriorityRange), _U32),
     "kv_pin": (_I, _P, _HANDLES, _U32),
     "kv_unpin": (_I, _P, _HASHES, _U32),
     "kv_evict": (_I, _P, _I, _U32, POINTER(_U32)),
@@ -324,6 +357,7 @@ FUNCTIONS = {
     "kv_stats": (_I, _P, POINTER(KVStatistics)),
     "kv_stats_window": (_I, _P, POINTER(c_uint64), POINTER(c_uint64), POINTER(c_double)),
     "kv_check": (_I, _P, c_char_p, c_size_t),
+    "tensor_bytes": (_I, POINTER(TensorShape), POINTER(c_uint64)),
     "tensors_config_init": (None, POINTER(TensorsConfig)),
     "tensors_create": (_I, POINTER(TensorsConfig), POINTER(_P)),
     "tensors_destroy": (None, _P),
@@ -383,6 +417,8 @@ FUNCTIONS = {
     "tiers_drain": (_I, _P),
     "tiers_lookup": (_I, _P, _HASHES, _U32, POINTER(c_uint8)),
     "tiers_match": (_I, _P, _HASHES, _U32, _P, _HANDLES, POINTER(c_uint8), POINTER(_U32)),
+    "tiers_events_poll": (_I, _P, _U32, POINTER(KVEvent), _U32, _HASHES, _U32, POINTER(_U32),
+                          POINTER(c_uint64)),
     "tiers_forget": (_I, _P, _HASHES, _U32),
     "tiers_age_step": (_I, _P, POINTER(TierAge), POINTER(_U32), POINTER(c_uint64), POINTER(c_uint64)),
     "tiers_stats": (_I, _P, POINTER(TiersStatistics)),
@@ -399,9 +435,12 @@ FUNCTIONS = {
     "sequences_create": (_I, POINTER(Member), _U32, POINTER(SequencesConfig), POINTER(_P)),
     "sequences_destroy": (None, _P),
     "sequences_error": (c_char_p, _P),
+    "sequences_stats": (_I, _P, POINTER(SequencesStatistics)),
+    "sequences_check": (_I, _P, c_char_p, c_size_t),
     "sequence_create": (_I, _P, POINTER(Scope), c_uint, POINTER(c_uint64)),
     "sequence_match": (_I, _P, _U64, POINTER(c_int32), _U32, _P, POINTER(_U32)),
     "sequence_append": (_I, _P, _U64, POINTER(c_int32), _U32, _P),
+    "sequence_reserve": (_I, _P, _U64, _U32, _P),
     "sequence_commit": (_I, _P, _U64, _P),
     "sequence_fork": (_I, _P, _U64, _P, POINTER(c_uint64)),
     "sequence_truncate": (_I, _P, _U64, _U32, _P),

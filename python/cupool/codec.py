@@ -41,6 +41,20 @@ class BlockCodec:
     first_layer: bool = False
     keep_permille: int = 0
 
+    @classmethod
+    def of(cls, encoded: bytes) -> "BlockCodec":
+        """Checks an encoded block by its checksums, without decoding it, and returns what decodes it."""
+        words = max(1, (len(encoded) + 7) // 8)
+        source = (ctypes.c_uint64 * words).from_buffer_copy(encoded.ljust(words * 8))
+        header, fault, config = lib.CodecHeader(), ctypes.c_int(), lib.CodecConfig()
+        if api.codec_verify(source, len(encoded), header, ctypes.byref(fault)) < 0:
+            raise Refused(api.codec_fault_text(fault.value).decode())
+        api.codec_config_of(header, config)
+        if config.parts != 3:
+            raise Refused("the block has keys or values only")
+        return cls(Codec(config.codec), Element(config.type), config.tokens, config.heads, config.head_dim,
+                   bool(config.layout), bool(config.first_layer), config.keep_permille)
+
     def _config(self) -> lib.CodecConfig:
         return lib.CodecConfig(self.codec, self.element, int(self.hnd), 3, self.tokens, self.heads,
                                self.head_dim, int(self.first_layer), self.keep_permille)
@@ -85,6 +99,13 @@ class BlockCodec:
         if api.codec_decode(self._config(), block, 1) < 0:
             raise Refused(api.codec_fault_text(block.fault).decode())
         return bytes(raw)[:info.raw_bytes]
+
+
+def codec_named(name: str) -> Codec:
+    """Returns the codec of a name, such as "int8"."""
+    codec = ctypes.c_int()
+    check(api.codec_by_name(name.encode(), ctypes.byref(codec)), f"no codec is named {name!r}")
+    return Codec(codec.value)
 
 
 def codecs() -> List[str]:

@@ -2,10 +2,11 @@
 """Devices and their memory."""
 
 import ctypes
+import enum
 import errno
 import os
 from dataclasses import dataclass
-from typing import Optional
+from typing import Callable, List, Optional
 
 from . import _library as lib
 from ._errors import check
@@ -63,6 +64,35 @@ class MemoryStats:
     pressure: float
 
 
+class Pressure(enum.IntEnum):
+    NONE, NORMAL, AGGRESSIVE = range(3)
+
+
+def pressure_callback(callback: Optional[Callable[[Pressure, float], None]]):
+    """Makes a function of the library from one of Python; None: no function."""
+    if callback is None:
+        return lib.PRESSURE_CALLBACK()
+    return lib.PRESSURE_CALLBACK(lambda _, level, usage: callback(Pressure(level), usage))
+
+
+class DeviceKind(enum.IntEnum):
+    HOST, GPU = range(2)
+
+
+@dataclass(frozen=True)
+class MemoryEvent:
+    """kind is "allocate", "free", "trim" or "failure"; current_bytes are live after it."""
+
+    time_ns: int
+    kind: str
+    address: int
+    bytes: int
+    current_bytes: int
+
+
+_EVENT_KINDS = ("allocate", "free", "trim", "failure")
+
+
 class Device(Owner):
     """A GPU, or host memory with the same interface. Closing it first closes the objects made on it."""
 
@@ -72,6 +102,7 @@ class Device(Owner):
         super().__init__()
         self._handle: Optional[int] = handle
         self._name = name
+        self._callback = lib.PRESSURE_CALLBACK()
 
     def __repr__(self) -> str:
         return f"<{self._name}{', closed' if self._handle is None else ''}>"
@@ -94,6 +125,10 @@ class Device(Owner):
 
     def _check(self, result: int) -> int:
         return check(result, api.device_error(self.handle).decode() if result < 0 else "")
+
+    @property
+    def kind(self) -> DeviceKind:
+        return DeviceKind(api.device_kind(self.handle))
 
     def stats(self) -> DeviceStats:
         stats = lib.DeviceStatistics()
@@ -132,6 +167,12 @@ class Device(Owner):
     def free(self, address: int, stream: Optional[int] = STREAM_NONE) -> None:
         self._check(api.memory_free(self.handle, address, stream))
 
+    def allocated_bytes(self, address: int) -> int:
+        """Returns the bytes requested for the block at this address."""
+        count = ctypes.c_size_t()
+        self._check(api.memory_size(self.handle, address, ctypes.byref(count)))
+        return count.value
+
     def memory_stats(self) -> MemoryStats:
         stats = lib.MemoryStatistics()
         self._check(api.memory_stats(self.handle, ctypes.byref(stats)))
@@ -147,3 +188,28 @@ class Device(Owner):
         gained = ctypes.c_size_t()
         self._check(api.memory_defragment(self.handle, ctypes.byref(gained)))
         return gained.value
+
+    def should_trim(self) -> bool:
+        """Whether a trim would help: pressure above 0.8, or fragmentation above 0.3 with memory cached."""
+        return self._check(api.memory_should_trim(self.handle)) == 1
+
+    def history(self, room: int = 1024) -> List[MemoryEvent]:
+        """Returns the newest allocations, frees, trims and failures, oldest first."""
+        events = (lib.MemoryEvent * max(1, room))()
+        count = api.memory_history(self.handle, events, room)
+        return [MemoryEvent(event.time_ns, _EVENT_KINDS[event.kind], event.address, event.bytes,
+                            event.current_bytes) for event in events[:count]]
+
+    def on_pressure(self, callback: Optional[Callable[[Pressure, float], None]], normal: float = 0.7,
+                    aggressive: float = 0.9, hysteresis: float = 0.05) -> None:
+        """Sets a callback for when the share of the device in use crosses a threshold, as an allocation or a
+        free sees it; None ends it."""
+        function = pressure_callback(callback)
+        self._check(api.memory_pressure(self.handle, lib.Thresholds(normal, aggressive, hysteresis), function,
+                                        None))
+        self._callback = function
+
+    def check(self) -> None:
+        """Raises with the allocator's first broken invariant."""
+        why = ctypes.create_string_buffer(160)
+        check(api.memory_check(self.handle, why, len(why)), why.value.decode())

@@ -71,3 +71,13 @@ class Identity:
         check(api.kv_identity_blocks(self._structure(), scope.structure(), before, values, first,
                                      count, out))
         return [bytes(key.bytes) for key in out[:count]]
+
+    def partial(self, tokens: Sequence[int], scope: Scope = Scope(), parent: Optional[bytes] = None,
+                first: int = 0) -> bytes:
+        """Computes the key of a block that holds so far only these tokens, fewer than block_tokens."""
+        before = to_hashes([self.root(scope) if parent is None else parent])
+        values = (ctypes.c_int32 * max(1, len(tokens)))(*tokens)
+        out = lib.Hash()
+        check(api.kv_identity_partial(self._structure(), scope.structure(), before, values, first,
+                                      len(tokens), out))
+        return bytes(out.bytes)

@@ -5,13 +5,13 @@ import ctypes
 import enum
 import os
 from dataclasses import dataclass
-from typing import Callable, List, Optional, Sequence, Tuple
+from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 from . import _library as lib
 from ._errors import check
 from ._library import api
 from ._owner import Owner, settings_set
-from .device import STREAM_NONE, Device, figures
+from .device import STREAM_NONE, Device, Pressure, figures, pressure_callback
 from .identity import to_hashes
 
 
@@ -28,7 +28,9 @@ class Order(enum.IntEnum):
 
 
 class Policy(enum.IntEnum):
-    LRU, PRIORITY = range(2)
+    """CUSTOM: the pool's argument `rank` chooses."""
+
+    LRU, PRIORITY, CUSTOM = range(3)
 
 
 class State(enum.IntEnum):
@@ -43,8 +45,37 @@ class Duplicates(enum.IntEnum):
     KEEP_BOTH, ANSWER_FIRST = range(2)
 
 
-class Pressure(enum.IntEnum):
-    NONE, NORMAL, AGGRESSIVE = range(3)
+class Source(enum.IntEnum):
+    """Source of a prefetched block: PRESENT was in the pool, LOADED came from a tier, COMPUTE is reserved for
+    the caller to compute and register."""
+
+    PRESENT, LOADED, COMPUTE, LOADING = range(4)
+
+
+class PriorityRange(NamedTuple):
+    """Priority, 0 to 100, of `count` blocks of a sequence from block `first` on; duration 0: for good."""
+
+    first: int
+    count: int
+    priority: int
+    duration_ns: int = 0
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Strides of a block's memory, in bytes; base is the address of block 0, layer 0, key."""
+
+    block_bytes: int
+    layer_bytes: int
+    key_bytes: int
+    value_bytes: int
+    block_stride: int
+    layer_stride: int
+    key_token_stride: int
+    key_head_stride: int
+    value_token_stride: int
+    value_head_stride: int
+    base: Optional[int]
 
 
 @dataclass(frozen=True)
@@ -113,6 +144,13 @@ class Block:
     key: Optional[bytes]
 
 
+def _block(block: lib.KVBlock) -> Block:
+    registered = block.state in (State.ACTIVE, State.INACTIVE)
+    return Block(block.handle, block.id, State(block.state), block.references, block.priority, block.hits,
+                 block.tokens, block.last_use_ns, bool(block.pinned),
+                 bytes(block.hash.bytes) if registered else None)
+
+
 _EVENT_KINDS = ("stored", "removed", "cleared")
 _SETTINGS = [name for name, *_ in lib.KVConfig._fields_
              if name not in {"custom", "clock_ns", "clock_state"}]
@@ -130,6 +168,63 @@ def _room(count: int) -> ctypes.Array:
     return _handles([0] * count)
 
 
+def take_events(poll: Callable[..., int]) -> List[Event]:
+    """Returns all events; poll(events, room, hashes, room, count, dropped) gives some at a time."""
+    taken: List[Event] = []
+    events, hashes = (lib.KVEvent * 64)(), (lib.Hash * 4096)()
+    count, dropped = ctypes.c_uint32(), ctypes.c_uint64()
+    while True:
+        poll(events, 64, hashes, 4096, ctypes.byref(count), ctypes.byref(dropped))
+        for event in events[:count.value]:
+            keys = hashes[event.first:event.first + event.count]
+            taken.append(Event(event.sequence, _EVENT_KINDS[event.kind], event.group, event.tier,
+                               event.block_tokens, tuple(bytes(key.bytes) for key in keys),
+                               bytes(event.parent.bytes) if event.has_parent else None))
+        if count.value == 0:
+            return taken
+
+
+class Prefetch:
+    """Blocks of a sequence that come back from the tiers below a pool; see KVPool.prefetch()."""
+
+    def __init__(self, pool: "KVPool", keys: ctypes.Array, count: int, handles: ctypes.Array,
+                 sources: ctypes.Array, ticket: int):
+        # The library reads and writes the arrays until the end.
+        self._pool, self._keys, self._count = pool, keys, count
+        self._handles, self._sources, self._ticket = handles, sources, ticket
+
+    def done(self) -> bool:
+        """Whether every block has its source; also advances the pool's requests."""
+        if self._ticket == 0:
+            return True
+        answer = api.kv_ticket_result(self._pool.handle, self._ticket)
+        if answer == -115:  # EINPROGRESS
+            return False
+        self._pool.prefetch_end(self._ticket)
+        self._ticket = 0
+        check(answer, "the prefetch was cancelled")
+        return True
+
+    def cancel(self) -> None:
+        """Gives all blocks back; the memory of loads under way when these have ended."""
+        if self._ticket == 0:
+            raise ValueError("the prefetch has ended; release its blocks")
+        check(api.kv_cancel(self._pool.handle, self._ticket), "the prefetch cannot be cancelled")
+
+    @property
+    def blocks(self) -> List[int]:
+        """Handles of all blocks in order, to release after use."""
+        if not self.done():
+            raise ValueError("the prefetch has not ended")
+        return list(self._handles[:self._count])
+
+    @property
+    def sources(self) -> List[Source]:
+        if not self.done():
+            raise ValueError("the prefetch has not ended")
+        return [Source(source) for source in self._sources[:self._count]]
+
+
 class KVPool(Owner):
     """A pool of KV blocks. Handles are integers.
 
@@ -138,16 +233,30 @@ class KVPool(Owner):
     max_blocks, caching (1), policy (Policy), events, window (1000), requests (64), group, tier. With
     layers=0 it has no memory: bookkeeping only. Closing it first closes sequences and tiers on it.
 
+    `rank` is a policy of your own: a function of a Block that returns an integer when the block becomes
+    evictable; the lowest goes first. `may_evict`, a function of a Block, returns False to veto. Both run while
+    the pool is locked, on any thread that uses it, and must not call it; an exception in them is printed and
+    counts as 0 and False.
+
     States of a block: FREE (Available), MUTABLE (Allocated), COMPLETE, ACTIVE (Registered and in use),
     INACTIVE (Returned: cached).
     """
 
     _what = "the pool is"
 
-    def __init__(self, device: Device, blocks: int, **settings: int):
+    def __init__(self, device: Device, blocks: int, rank: Optional[Callable[[Block], int]] = None,
+                 may_evict: Optional[Callable[[Block], bool]] = None, **settings: int):
         super().__init__()
         config = lib.KVConfig()
         api.kv_config_init(ctypes.byref(config))
+        if rank is not None:
+            settings.setdefault("policy", Policy.CUSTOM)
+            config.custom.rank = lib.RANK(lambda _, block: rank(_block(block.contents)))
+        if may_evict is not None:
+            config.custom.may_evict = lib.MAY_EVICT(lambda _, block: bool(may_evict(_block(block.contents))))
+        if (settings.get("policy") == Policy.CUSTOM) != (rank is not None) or (may_evict and not rank):
+            raise TypeError("KVPool: policy CUSTOM, rank and may_evict go together")
+        self._custom = config.custom
         settings = {"blocks": blocks, **settings}
         settings_set(config, settings, _SETTINGS, "KVPool")
         handle = ctypes.c_void_p()
@@ -160,10 +269,12 @@ class KVPool(Owner):
         self._handle: Optional[int] = handle.value
         self._callback = lib.PRESSURE_CALLBACK()
         self._waiting: dict = {}
+        self._prefetches: dict = {}
 
     def _destroy(self, handle: int) -> None:
         api.kv_destroy(handle)
         self._waiting.clear()
+        self._prefetches.clear()
         self.device.disown(self)
 
     def __repr__(self) -> str:
@@ -223,6 +334,16 @@ class KVPool(Owner):
     def release(self, handles: Sequence[int], stream: Optional[int] = STREAM_NONE) -> None:
         self._check(api.kv_release(self.handle, _handles(handles), len(handles), stream))
 
+    def stream_order(self, handles: Sequence[int], stream: Optional[int]) -> None:
+        """Makes a stream wait for device work on these blocks that was announced on other streams."""
+        self._check(api.kv_stream_order(self.handle, _handles(handles), len(handles), stream))
+
+    def strides(self) -> Geometry:
+        """Returns how the memory is laid out, for kernels."""
+        geometry = lib.KVGeometry()
+        api.kv_strides(self.handle, ctypes.byref(geometry))
+        return figures(Geometry, geometry)
+
     def memory(self, handle: int, layer: int, value: bool = False) -> Tuple[int, int]:
         """Address and bytes of a layer's keys or values."""
         memory, size = ctypes.c_void_p(), ctypes.c_size_t()
@@ -234,10 +355,7 @@ class KVPool(Owner):
         """Returns the state of a block."""
         block = lib.KVBlock()
         self._check(api.kv_describe(self.handle, handle, ctypes.byref(block)))
-        registered = block.state in (State.ACTIVE, State.INACTIVE)
-        return Block(block.handle, block.id, State(block.state), block.references, block.priority,
-                     block.hits, block.tokens, block.last_use_ns, bool(block.pinned),
-                     bytes(block.hash.bytes) if registered else None)
+        return _block(block)
 
     def state(self, handle: int) -> State:
         return self.describe(handle).state
@@ -269,6 +387,30 @@ class KVPool(Owner):
                                     stream, out))
         return list(out[:len(handles)])
 
+    def register_partial(self, handle: int, key: bytes, tokens: int, parent: Optional[bytes] = None,
+                         stream: Optional[int] = STREAM_NONE) -> None:
+        """Registers the first tokens of a block that is still being written, in place of its earlier
+        registration. Whoever matches it must copy (make_writable); the key is Identity.partial()."""
+        before = to_hashes([parent]) if parent is not None else None
+        self._check(api.kv_register_partial(self.handle, handle, to_hashes([key]), before, tokens, stream))
+
+    def prefetch(self, keys: Sequence[bytes], parent: Optional[bytes] = None,
+                 stream: Optional[int] = STREAM_NONE) -> Prefetch:
+        """Begins to bring a sequence's blocks back: takes references to those in the pool, reserves the rest
+        (all or none: OutOfBlocks) and loads what the tiers below hold."""
+        hashes, handles, ticket = to_hashes(keys), _room(len(keys)), ctypes.c_uint64()
+        sources = (ctypes.c_uint8 * max(1, len(keys)))()
+        before = to_hashes([parent]) if parent is not None else None
+        self._check(api.kv_prefetch(self.handle, hashes, len(keys), before, stream, handles, sources, None,
+                                    None, ctypes.byref(ticket)))
+        begun = Prefetch(self, hashes, len(keys), handles, sources, ticket.value)
+        self._prefetches[ticket.value] = begun
+        return begun
+
+    def prefetch_end(self, ticket: int) -> None:
+        """Forgets a prefetch that has ended."""
+        self._prefetches.pop(ticket, None)
+
     def match(self, keys: Sequence[bytes]) -> List[int]:
         """Takes references to the blocks of the longest cached prefix."""
         handles, matched = _handles([0] * len(keys)), ctypes.c_uint32()
@@ -296,6 +438,11 @@ class KVPool(Owner):
     def set_priority(self, handles: Sequence[int], priority: int, duration_ns: int = 0) -> None:
         self._check(api.kv_set_priority(self.handle, _handles(handles), len(handles), priority,
                                         duration_ns))
+
+    def set_priorities(self, handles: Sequence[int], ranges: Sequence[PriorityRange]) -> None:
+        """Sets priorities of ranges of a sequence, which must not overlap."""
+        array = (lib.KVPriorityRange * max(1, len(ranges)))(*ranges)
+        self._check(api.kv_set_priorities(self.handle, _handles(handles), len(handles), array, len(ranges)))
 
     def pin(self, handles: Sequence[int]) -> None:
         self._check(api.kv_pin(self.handle, _handles(handles), len(handles)))
@@ -330,26 +477,14 @@ class KVPool(Owner):
     def on_pressure(self, callback: Optional[Callable[[Pressure, float], None]], normal: float = 0.7,
                     aggressive: float = 0.9, hysteresis: float = 0.05) -> None:
         """Sets a callback for when the share of blocks in use crosses a threshold."""
-        self._callback = lib.PRESSURE_CALLBACK(
-            (lambda _, level, usage: callback(Pressure(level), usage)) if callback else 0)
-        self._check(api.kv_pressure(self.handle, lib.Thresholds(normal, aggressive, hysteresis),
-                                    self._callback, None))
+        function = pressure_callback(callback)
+        self._check(api.kv_pressure(self.handle, lib.Thresholds(normal, aggressive, hysteresis), function,
+                                    None))
+        self._callback = function
 
     def events(self) -> List[Event]:
         """Returns the blocks stored and removed since the last call."""
-        taken: List[Event] = []
-        events, hashes = (lib.KVEvent * 64)(), (lib.Hash * 4096)()
-        count, dropped = ctypes.c_uint32(), ctypes.c_uint64()
-        while True:
-            self._check(api.kv_events_poll(self.handle, events, 64, hashes, 4096, ctypes.byref(count),
-                                           ctypes.byref(dropped)))
-            for event in events[:count.value]:
-                keys = hashes[event.first:event.first + event.count]
-                taken.append(Event(event.sequence, _EVENT_KINDS[event.kind], event.group, event.tier,
-                                   event.block_tokens, tuple(bytes(key.bytes) for key in keys),
-                                   bytes(event.parent.bytes) if event.has_parent else None))
-            if count.value == 0:
-                return taken
+        return take_events(lambda *rooms: self._check(api.kv_events_poll(self.handle, *rooms)))
 
     def stats(self) -> KVStats:
         stats = lib.KVStatistics()

@@ -4,17 +4,30 @@
 import ctypes
 import errno
 import time
+from dataclasses import dataclass
 from typing import List, Optional, Sequence as Seq, Tuple
 
 from . import _library as lib
 from ._errors import check
 from ._library import api
 from ._owner import Handle, settings_set
-from .device import STREAM_NONE
+from .device import STREAM_NONE, figures
 from .identity import Scope
 from .kv import KVPool
 
 COPY_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class SequencesStats:
+    live: int
+    created: int
+    tokens: int
+    blocks: int
+    forks: int
+    copies: int
+    matched_tokens: int
+    table_copies: int
 
 
 class Sequences(Handle):
@@ -37,7 +50,7 @@ class Sequences(Handle):
         for pool, _ in members:
             pool.own(self)
 
-    def check(self, result: int) -> int:
+    def check_result(self, result: int) -> int:
         return check(result, api.sequences_error(self.handle).decode() if result < 0 else "")
 
     def _destroy(self, handle: int) -> None:
@@ -50,8 +63,18 @@ class Sequences(Handle):
 
     def create(self, scope: Scope = Scope(), flags: int = 0) -> "Sequence":
         name, structure = ctypes.c_uint64(), scope.structure()
-        self.check(api.sequence_create(self.handle, structure, flags, ctypes.byref(name)))
+        self.check_result(api.sequence_create(self.handle, structure, flags, ctypes.byref(name)))
         return Sequence(self, name.value, structure)
+
+    def stats(self) -> SequencesStats:
+        stats = lib.SequencesStatistics()
+        self.check_result(api.sequences_stats(self.handle, ctypes.byref(stats)))
+        return figures(SequencesStats, stats)
+
+    def check(self) -> None:
+        """Raises with the first broken invariant."""
+        why = ctypes.create_string_buffer(160)
+        check(api.sequences_check(self.handle, why, len(why)), why.value.decode())
 
     def tables(self, member: int = 0, stream: Optional[int] = STREAM_NONE) -> Tuple[int, int]:
         """Returns the address of the block tables on the device, and the entries per row. While all copies of
@@ -64,7 +87,7 @@ class Sequences(Handle):
             if result != -errno.EAGAIN or time.monotonic() > until:
                 break
             time.sleep(0.0005)
-        self.check(result)
+        self.check_result(result)
         return tables.value or 0, width.value
 
 
@@ -86,46 +109,50 @@ class Sequence:
 
     def __len__(self) -> int:
         length = ctypes.c_uint32()
-        self._set.check(api.sequence_length(self._set.handle, self._name, ctypes.byref(length)))
+        self._set.check_result(api.sequence_length(self._set.handle, self._name, ctypes.byref(length)))
         return length.value
 
     def match(self, tokens: Seq[int], stream: Optional[int] = STREAM_NONE) -> int:
         matched = ctypes.c_uint32()
         values = (ctypes.c_int32 * max(1, len(tokens)))(*tokens)
-        self._set.check(api.sequence_match(self._set.handle, self._name, values, len(tokens), stream,
-                                           ctypes.byref(matched)))
+        self._set.check_result(api.sequence_match(self._set.handle, self._name, values, len(tokens), stream,
+                                                  ctypes.byref(matched)))
         return matched.value
 
     def append(self, tokens: Seq[int], stream: Optional[int] = STREAM_NONE) -> None:
         values = (ctypes.c_int32 * max(1, len(tokens)))(*tokens)
-        self._set.check(api.sequence_append(self._set.handle, self._name, values, len(tokens), stream))
+        self._set.check_result(api.sequence_append(self._set.handle, self._name, values, len(tokens), stream))
+
+    def reserve(self, count: int, stream: Optional[int] = STREAM_NONE) -> None:
+        """Reserves blocks for `count` more tokens (drafts): appending them cannot fail."""
+        self._set.check_result(api.sequence_reserve(self._set.handle, self._name, count, stream))
 
     def commit(self, stream: Optional[int] = STREAM_NONE) -> None:
-        self._set.check(api.sequence_commit(self._set.handle, self._name, stream))
+        self._set.check_result(api.sequence_commit(self._set.handle, self._name, stream))
 
     def fork(self, stream: Optional[int] = STREAM_NONE) -> "Sequence":
         child = ctypes.c_uint64()
-        self._set.check(api.sequence_fork(self._set.handle, self._name, stream, ctypes.byref(child)))
+        self._set.check_result(api.sequence_fork(self._set.handle, self._name, stream, ctypes.byref(child)))
         return Sequence(self._set, child.value, self._scope)
 
     def truncate(self, tokens: int, stream: Optional[int] = STREAM_NONE) -> None:
-        self._set.check(api.sequence_truncate(self._set.handle, self._name, tokens, stream))
+        self._set.check_result(api.sequence_truncate(self._set.handle, self._name, tokens, stream))
 
     def slide(self, window: int = 0, stream: Optional[int] = STREAM_NONE) -> None:
-        self._set.check(api.sequence_slide(self._set.handle, self._name, window, stream))
+        self._set.check_result(api.sequence_slide(self._set.handle, self._name, window, stream))
 
     def remove(self, stream: Optional[int] = STREAM_NONE) -> None:
-        self._set.check(api.sequence_remove(self._set.handle, self._name, stream))
+        self._set.check_result(api.sequence_remove(self._set.handle, self._name, stream))
 
     def table(self, member: int = 0) -> List[int]:
         table, blocks = ctypes.POINTER(ctypes.c_int32)(), ctypes.c_uint32()
-        self._set.check(api.sequence_table(self._set.handle, self._name, member, ctypes.byref(table),
-                                           ctypes.byref(blocks)))
+        self._set.check_result(api.sequence_table(self._set.handle, self._name, member, ctypes.byref(table),
+                                                  ctypes.byref(blocks)))
         return table[:blocks.value]
 
     def place(self, position: int, member: int = 0) -> Tuple[int, int]:
         """Returns the handle of a token's block, and the token's position in it."""
         handle, offset = ctypes.c_uint64(), ctypes.c_uint32()
-        self._set.check(api.sequence_place(self._set.handle, self._name, member, position,
-                                           ctypes.byref(handle), ctypes.byref(offset)))
+        self._set.check_result(api.sequence_place(self._set.handle, self._name, member, position,
+                                                  ctypes.byref(handle), ctypes.byref(offset)))
         return handle.value, offset.value

@@ -60,6 +60,24 @@ class ShapeStats:
     reserved: int
 
 
+def tensor_shape(dimensions: Sequence[int], kind: TensorType, device: int = 0,
+                 flags: int = 0) -> lib.TensorShape:
+    if len(dimensions) > lib.TENSOR_RANK_MAX:
+        raise ValueError(f"a tensor has at most {lib.TENSOR_RANK_MAX} dimensions")
+    shape = lib.TensorShape(rank=len(dimensions), type=int(kind), device=device, flags=flags)
+    for at, dimension in enumerate(dimensions):
+        shape.dimensions[at] = dimension
+    return shape
+
+
+def tensor_bytes(dimensions: Sequence[int], kind: TensorType = TensorType.F16) -> int:
+    """Returns the bytes of a tensor of this shape."""
+    count = ctypes.c_uint64()
+    check(api.tensor_bytes(tensor_shape(dimensions, kind), ctypes.byref(count)),
+          f"no tensor has the shape {list(dimensions)}")
+    return count.value
+
+
 class Tensor:
     """Memory of a shape, until release()."""
 
@@ -118,22 +136,13 @@ class Tensors(Handle):
         for device in self._devices:
             device.disown(self)
 
-    @staticmethod
-    def _shape(dimensions: Sequence[int], kind: TensorType, device: int, flags: int) -> lib.TensorShape:
-        if len(dimensions) > lib.TENSOR_RANK_MAX:
-            raise ValueError(f"a tensor has at most {lib.TENSOR_RANK_MAX} dimensions")
-        shape = lib.TensorShape(rank=len(dimensions), type=int(kind), device=device, flags=flags)
-        for at, dimension in enumerate(dimensions):
-            shape.dimensions[at] = dimension
-        return shape
-
     def acquire(self, dimensions: Sequence[int], kind: TensorType = TensorType.F16, device: int = 0,
                 stream: Optional[int] = STREAM_NONE, waste: Optional[int] = None,
                 flags: int = 0) -> Tensor:
         """Acquires a tensor of this shape; with `waste`, also one of another shape with at most this many
         more bytes."""
         name, memory = ctypes.c_uint64(), ctypes.c_void_p()
-        shape = self._shape(dimensions, kind, device, flags)
+        shape = tensor_shape(dimensions, kind, device, flags)
         self.check_result(api.tensors_acquire(self.handle, shape, stream,
                                               lib.TENSOR_EXACT if waste is None else waste,
                                               ctypes.byref(name), ctypes.byref(memory)))
@@ -142,7 +151,7 @@ class Tensors(Handle):
     def reserve(self, dimensions: Sequence[int], kind: TensorType = TensorType.F16, count: int = 1,
                 device: int = 0, stream: Optional[int] = STREAM_NONE, flags: int = 0) -> None:
         """Allocates tensors beforehand, never to be evicted."""
-        self.check_result(api.tensors_reserve(self.handle, self._shape(dimensions, kind, device, flags),
+        self.check_result(api.tensors_reserve(self.handle, tensor_shape(dimensions, kind, device, flags),
                                               stream, count))
 
     def reserve_file(self, path: str, device: int = 0, budget: int = 0) -> Tuple[int, int]:

@@ -14,7 +14,7 @@ from ._owner import Handle, settings_set
 from .codec import Codec
 from .device import STREAM_NONE, figures
 from .identity import to_hashes
-from .kv import KVPool
+from .kv import Event, KVPool, take_events
 
 
 class Presence(enum.IntEnum):
@@ -211,6 +211,11 @@ class Tiers(Handle):
         self._check(api.tiers_age_step(self.handle, lib.TierAge(age_ns, max_bytes, time_ns, blocks),
                                        ctypes.byref(went), ctypes.byref(raw), ctypes.byref(encoded)))
         return went.value, raw.value, encoded.value
+
+    def events(self, tier: int) -> List[Event]:
+        """Returns the entries stored in and removed from a tier, counted from 0, since the last call; needs
+        the argument `events` of Tiers. An event's own `tier` is one more: 0 is the pool."""
+        return take_events(lambda *rooms: self._check(api.tiers_events_poll(self.handle, tier, *rooms)))
 
     def stats(self) -> TiersStats:
         stats = lib.TiersStatistics()

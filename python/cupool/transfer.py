@@ -199,6 +199,30 @@ class Transfers(Handle):
         check(api.transfers_check(self.handle, why, len(why)), why.value.decode())
 
 
+class RegisteredMemory(Handle):
+    """Page-locks memory of the program until it is closed, without changing its content: a writable buffer
+    whose address and size are multiples of the page size, such as an mmap."""
+
+    _what = "the registration is"
+
+    def __init__(self, device: Device, buffer: Any, threads: int = 0, chunk_bytes: int = 0):
+        view = memoryview(buffer).cast("B")
+        options = lib.HostOptions(chunk_bytes, threads, 0)
+        self._memory = (ctypes.c_uint8 * len(view)).from_buffer(view)
+        self.address: int = ctypes.addressof(self._memory)
+        result = api.host_register(device.handle, self.address, len(view), ctypes.byref(options))
+        check(result, api.device_error(device.handle).decode() if result < 0 else "")
+        self._device = device
+        self._handle: Optional[int] = self.address
+        device.own(self, memory=True)
+
+    def _destroy(self, handle: int) -> None:
+        result = api.host_unregister(self._device.handle, handle)
+        check(result, api.device_error(self._device.handle).decode() if result < 0 else "")
+        self._device.disown(self)
+        del self._memory
+
+
 class HostMemory:
     """Page-locked memory, as a buffer."""
 

@@ -4,6 +4,7 @@
 import errno
 import gc
 import hashlib
+import mmap
 import struct
 import threading
 import weakref
@@ -404,3 +405,170 @@ def test_transfers_copy(device):
         device.free(memory)
     with cupool.HostMemory(device, 10000) as host:
         host.buffer[9999] = 1
+
+
+def test_priorities_of_ranges(pool):
+    blocks = pool.allocate(6)
+    pool.set_priorities(blocks, [cupool.PriorityRange(0, 2, 80), cupool.PriorityRange(4, 1, 10)])
+    assert [pool.describe(block).priority for block in blocks] == [80, 80, 35, 35, 10, 35]
+    with pytest.raises(cupool.CupoolError):
+        pool.set_priorities(blocks, [cupool.PriorityRange(0, 3, 1), cupool.PriorityRange(2, 1, 2)])
+    assert pool.describe(blocks[2]).priority == 35
+    pool.release(blocks)
+
+
+def test_a_policy_of_the_program(device):
+    kept, seen = key(2), []
+
+    def rank(block):
+        seen.append(block.id)
+        return 100 - block.id
+
+    with cupool.KVPool(device, blocks=4, rank=rank, may_evict=lambda block: block.key != kept) as pool:
+        blocks = pool.allocate(4)
+        pool.complete(blocks)
+        pool.register(blocks, [key(number) for number in range(4)])
+        pool.release(blocks)
+        assert sorted(seen) == sorted(block & 0xFFFFFFFF for block in blocks)
+        # The highest number goes first, and the third block is vetoed.
+        assert pool.evict(1) == 1 and pool.peek([key(3)]) == 0
+        assert pool.evict(4) == 2 and pool.peek([kept]) == 1
+        pool.check()
+    with pytest.raises(TypeError, match="go together"):
+        cupool.KVPool(device, blocks=4, may_evict=lambda block: True)
+    with pytest.raises(TypeError, match="go together"):
+        cupool.KVPool(device, blocks=4, policy=cupool.Policy.CUSTOM)
+
+
+def test_partial_blocks_are_matched_and_copied(device, pool):
+    identity, tokens = cupool.Identity(), list(range(5))
+    partial = identity.partial(tokens)
+    assert partial != identity.keys(list(range(16)))[0] and partial != identity.partial(tokens[:4])
+    block, = pool.allocate(1)
+    device.write(pool.memory(block, 0)[0], b"content!")
+    pool.register_partial(block, partial, len(tokens))
+    assert pool.describe(block).tokens == 5
+    reader, = pool.match([partial])
+    own = pool.make_writable(reader)
+    assert own != block and device.read(pool.memory(own, 0)[0], 8) == b"content!"
+    pool.release([own, block])
+
+
+def test_a_prefetch_names_the_source_of_each_block(device, pool):
+    keys = [key(number) for number in range(6)]
+    with cupool.Tiers(pool, [cupool.HostTier(1 << 20)], events=16) as tiers:
+        blocks = pool.allocate(4)
+        pool.complete(blocks)
+        for number, block in enumerate(blocks):
+            device.write(pool.memory(block, 1, True)[0], bytes([number] * 8))
+        pool.register(blocks, keys[:4])
+        ticket = tiers.offload(blocks)
+        tiers.drain()
+        assert tiers.result(ticket) == 4
+        stored = tiers.events(0)
+        assert {(event.kind, event.tier) for event in stored} == {("stored", 1)}
+        assert {name for event in stored for name in event.hashes} == set(keys[:4])
+        pool.release(blocks)
+        assert pool.forget(keys[1:4]) == 3
+        prefetch = pool.prefetch(keys)
+        while not prefetch.done():
+            tiers.drain()
+        sources = cupool.Source
+        assert prefetch.sources == [sources.PRESENT, *[sources.LOADED] * 3, *[sources.COMPUTE] * 2]
+        for number, block in enumerate(prefetch.blocks[:4]):
+            assert device.read(pool.memory(block, 1, True)[0], 8) == bytes([number] * 8)
+        with pytest.raises(ValueError, match="has ended"):
+            prefetch.cancel()
+        with pytest.raises(cupool.OutOfBlocks):
+            pool.prefetch([key(number) for number in range(100, 120)])
+        pool.release(prefetch.blocks)
+
+
+def test_pools_of_a_group_are_matched_as_one(device):
+    identity, tokens = cupool.Identity(), list(range(64))
+    keys = identity.keys(tokens)
+    with cupool.KVPool(device, blocks=8) as full, cupool.KVPool(device, blocks=8, group=1) as windowed:
+        for pool, positions in ((full, range(4)), (windowed, (2, 3))):
+            blocks = pool.allocate(len(positions))
+            pool.complete(blocks)
+            for block, at in zip(blocks, positions):
+                pool.register([block], [keys[at]], parent=keys[at - 1] if at else None)
+            pool.release(blocks)
+        found, (all_of_it, window) = cupool.match_group([(full, 0), (windowed, 20)], keys)
+        assert found == 64 and all(all_of_it) and [handle != 0 for handle in window] == [False, False, True, True]
+        full.release(all_of_it)
+        windowed.release([handle for handle in window if handle])
+    assert cupool.window_tail(16, 20, 64, 16, 64) == [1, 2, 3]
+    with pytest.raises(cupool.CupoolError, match="multiple of alignment"):
+        cupool.window_tail(16, 20, 64, 16, 24)
+
+
+def test_streams_and_strides(device, pool):
+    stream, blocks = device.stream(), pool.allocate(2)
+    pool.stream_order(blocks, stream)
+    strides = pool.strides()
+    first, second = (pool.memory(block, 1, True)[0] for block in blocks)
+    assert second - first == strides.block_stride
+    assert first == (strides.base or 0) + (blocks[0] & 0xFFFFFFFF) * strides.block_stride + strides.layer_stride + \
+        strides.key_bytes
+    pool.release(blocks)
+    device.stream_destroy(stream)
+
+
+def test_drafts_are_reserved(device):
+    with cupool.KVPool(device, blocks=4) as pool, cupool.Sequences(pool, max_tokens=64) as sequences:
+        sequence = sequences.create()
+        sequence.append(list(range(10)))
+        sequence.reserve(30)
+        assert pool.available_blocks == 1
+        sequence.append(list(range(30)))
+        stats = sequences.stats()
+        assert (stats.live, stats.tokens, stats.blocks) == (1, 40, 3)
+        sequences.check()
+
+
+def test_history_and_pressure_of_a_device(device):
+    levels = []
+    device.on_pressure(lambda level, share: levels.append((level, share)), normal=1e-12, aggressive=0.999999,
+                       hysteresis=0)
+    address = device.allocate(1000)
+    assert device.kind == cupool.DeviceKind.HOST and device.allocated_bytes(address) == 1000
+    device.free(address)
+    device.on_pressure(None)
+    assert levels and levels[0][0] == cupool.Pressure.NORMAL and 0 < levels[0][1] <= 1
+    events = device.history()
+    assert [(event.kind, event.address, event.bytes) for event in events] == [
+        ("allocate", address, 1000), ("free", address, 1000)]
+    assert device.history(1) == events[1:] and device.should_trim() in (True, False)
+    with pytest.raises(cupool.CupoolError):
+        device.allocated_bytes(address)
+    device.check()
+
+
+def test_memory_of_the_program_is_registered(device):
+    with mmap.mmap(-1, 4 * mmap.PAGESIZE) as memory:
+        memory[:7] = b"content"
+        with cupool.RegisteredMemory(device, memory) as registered:
+            address = device.allocate(7)
+            with cupool.Transfers(device) as transfers:
+                transfers.submit(cupool.Direction.TO_DEVICE, [(address, registered.address, 7)]).wait()
+            assert device.read(address, 7) == b"content"
+            device.free(address)
+        with pytest.raises(cupool.CupoolError):
+            cupool.RegisteredMemory(device, memoryview(memory)[1:])
+
+
+def test_an_encoded_block_names_its_codec():
+    codec = cupool.BlockCodec(cupool.codec_named("int8"), cupool.Element.F16, tokens=4, heads=2, head_dim=8)
+    encoded = codec.encode(bytes(codec.raw_bytes))
+    assert cupool.BlockCodec.of(encoded) == codec
+    with pytest.raises(cupool.Refused):
+        cupool.BlockCodec.of(encoded[:-1])
+    with pytest.raises(cupool.CupoolError, match="no codec is named 'zip'"):
+        cupool.codec_named("zip")
+
+
+def test_bytes_of_a_shape():
+    assert cupool.tensor_bytes([3, 5, 7], cupool.TensorType.F32) == 420
+    with pytest.raises(cupool.CupoolError):
+        cupool.tensor_bytes([1 << 40, 1 << 40])

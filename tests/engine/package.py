@@ -68,6 +68,33 @@ def layouts(machine):
     preload.expect(not differ, f"the package and the headers differ: {', '.join(differ)}")
 
 
+# Functions that the package needs no name for: what does the same there, or who calls them.
+ELSEWHERE = {
+    "codec_crc32c": "BlockCodec checks it", "kv_config_of": "the arguments of KVPool",
+    "kv_available_blocks": "KVPool.stats", "kv_free_blocks": "KVPool.stats", "kv_hit_rate": "KVPool.stats",
+    "kv_total_blocks": "KVPool.stats", "kv_usage_rate": "KVPool.stats",
+    "device_host_allocate": "HostMemory", "device_host_free": "HostMemory",
+    "kv_set_lower": "Tiers", "kv_prefetch_loaded": "Tiers",
+    "torch_malloc": "torch.cuda.memory.CUDAPluggableAllocator",
+    "torch_free": "torch.cuda.memory.CUDAPluggableAllocator",
+}
+
+
+def covers():
+    """Every function of the headers is reachable from the package, and every one it declares is called."""
+    from cupool import _library  # pylint: disable=import-outside-toplevel
+    declared = set()
+    for header in (PYTHON.parent / "include/cupool").glob("*.h"):
+        text = re.sub(r"/\*.*?\*/", "", header.read_text(), flags=re.DOTALL)
+        declared |= set(re.findall(r"CUPOOL_API\s[^;{]*?\bcupool_(\w+)\(", text))
+    known = set(_library.FUNCTIONS)
+    preload.expect_equal("functions without a place in the package", declared - known, set(ELSEWHERE))
+    preload.expect_equal("functions that no header declares", known - declared, set())
+    code = "".join(path.read_text() for path in (PYTHON / "cupool").glob("*.py"))
+    called = set(re.findall(r"\bapi\.(\w+)", code))
+    preload.expect_equal("declared, but never called", known - called, set())
+
+
 def own_tests(machine, library):
     python = pytest_interpreter()
     if python is None:
@@ -123,6 +150,7 @@ def main():
     machine = preload.Machine(options.build)
     library = machine.build / "engine" / "libcupool-engine.so.0"
     layouts(machine)
+    covers()
     own_tests(machine, library)
     installed(machine, library)
 
