@@ -3,6 +3,7 @@
 
 import ctypes
 import enum
+import errno
 import os
 from dataclasses import dataclass
 from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
@@ -192,17 +193,24 @@ class Prefetch:
         # The library reads and writes the arrays until the end.
         self._pool, self._keys, self._count = pool, keys, count
         self._handles, self._sources, self._ticket = handles, sources, ticket
+        self._cancelled = False
 
     def done(self) -> bool:
         """Whether every block has its source; also advances the pool's requests."""
+        if self._cancelled:
+            raise ValueError("the prefetch was cancelled")
+        return self._ended()
+
+    def _ended(self) -> bool:
         if self._ticket == 0:
             return True
         answer = api.kv_ticket_result(self._pool.handle, self._ticket)
-        if answer == -115:  # EINPROGRESS
+        if answer == -errno.EINPROGRESS:
             return False
         self._pool.prefetch_end(self._ticket)
         self._ticket = 0
-        check(answer, "the prefetch was cancelled")
+        if not self._cancelled:
+            check(answer, "the prefetch failed")
         return True
 
     def cancel(self) -> None:
@@ -210,6 +218,13 @@ class Prefetch:
         if self._ticket == 0:
             raise ValueError("the prefetch has ended; release its blocks")
         check(api.kv_cancel(self._pool.handle, self._ticket), "the prefetch cannot be cancelled")
+        self._cancelled = True
+        self._ended()
+
+    def forget_cancelled(self) -> None:
+        """Gives the request of a cancelled prefetch back once its loads have ended."""
+        if self._cancelled:
+            self._ended()
 
     @property
     def blocks(self) -> List[int]:
@@ -308,7 +323,7 @@ class KVPool(Owner):
     def result(self, ticket: int) -> Optional[List[int]]:
         """Returns the blocks of a ticket; None while it waits."""
         answer = api.kv_ticket_result(self.handle, ticket)
-        if answer == -115:  # EINPROGRESS
+        if answer == -errno.EINPROGRESS:
             return None
         handles, count = self._waiting.pop(ticket, (None, 0))
         self._check(answer)
@@ -398,6 +413,8 @@ class KVPool(Owner):
                  stream: Optional[int] = STREAM_NONE) -> Prefetch:
         """Begins to bring a sequence's blocks back: takes references to those in the pool, reserves the rest
         (all or none: OutOfBlocks) and loads what the tiers below hold."""
+        for earlier in list(self._prefetches.values()):
+            earlier.forget_cancelled()
         hashes, handles, ticket = to_hashes(keys), _room(len(keys)), ctypes.c_uint64()
         sources = (ctypes.c_uint8 * max(1, len(keys)))()
         before = to_hashes([parent]) if parent is not None else None

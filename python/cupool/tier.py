@@ -3,6 +3,7 @@
 
 import ctypes
 import enum
+import errno
 import os
 from dataclasses import dataclass
 from typing import List, Optional, Sequence, Tuple, Union
@@ -177,7 +178,7 @@ class Tiers(Handle):
         """Returns how many blocks of an offload are stored; None while it is pending."""
         stored = ctypes.c_uint32()
         answer = api.tiers_result(self.handle, ticket, ctypes.byref(stored))
-        if answer == -115:  # EINPROGRESS
+        if answer == -errno.EINPROGRESS:
             return None
         self._check(answer)
         return stored.value

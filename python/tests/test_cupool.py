@@ -482,6 +482,19 @@ def test_a_prefetch_names_the_source_of_each_block(device, pool):
         with pytest.raises(cupool.OutOfBlocks):
             pool.prefetch([key(number) for number in range(100, 120)])
         pool.release(prefetch.blocks)
+        # Cancelled ones give their blocks and their requests (64) back, whether or not loads have begun.
+        for _ in range(200):
+            pool.forget(keys)
+            cancelled = pool.prefetch(keys)
+            try:
+                cancelled.cancel()
+            except ValueError:
+                pool.release(cancelled.blocks)
+                continue
+            with pytest.raises(ValueError, match="was cancelled"):
+                cancelled.done()
+            tiers.drain()
+        assert pool.stats().active == 0
 
 
 def test_pools_of_a_group_are_matched_as_one(device):
