@@ -461,6 +461,34 @@ static bool is_stuck(struct pool *pool, enum quarantine_patience patience)
     return number != 0 && !quarantine_passed(number, quarantine_retired(pool));
 }
 
+/* Finds the newest pending epoch that a free closed; NULL: there is none. */
+static const struct epoch *owed_newest(struct quarantine *quarantine)
+{
+    for (uint32_t index = quarantine->count; index > 0; index--) {
+        const struct epoch *epoch = epoch_at(quarantine, index - 1);
+
+        if (!epoch->done && epoch->prompt)
+            return epoch;
+    }
+    return NULL;
+}
+
+/* The work before this epoch was waited for in vain, but has perhaps ended since, and its fence is
+ * only late. The frees after it deserve a second look, a short one, and once. */
+static int owed_wait_again(struct pool *pool, struct epoch *epoch)
+{
+    struct quarantine *quarantine = &pool->quarantine;
+    uint32_t newest = owed_newest(quarantine)->number;
+    uint32_t looked = quarantine->stuck_number[QUARANTINE_A_MOMENT];
+
+    if (looked != 0 && quarantine_passed(newest, looked))
+        return 0;
+    int error = epoch_wait(pool, epoch, patience_ns[QUARANTINE_A_MOMENT]);
+    if (error == 0)
+        quarantine->stuck_number[QUARANTINE_A_MOMENT] = newest;
+    return error;
+}
+
 int quarantine_wait_owed_locked(struct pool *pool, uint32_t last)
 {
     struct quarantine *quarantine = &pool->quarantine;
@@ -470,11 +498,11 @@ int quarantine_wait_owed_locked(struct pool *pool, uint32_t last)
 
         if (epoch->done || !epoch->prompt)
             continue;
-        bool pointless = is_stuck(pool, QUARANTINE_SECONDS) &&
-                         quarantine_passed(quarantine->stuck_number[QUARANTINE_SECONDS],
-                                           epoch->number);
-        if (pointless || !quarantine_passed(epoch->number, last))
+        if (!quarantine_passed(epoch->number, last))
             return 0;
+        if (is_stuck(pool, QUARANTINE_SECONDS) &&
+            quarantine_passed(quarantine->stuck_number[QUARANTINE_SECONDS], epoch->number))
+            return owed_wait_again(pool, epoch);
         return epoch_wait(pool, epoch, POOL_WAIT_FOREVER);
     }
     return 0;
@@ -482,9 +510,15 @@ int quarantine_wait_owed_locked(struct pool *pool, uint32_t last)
 
 int quarantine_wait_patiently_locked(struct pool *pool, enum quarantine_patience patience)
 {
+    uint64_t all, open;
+
     quarantine_poll_locked(pool);
-    if (is_stuck(pool, patience))
-        return 0;
+    if (is_stuck(pool, patience)) {
+        quarantine_bytes_get(pool, &all, &open);
+        if (patience != QUARANTINE_SECONDS || open == 0)
+            return 0;
+        patience = QUARANTINE_A_MOMENT; /* a second look, for what was freed since the first */
+    }
     int error = quarantine_close_locked(pool, QUARANTINE_BY_OTHERS);
     if (error < 0)
         return error;

@@ -104,8 +104,9 @@ int quarantine_idle_locked(struct pool *pool);
 
 /**
  * Waits for the oldest pending epoch that a free closed, if its number is `last` or an earlier
- * one. The backend lock is released meanwhile. 1: signalled; 0: there is none, or a peer's work
- * does not end; an error of the backend.
+ * one: without a bound, or, if an earlier epoch was waited for in vain and is still pending, for a
+ * moment and once. The backend lock is released meanwhile. 1: signalled; 0: there is none, or the
+ * work before it does not end; an error of the backend.
  */
 int quarantine_wait_owed_locked(struct pool *pool, uint32_t last);
 
@@ -122,8 +123,9 @@ enum quarantine_patience {
 
 /**
  * Closes the open epoch and waits for all work submitted so far, for a bounded time. Does not wait
- * if an epoch that is still pending has been waited for in vain at least as long. Releases the lock
- * meanwhile. 1: signalled; 0: not; an error of quarantine_close_locked() or the backend.
+ * if an epoch that is still pending has been waited for in vain at least as long; after seconds in
+ * vain, what was freed since is worth another moment. Releases the lock meanwhile. 1: signalled; 0:
+ * not; an error of quarantine_close_locked() or the backend.
  */
 int quarantine_wait_patiently_locked(struct pool *pool, enum quarantine_patience patience);
 

@@ -216,6 +216,10 @@ MUTANTS = [
     Mutant("ladder", "supply.c",
            "        if (device_idle(request) == 1)\n            error = pressure_return(request);",
            "        error = pressure_return(request);", ("pool-waiting", "no_wait")),
+    Mutant("ladder", "quarantine.c", "            return owed_wait_again(pool, epoch);",
+           "            return 0;", ("pool-waiting",)),
+    Mutant("ladder", "quarantine.c", "        if (patience != QUARANTINE_SECONDS || open == 0)",
+           "        if (patience != QUARANTINE_SECONDS || open <= all)", ("pool-waiting",)),
     # Frees that must be refused.
     # Mapped memory: what may be unmapped, and when; what fails half-way.
     Mutant("mapped", "extents.c",
