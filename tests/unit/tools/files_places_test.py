@@ -12,6 +12,7 @@ import os
 import platform
 import struct
 import subprocess
+import sys
 import unittest
 
 from files_base import Base, CUPOOL, PATIENCE_S, content, mode
@@ -85,4 +86,4 @@ class Refused(Base):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=[__file__])
+    unittest.main(argv=[__file__, *sys.argv[3:]])

@@ -298,6 +298,47 @@ class Files(Base):
             self.assertEqual((done.returncode, len(lines)), (2, 11))
             self.assertIn("9990 more", lines[-1])
 
+    def test_a_zero_byte_is_not_the_end_of_a_line(self):
+        """In the middle, in a comment, in the last line, in each line of UTF-16, and in a hole."""
+        for number, text in ((2, "mode = observe\nlimit = 1\0GiB\n"), (1, "limit = 1GiB # a\0b\n"),
+                             (2, "\nlimit = 1GiB\0"), (1, "\0limit = 1GiB"), (1, "\0" * 40000)):
+            self.write("conf", text)
+            for arguments, code in ((["options"], 2), (["run", "--config", "conf", "--", "true"], 125)):
+                done = self.cupool(*arguments, CUPOOL_CONF="conf" if code == 2 else "")
+                self.assertEqual((done.returncode, len(done.stderr.splitlines())), (code, 1), done.stderr)
+                self.assertIn(f"conf:{number}: ignored because of a zero byte", done.stderr)
+                self.assertNotIn("\0", done.stderr)
+                if code == 2:
+                    self.assertRegex(done.stdout, r"(?m)^limit +0 ")
+                    self.assertRegex(done.stdout, r"(?m)^mode +" + ("observe" if "observe" in text else "pool"))
+        with open(self.path("conf"), "wb") as file:
+            file.write(("limit = 1\n" * 100).encode("utf-16-le"))
+        for arguments in (["options"], ["run", "--config", "conf", "--", "true"]):
+            done = self.cupool(*arguments, CUPOOL_CONF="conf" if len(arguments) == 1 else "")
+            self.assertEqual(len(done.stderr.splitlines()), 11, done.stderr)
+
+        for number, text in ((2, "[budget]\npeak_live = 1\0 TiB\n"), (3, "[budget]\npeak_live = 1TiB\n#\0"),
+                             (1, "\0"), (1, "\0" * 4096), (2, "[budget]\npeak_live = 1TiB\0"),
+                             (1, "[budget\0x]\n"), (1, "".join(f"{c}\0" for c in "[budget]\n"))):
+            done = self.cupool("check", "--budget", self.write("nul", text), "t.cupool")
+            self.assertEqual((done.returncode, len(done.stderr.splitlines())), (2, 1), (text, done.stderr))
+            self.assertIn(f"nul:{number}: zero byte", done.stderr)
+        self.assertIn("no budget in this file", self.cupool("check", "--budget", self.write("nul", ""),
+                                                            "t.cupool").stderr)
+        self.assertEqual(self.cupool("check", "--update-baseline", "--baseline", "base", "t.cupool").returncode, 0)
+        whole = content(self.path("base")).decode()
+        for text in (whole + "\0", whole.replace('"schema"', '"sch\0ema"'), whole.replace('"schema"', '"sch\\u0000ema"'),
+                     whole.replace("{", "{\0", 1)):
+            done = self.cupool("check", "--baseline", self.write("nul", text), "--budget", "b", "t.cupool")
+            self.assertEqual((done.returncode, len(done.stderr.splitlines())), (2, 1), (text, done.stderr))
+        lifetimes = "id,lower,upper,size\n0,0,10,4096\n"
+        rmm = "Thread,Time,Action,Pointer,Size,Stream\n1,10:00:00.000001,allocate,0x7f0000000000,256,0x0\n"
+        for good in (lifetimes, rmm):
+            self.assertEqual(self.cupool("replay", self.write("nul.csv", good)).returncode, 0)
+            for bad in (good[:-1] + "\0", good + "\0", good[:-1] + "\0,5\n", good.replace(",", "\0,", 1)):
+                done = self.cupool("replay", self.write("nul.csv", bad))
+                self.assertEqual((done.returncode, len(done.stderr.splitlines())), (2, 1), (bad, done.stderr))
+
 
 @unittest.skipUnless(IS_ROOT, "only root can make files of another user")
 class Foreign(Base):
@@ -464,4 +505,4 @@ END
 
 if __name__ == "__main__":
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    unittest.main(argv=sys.argv[:1])
+    unittest.main(argv=[__file__, *sys.argv[3:]])
