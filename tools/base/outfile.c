@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tools/base/outplace.h"
+#include "cupti/base/outplace.h"
 
 #define READER_MS 1000 /* how long a pipe may be without a reader */
 
