@@ -175,22 +175,22 @@ void traces_done(struct trace_files *files)
 
 int traces_pattern_absolute(const char *pattern, char **ret_pattern)
 {
-    char *directory = *pattern == '/' ? strdup("") : getcwd(NULL, 0), *absolute = NULL, *to;
-    int error = directory ? 0 : -errno;
+    char *directory = *pattern == '/' ? strdup("") : getcwd(NULL, 0), *absolute, *to;
 
-    if (error == 0)
-        to = absolute = malloc(2 * strlen(directory) + strlen(pattern) + 2);
-    if (error == 0 && !absolute)
-        error = -ENOMEM;
-    for (const char *from = directory; error == 0 && *from; from++) {
+    if (!directory)
+        return -errno;
+    to = absolute = malloc(2 * strlen(directory) + strlen(pattern) + 2);
+    if (!absolute) {
+        free(directory);
+        return -ENOMEM;
+    }
+    for (const char *from = directory; *from; from++) {
         if (*from == '%')
             *to++ = '%';
         *to++ = *from;
     }
-    if (error == 0) {
-        sprintf(to, "%s%s", *directory ? "/" : "", pattern);
-        *ret_pattern = absolute;
-    }
+    sprintf(to, "%s%s", *directory ? "/" : "", pattern);
     free(directory);
-    return error;
+    *ret_pattern = absolute;
+    return 0;
 }
