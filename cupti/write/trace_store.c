@@ -112,8 +112,7 @@ static int descriptor_ensure_locked(struct trace_store *store)
 
     if (descriptor_is_ours(store))
         return 0;
-    /* The file is known: where another path leads is of no matter, and few descriptors may be left.
-     */
+    /* The path is not walked: the file is compared below, and few descriptors may be left. */
     fd = open(store->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return -errno;
