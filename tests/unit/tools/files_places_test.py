@@ -283,14 +283,18 @@ class Mounts(Base):
         os.rmdir(self.path("m"))
         os.makedirs(self.path("m"))
         wanted = self.cupool("report", "t.cupool").stdout
-        script = f"mount -t tmpfs none /proc && exec {CUPOOL} report --force t.cupool -o m/out"
+
+        def run(*arguments):
+            return subprocess.run(
+                ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh", CUPOOL, *arguments],
+                cwd=self.directory, text=True, capture_output=True, check=False, timeout=PATIENCE_S)
+
+        if run("--version").returncode != 0:
+            self.skipTest("no mounts here, or a sanitizer that needs /proc")
         for earlier in (None, 0o640):
             if earlier:
                 self.write("m/out", "old", earlier)
-            done = subprocess.run(["unshare", "-m", "sh", "-c", script], cwd=self.directory, text=True,
-                                  capture_output=True, check=False, timeout=PATIENCE_S)
-            if "unshare:" in done.stderr or "mount:" in done.stderr:
-                self.skipTest(done.stderr)
+            done = run("report", "--force", "t.cupool", "-o", "m/out")
             self.assertEqual((done.returncode, os.listdir(self.path("m"))), (0, ["out"]), done.stderr)
             self.assertEqual(len(content(self.path("m/out"))), len(wanted.encode()))
             self.assertEqual(mode(self.path("m/out")), earlier or 0o644)
