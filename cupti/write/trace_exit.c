@@ -19,6 +19,7 @@
 
 #include "cupti/base/crc32c.h"
 #include "cupti/base/file_space.h"
+#include "cupti/base/outplace.h"
 
 struct exit_block {
     struct trace_block_header header;
@@ -140,11 +141,11 @@ static int exit_write(int fd, int wait_status)
 
 int trace_file_append_exit(const char *path, int wait_status)
 {
-    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY), error;
+    int fd = outplace_open(path, O_RDWR | O_NONBLOCK | O_NOCTTY, 0), error;
     struct stat status;
 
     if (fd < 0)
-        return -errno;
+        return fd;
     if (fstat(fd, &status) < 0)
         error = -errno;
     else if (!S_ISREG(status.st_mode) || status.st_uid != geteuid())

@@ -134,3 +134,12 @@ int trace_path_expand(const char *pattern, char *ret_path, size_t ret_path_bytes
     pages_unmap(output.text, PATH_MAX);
     return error;
 }
+
+const char *trace_writer_reason(int error)
+{
+    switch (error) {
+    case -EINVAL: return "not a file name";
+    case -ENOLINK: return "passes through another user's symbolic link";
+    default: return strerror(-error);
+    }
+}

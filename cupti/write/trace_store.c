@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "cupti/base/file_space.h"
+#include "cupti/base/outplace.h"
 #include "cupti/base/pages.h"
 #include "cupti/base/uncancelled.h"
 
@@ -42,9 +43,9 @@ static int descriptor_raise(int fd)
 
 static int file_create(const char *path)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int fd = outplace_open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
 
-    return fd < 0 ? -errno : descriptor_raise(fd);
+    return fd < 0 ? fd : descriptor_raise(fd);
 }
 
 static int path_absolute(const char *path, char *ret_path, size_t ret_path_bytes)
@@ -111,7 +112,8 @@ static int descriptor_ensure_locked(struct trace_store *store)
 
     if (descriptor_is_ours(store))
         return 0;
-    fd = open(store->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    /* The path is not walked: the file is compared below, and few descriptors may be left. */
+    fd = open(store->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return -errno;
     store->fd = descriptor_raise(fd);

@@ -30,7 +30,8 @@ struct trace_writer;
 /**
  * Creates the file of an already expanded path (see trace_path_expand). Never overwrites a file:
  * appends ".PID" (and then ".PID.N") to the name instead. Errors: -EINVAL the path is a device, a
- * pipe or a directory; the negative errno of the failing call.
+ * pipe or a directory; -ENOLINK it passes through another user's symbolic link (outplace.h); the
+ * negative errno of the failing call.
  */
 int trace_writer_open(const char *path, struct trace_writer **ret_writer);
 
@@ -41,6 +42,9 @@ int trace_writer_open(const char *path, struct trace_writer **ret_writer);
  */
 int trace_writer_open_limited(const char *path, uint64_t most_bytes,
                               struct trace_writer **ret_writer);
+
+/** Why a trace could not be created: the words for an error of trace_writer_open(). */
+const char *trace_writer_reason(int error);
 
 /** Expands %p pid, %e program, %h host, %n counter of files, %q{VAR} environment, %%. */
 int trace_path_expand(const char *pattern, char *ret_path, size_t ret_path_bytes);

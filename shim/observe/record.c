@@ -60,8 +60,7 @@ static struct trace_writer *writer_open_locked(const char *pattern)
         error = trace_writer_open_limited(path, trace_limit(), &writer);
     if (error == 0)
         return writer;
-    snprintf(line, sizeof(line), "no trace: %s: %s", pattern,
-             error == -EINVAL ? "not a file name" : strerror(-error));
+    snprintf(line, sizeof(line), "no trace: %s: %s", pattern, trace_writer_reason(error));
     say_line(line);
     return NULL;
 }

@@ -125,7 +125,7 @@ int options_set(struct options *options, const char *key, const char *value,
 
 /**
  * Sets every option of a list "key:value,key:value". A comma before a digit belongs to the value.
- * Returns the number of problems.
+ * Returns the number of problems; `complain` gets the first ten, then how many more there are.
  */
 int options_set_list(struct options *options, const char *list, options_complain *complain,
                      void *state);
@@ -134,7 +134,8 @@ int options_set_list(struct options *options, const char *list, options_complain
 int options_set_list_of(struct options *options, const char *list, const char *where,
                         options_complain *complain, void *state);
 
-/** Sets every option of a file. Returns the number of problems. */
+/** Sets every option of a file. A line with a zero byte is ignored. Returns the number of problems;
+ * `complain` gets the first ten, then how many more there are. */
 int options_read_file(struct options *options, const char *path, options_complain *complain,
                       void *state);
 

@@ -85,14 +85,8 @@ static const char *list_end(const char *list)
     return end;
 }
 
-int options_set_list(struct options *options, const char *list, options_complain *complain,
-                     void *state)
-{
-    return options_set_list_of(options, list, "CUPOOL", complain, state);
-}
-
-int options_set_list_of(struct options *options, const char *list, const char *where,
-                        options_complain *complain, void *state)
+static int list_set(struct options *options, const char *list, const char *where,
+                    options_complain *complain, void *state)
 {
     char *pair = pages_map(OPTIONS_LINE_BYTES);
     int problems = 0;
@@ -145,19 +139,22 @@ static int reader_byte(struct line_reader *reader)
     return (unsigned char)reader->buffer[reader->begin++];
 }
 
-/** Reads one line without its newline, cut to what fits. 1: a line, 0: the end, or -errno. */
+/** Reads one line without its newline, cut to what fits, and says what is wrong with it, if
+ * anything. 1: a line, 0: the end, or -errno. */
 static int reader_line(struct line_reader *reader, char *ret_line, size_t ret_line_bytes,
-                       bool *ret_cut)
+                       const char **ret_fault)
 {
     size_t used = 0;
     int byte;
 
-    *ret_cut = false;
+    *ret_fault = NULL;
     while ((byte = reader_byte(reader)) >= 0 && byte != '\n') {
         if (used + 1 < ret_line_bytes)
             ret_line[used++] = (char)byte;
         else
-            *ret_cut = true;
+            *ret_fault = "too long:";
+        if (!byte)
+            *ret_fault = "ignored because of a zero byte:";
     }
     ret_line[used] = '\0';
     if (byte < -1)
@@ -209,20 +206,20 @@ static int file_open(const char *path, size_t *ret_bytes)
     return error;
 }
 
-int options_read_file(struct options *options, const char *path, options_complain *complain,
-                      void *state)
+static int file_set(struct options *options, const char *path, options_complain *complain,
+                    void *state)
 {
     struct line_reader *reader = pages_map(sizeof *reader);
     int problems = 0, number = 0, got = reader ? 0 : -ENOMEM;
-    bool cut;
+    const char *fault;
 
     if (got == 0)
         got = reader->fd = file_open(path, &reader->left);
-    while (got >= 0 && (got = reader_line(reader, reader->line, sizeof reader->line, &cut)) > 0) {
+    while (got >= 0 && (got = reader_line(reader, reader->line, sizeof reader->line, &fault)) > 0) {
         snprintf(reader->where, sizeof reader->where, "%s:%d", path, ++number);
         *strchrnul(reader->line, '#') = '\0';
-        if (cut)
-            problems += tell(complain, state, reader->where, "too long:", reader->line);
+        if (fault)
+            problems += tell(complain, state, reader->where, fault, reader->line);
         else
             problems += pair_set(options, reader->line, '=', OPTION_SOURCE_FILE, reader->where,
                                  complain, state);
@@ -289,6 +286,32 @@ static void complaints_end(const struct complaints *complaints)
     complaints->complain(complaints->state, line);
 }
 
+int options_set_list(struct options *options, const char *list, options_complain *complain,
+                     void *state)
+{
+    return options_set_list_of(options, list, "CUPOOL", complain, state);
+}
+
+int options_set_list_of(struct options *options, const char *list, const char *where,
+                        options_complain *complain, void *state)
+{
+    struct complaints complaints = {complain, state, 0};
+    int problems = list_set(options, list, where, complain_bounded, &complaints);
+
+    complaints_end(&complaints);
+    return problems;
+}
+
+int options_read_file(struct options *options, const char *path, options_complain *complain,
+                      void *state)
+{
+    struct complaints complaints = {complain, state, 0};
+    int problems = file_set(options, path, complain_bounded, &complaints);
+
+    complaints_end(&complaints);
+    return problems;
+}
+
 int options_load(struct options *ret_options, options_complain *complain, void *state)
 {
     const char *file = getenv("CUPOOL_CONF"), *list = getenv("CUPOOL");
@@ -297,9 +320,9 @@ int options_load(struct options *ret_options, options_complain *complain, void *
 
     options_init(ret_options);
     if (file && *file)
-        problems += options_read_file(ret_options, file, complain_bounded, &complaints);
+        problems += file_set(ret_options, file, complain_bounded, &complaints);
     if (list && *list)
-        problems += options_set_list(ret_options, list, complain_bounded, &complaints);
+        problems += list_set(ret_options, list, "CUPOOL", complain_bounded, &complaints);
     for (char **variable = environ; variable && *variable; variable++)
         if (!strncmp(*variable, "CUPOOL_", strlen("CUPOOL_")))
             problems += variable_set(ret_options, *variable, complain_bounded, &complaints);

@@ -32,7 +32,7 @@ static void complaint_check(void *state, const char *line)
 
 static void problems_check(const struct complaints *complaints, int problems)
 {
-    if (problems < 0 || (problems == 0) != (complaints->count == 0))
+    if (problems < 0 || (problems == 0) != (complaints->count == 0) || complaints->count > 11)
         abort();
 }
 

@@ -84,6 +84,23 @@ int infile_open(const char *path, FILE **ret_file, size_t *ret_bytes)
     return -ENOMEM;
 }
 
+int infile_line(FILE *file, char *ret_line, size_t bytes, size_t *ret_length)
+{
+    size_t length = 0;
+    int byte = 0;
+
+    while (byte != '\n' && (byte = getc_unlocked(file)) != EOF) {
+        if (length + 1 == bytes)
+            return -EMSGSIZE;
+        if (!byte)
+            return -EBADMSG;
+        ret_line[length++] = (char)byte;
+    }
+    ret_line[length] = '\0';
+    *ret_length = length;
+    return length > 0;
+}
+
 int infile_peek(const char *path, char *ret_bytes, size_t bytes)
 {
     size_t size = 0;

@@ -5,9 +5,9 @@
  * A regular file appears whole or not at all: it is written without a name, or where that cannot be
  * beside its destination, and moved there at the end; of a process that is killed nothing is left.
  * A new file never replaces one that appeared meanwhile. An earlier file is replaced, not written
- * into, because others may have it open; its mode is kept if it is the user's own, without setuid,
- * setgid and sticky. Pipes and character devices are written into; anything else is refused. Links
- * are followed one by one, and only those made by the user or root.
+ * into, because others may have it open; its mode and access control list are kept if it is the
+ * user's own, without setuid, setgid and sticky bit. Pipes and character devices are written into;
+ * anything else is refused. Links are followed one by one, and only those made by the user or root.
  *
  * Threading: not thread-safe.
  */
@@ -20,16 +20,16 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#include "tools/base/outdraft.h"
+
 /** Treatment of an existing regular file. */
 enum outfile_way { OUTFILE_NEW, OUTFILE_REPLACE };
 
 struct outfile {
     FILE *stream;            /* to be written to */
-    int directory;           /* of the file; -1: it is written into */
     bool replace;            /* a file that is there gives way */
-    mode_t mode;             /* to be given at the end; 0: as it was made */
     char name[NAME_MAX + 1]; /* in the directory */
-    char draft[40];          /* its name while it is written; empty: it has none */
+    struct outdraft draft;   /* its directory is -1: the file is written into */
 };
 
 /**

@@ -120,15 +120,18 @@ static char *line_read(char *text, int bytes, void *context)
     struct parse *parse = context;
     const char *start;
     size_t length;
+    int got;
 
-    if (parse->error || !fgets(text, bytes, parse->file))
+    if (parse->error)
         return NULL;
-    parse->line++;
-    length = strlen(text);
-    if (length && text[length - 1] != '\n' && !feof(parse->file)) {
+    got = infile_line(parse->file, text, (size_t)bytes, &length);
+    parse->line += got != 0;
+    if (got == -EMSGSIZE)
         parse_fail(parse, "line too long: at most %d characters", bytes - 2);
+    else if (got < 0)
+        parse_fail(parse, "zero byte in this line: give a text file");
+    if (got <= 0)
         return NULL;
-    }
     start = text + strspn(text, "\xef\xbb\xbf");
     start += strspn(start, " \t");
     if (*start == '[')
@@ -330,7 +333,9 @@ int budget_read(const char *path, struct budget **ret_budget, char *ret_why, siz
     int error;
 
     error = infile_read(path, BYTES_MOST, &text, &bytes);
-    parse.file = error == 0 ? fmemopen(text, bytes ? bytes : 1, "r") : NULL;
+    if (error == 0 && bytes == 0)
+        text[bytes++] = '\n'; /* a stream of no bytes cannot be opened */
+    parse.file = error == 0 ? fmemopen(text, bytes, "r") : NULL;
     if (!parse.file) {
         error = error == 0 ? -ENOMEM : error;
         snprintf(ret_why, why_bytes, "%s: %s", path, infile_reason(error));

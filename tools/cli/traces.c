@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cupti/base/outplace.h"
 #include "cupti/format/trace_format.h"
 
 /** A shell pattern that matches all names of a trace pattern. */
@@ -44,15 +45,16 @@ static char *shell_pattern(const char *pattern)
     return shell;
 }
 
-int traces_examine(const char *path, struct trace_file *ret_file)
+static int examine(const struct outplace *place, struct trace_file *ret_file)
 {
     struct trace_file_header header;
     struct stat status;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY),
+    int fd = openat(place->directory, place->name,
+                    O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY),
         error = -EBADMSG;
 
     if (fd < 0)
-        return -errno;
+        return errno == ELOOP ? -EBADMSG : -errno;
     if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
         pread(fd, &header, sizeof header, 0) == (ssize_t)sizeof header &&
         header.magic == TRACE_FILE_MAGIC) {
@@ -63,6 +65,33 @@ int traces_examine(const char *path, struct trace_file *ret_file)
         error = status.st_uid == geteuid() && status.st_nlink == 1 ? 0 : -EACCES;
     }
     close(fd);
+    return error;
+}
+
+int traces_examine(const char *path, struct trace_file *ret_file)
+{
+    struct outplace place;
+    int error = outplace_find_itself(path, &place);
+
+    if (error < 0)
+        return error;
+    error = examine(&place, ret_file);
+    close(place.directory);
+    return error;
+}
+
+int traces_remove(const char *path)
+{
+    struct trace_file file;
+    struct outplace place;
+    int error = outplace_find_itself(path, &place);
+
+    if (error < 0)
+        return error;
+    error = examine(&place, &file);
+    if (error == 0 && unlinkat(place.directory, place.name, 0) < 0)
+        error = -errno;
+    close(place.directory);
     return error;
 }
 
@@ -144,25 +173,24 @@ void traces_done(struct trace_files *files)
     *files = (struct trace_files){0};
 }
 
-char *traces_pattern_absolute(const char *pattern)
+int traces_pattern_absolute(const char *pattern, char **ret_pattern)
 {
-    char directory[PATH_MAX];
-    char *absolute, *to;
+    char *directory = *pattern == '/' ? strdup("") : getcwd(NULL, 0), *absolute, *to;
 
-    if (*pattern == '/')
-        return strdup(pattern);
-    if (!getcwd(directory, sizeof directory))
-        return NULL;
-    absolute = malloc(2 * strlen(directory) + strlen(pattern) + 2);
-    if (!absolute)
-        return NULL;
-    to = absolute;
+    if (!directory)
+        return -errno;
+    to = absolute = malloc(2 * strlen(directory) + strlen(pattern) + 2);
+    if (!absolute) {
+        free(directory);
+        return -ENOMEM;
+    }
     for (const char *from = directory; *from; from++) {
         if (*from == '%')
             *to++ = '%';
         *to++ = *from;
     }
-    *to++ = '/';
-    memcpy(to, pattern, strlen(pattern) + 1);
-    return absolute;
+    sprintf(to, "%s%s", *directory ? "/" : "", pattern);
+    free(directory);
+    *ret_pattern = absolute;
+    return 0;
 }

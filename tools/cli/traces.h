@@ -30,9 +30,13 @@ struct trace_files {
 /**
  * Reads the description in a trace, without its path. It must be a regular file of this user with
  * one name: where others can make files, a matching name proves nothing. Errors: -EBADMSG it is no
- * trace; -EACCES it is of another user, or has other names; others from the system.
+ * trace; -EACCES it is of another user, or has other names; -ENOLINK its path passes through
+ * another user's symbolic link; others from the system.
  */
 int traces_examine(const char *path, struct trace_file *ret_file);
+
+/** Removes a trace of the user. Errors: as those of traces_examine(). */
+int traces_remove(const char *path);
 
 /**
  * Finds traces of the user that match the absolute `pattern` and began at or after a time. Errors:
@@ -48,8 +52,8 @@ const struct trace_file *traces_of(const struct trace_files *files, pid_t pid, u
 
 void traces_done(struct trace_files *files);
 
-/** Returns the pattern with a directory in front, its percent signs doubled. free() it; NULL: no
- * memory. */
-char *traces_pattern_absolute(const char *pattern);
+/** Puts the working directory, its percent signs doubled, before a relative pattern. free() it.
+ * Errors: -ENOMEM; from the system: the directory is gone, or its path is too long. */
+int traces_pattern_absolute(const char *pattern, char **ret_pattern);
 
 #endif

@@ -23,7 +23,7 @@
 #include "cupti/write/trace_writer.h"
 #include "shim/options/options.h"
 #include "tools/base/outfile.h"
-#include "tools/base/outplace.h"
+#include "cupti/base/outplace.h"
 #include "tools/launch/launch.h"
 #include "tools/live/live_processes.h"
 #include "tools/launch/locate.h"
@@ -211,16 +211,16 @@ static int strict_check(struct request *request)
 /** Removes an earlier trace of the user; any other file of that name is left alone. */
 static int output_replace(const char *path)
 {
-    struct trace_file earlier;
+    int error = traces_remove(path);
 
-    if (traces_examine(path, &earlier) < 0)
+    if (error == 0)
+        return 0;
+    if (error == -EBADMSG || error == -EACCES)
         return verb_error(
             VERB_NAME, EXIT_RUN_FAILED,
             "%s: exists and is not a cupool trace of yours: give another name with -o", path);
-    if (unlink(path) < 0)
-        return verb_error(VERB_NAME, EXIT_RUN_FAILED, "%s: %s: give another name with -o", path,
-                          strerror(errno));
-    return 0;
+    return verb_error(VERB_NAME, EXIT_RUN_FAILED, "%s: %s: give another name with -o", path,
+                      trace_writer_reason(error));
 }
 
 /** Returns 0 if the path to the trace is the user's own. It ends before a name with a
@@ -285,9 +285,11 @@ static int trace_prepare(struct request *request, char **ret_pattern)
         pattern = request->options.trace;
     if (!strcmp(pattern, "off") || request->options.mode == OPTION_MODE_OFF)
         return 0;
-    *ret_pattern = traces_pattern_absolute(pattern);
-    if (!*ret_pattern)
-        return verb_error(VERB_NAME, EXIT_RUN_FAILED, "out of memory");
+    trouble = traces_pattern_absolute(pattern, ret_pattern);
+    if (trouble < 0)
+        return verb_error(VERB_NAME, EXIT_RUN_FAILED,
+                          "the working directory: %s: change it, or give a path with -o",
+                          strerror(-trouble));
     trouble = output_check(*ret_pattern, request->force);
     return trouble ? trouble : option_apply(request, "trace", *ret_pattern, "-o");
 }
@@ -356,9 +358,9 @@ static int trace_probe(const char *pattern)
         error = trace_writer_open(path, &writer);
     if (error < 0)
         return error;
-    unlink(trace_writer_path(writer));
+    error = outplace_remove(trace_writer_path(writer));
     trace_writer_close(writer);
-    return 0;
+    return error;
 }
 
 static void no_trace_explain(const struct request *request, const char *pattern,
@@ -373,8 +375,7 @@ static void no_trace_explain(const struct request *request, const char *pattern,
         return;
     error = trace_probe(pattern);
     if (error < 0) {
-        verb_error(VERB_NAME, 0, "no trace: %s: %s", pattern,
-                   error == -EINVAL ? "not a file name" : strerror(-error));
+        verb_error(VERB_NAME, 0, "no trace: %s: %s", pattern, trace_writer_reason(error));
         return;
     }
     if (escape)

@@ -46,18 +46,16 @@ static int lines_open(const char *path, struct lines *ret_lines, char *ret_why, 
 }
 
 /* Reads the next line without its end. 1: there is one; 0: the end; -EBADMSG: it is too long, or
- * holds a zero byte, as a hole of a file does. */
+ * holds a zero byte. */
 static int lines_next(struct lines *lines)
 {
     size_t length;
+    int got = infile_line(lines->file, lines->text, sizeof lines->text, &length);
 
-    if (!fgets(lines->text, sizeof lines->text, lines->file))
-        return 0;
-    lines->number++;
-    length = strlen(lines->text);
+    lines->number += got != 0;
+    if (got <= 0)
+        return got < 0 ? -EBADMSG : 0;
     progress_add(&lines->progress, length);
-    if (length + 1 == sizeof lines->text || (!strchr(lines->text, '\n') && !feof(lines->file)))
-        return -EBADMSG;
     while (length && (lines->text[length - 1] == '\n' || lines->text[length - 1] == '\r'))
         lines->text[--length] = '\0';
     return 1;

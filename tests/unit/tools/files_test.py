@@ -14,92 +14,11 @@ import stat
 import struct
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import unittest
 
-CUPOOL, PRELOAD = (os.path.abspath(path) for path in sys.argv[1:3])
-NOBODY = 65534
-IS_ROOT = os.geteuid() == 0
-PATIENCE_S = 60  # until a command counts as hanging
-
-EVENTS = "alpha+1048576 beta+4096 alpha-1048576"
-
-
-def content(path):
-    with open(path, "rb") as file:
-        return file.read()
-
-
-def mode(path):
-    return stat.S_IMODE(os.lstat(path).st_mode)
-
-
-class Base(unittest.TestCase):
-    def setUp(self):
-        directory = tempfile.TemporaryDirectory(prefix="cupool-files-")
-        self.addCleanup(directory.cleanup)
-        self.directory = directory.name
-        os.chmod(self.directory, 0o755)
-        self.record("t.cupool")
-        self.write("b", "[budget]\npeak_live = 1TiB\n")
-        self.old_mask = os.umask(0o022)
-        self.addCleanup(os.umask, self.old_mask)
-
-    def path(self, *names):
-        return os.path.join(self.directory, *names)
-
-    def device(self, name):
-        """A copy of a system device, so that an error does not replace the real one."""
-        real, copy = f"/dev/{name}", self.path("devices", name)
-        if os.geteuid() != 0:
-            return real
-        os.makedirs(os.path.dirname(copy), exist_ok=True)
-        try:
-            if not os.path.exists(copy):
-                os.mknod(copy, 0o666 | stat.S_IFCHR, os.stat(real).st_rdev)
-            with open(copy, "rb"):
-                return copy
-        except OSError:  # devices cannot be created or opened here
-            return real
-
-    def devices(self):
-        return ["devices"] if os.path.exists(self.path("devices")) else []
-
-    def write(self, name, text, permissions=0o644):
-        with open(self.path(name), "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(self.path(name), permissions)
-        return self.path(name)
-
-    def cupool(self, *arguments, user=None, **environment):
-        return subprocess.run(
-            [CUPOOL, *arguments], cwd=self.directory, text=True, timeout=PATIENCE_S,
-            env={name: value for name, value in {
-                "PATH": os.environ["PATH"], "CUPOOL_LIBRARY": PRELOAD, "CUPOOL_TEST_EVENTS": EVENTS,
-                "ASAN_OPTIONS": "verify_asan_link_order=0", **environment}.items() if value},
-            capture_output=True, check=False, stdin=subprocess.DEVNULL,
-            **({"user": user, "group": user, "extra_groups": []} if user else {}))
-
-    def record(self, name):
-        done = self.cupool("run", "-q", "--force", "-o", name, "--", "true")
-        self.assertEqual((done.returncode, done.stderr), (0, ""))
-
-    def writers(self, force=True):
-        """Each way of writing a file: its name, the arguments without the file, and what of it."""
-        more = ["--force"] if force else []
-        yield "report", ["report", *more, "t.cupool", "-o"]
-        yield "report -f html", ["report", *more, "-f", "html", "t.cupool", "-o"]
-        yield "pack", ["pack", *more, "t.cupool", "-o"]
-        if force:
-            yield "junit", ["check", "--budget", "b", "t.cupool", "--junit"]
-            yield "markdown", ["check", "--budget", "b", "t.cupool", "--markdown"]
-            yield "baseline", ["check", "--update-baseline", "t.cupool", "--baseline"]
-
-    def expect_nothing_else(self, *names):
-        found = {name for name in os.listdir(self.directory) if name not in ("t.cupool", "b")}
-        self.assertEqual(found, set(names))
+from files_base import Base, CUPOOL, EVENTS, IS_ROOT, NOBODY, PATIENCE_S, PRELOAD, content, mode
 
 
 class Files(Base):
@@ -379,6 +298,47 @@ class Files(Base):
             self.assertEqual((done.returncode, len(lines)), (2, 11))
             self.assertIn("9990 more", lines[-1])
 
+    def test_a_zero_byte_is_not_the_end_of_a_line(self):
+        """In the middle, in a comment, in the last line, in each line of UTF-16, and in a hole."""
+        for number, text in ((2, "mode = observe\nlimit = 1\0GiB\n"), (1, "limit = 1GiB # a\0b\n"),
+                             (2, "\nlimit = 1GiB\0"), (1, "\0limit = 1GiB"), (1, "\0" * 40000)):
+            self.write("conf", text)
+            for arguments, code in ((["options"], 2), (["run", "--config", "conf", "--", "true"], 125)):
+                done = self.cupool(*arguments, CUPOOL_CONF="conf" if code == 2 else "")
+                self.assertEqual((done.returncode, len(done.stderr.splitlines())), (code, 1), done.stderr)
+                self.assertIn(f"conf:{number}: ignored because of a zero byte", done.stderr)
+                self.assertNotIn("\0", done.stderr)
+                if code == 2:
+                    self.assertRegex(done.stdout, r"(?m)^limit +0 ")
+                    self.assertRegex(done.stdout, r"(?m)^mode +" + ("observe" if "observe" in text else "pool"))
+        with open(self.path("conf"), "wb") as file:
+            file.write(("limit = 1\n" * 100).encode("utf-16-le"))
+        for arguments in (["options"], ["run", "--config", "conf", "--", "true"]):
+            done = self.cupool(*arguments, CUPOOL_CONF="conf" if len(arguments) == 1 else "")
+            self.assertEqual(len(done.stderr.splitlines()), 11, done.stderr)
+
+        for number, text in ((2, "[budget]\npeak_live = 1\0 TiB\n"), (3, "[budget]\npeak_live = 1TiB\n#\0"),
+                             (1, "\0"), (1, "\0" * 4096), (2, "[budget]\npeak_live = 1TiB\0"),
+                             (1, "[budget\0x]\n"), (1, "".join(f"{c}\0" for c in "[budget]\n"))):
+            done = self.cupool("check", "--budget", self.write("nul", text), "t.cupool")
+            self.assertEqual((done.returncode, len(done.stderr.splitlines())), (2, 1), (text, done.stderr))
+            self.assertIn(f"nul:{number}: zero byte", done.stderr)
+        self.assertIn("no budget in this file", self.cupool("check", "--budget", self.write("nul", ""),
+                                                            "t.cupool").stderr)
+        self.assertEqual(self.cupool("check", "--update-baseline", "--baseline", "base", "t.cupool").returncode, 0)
+        whole = content(self.path("base")).decode()
+        for text in (whole + "\0", whole.replace('"schema"', '"sch\0ema"'), whole.replace('"schema"', '"sch\\u0000ema"'),
+                     whole.replace("{", "{\0", 1)):
+            done = self.cupool("check", "--baseline", self.write("nul", text), "--budget", "b", "t.cupool")
+            self.assertEqual((done.returncode, len(done.stderr.splitlines())), (2, 1), (text, done.stderr))
+        lifetimes = "id,lower,upper,size\n0,0,10,4096\n"
+        rmm = "Thread,Time,Action,Pointer,Size,Stream\n1,10:00:00.000001,allocate,0x7f0000000000,256,0x0\n"
+        for good in (lifetimes, rmm):
+            self.assertEqual(self.cupool("replay", self.write("nul.csv", good)).returncode, 0)
+            for bad in (good[:-1] + "\0", good + "\0", good[:-1] + "\0,5\n", good.replace(",", "\0,", 1)):
+                done = self.cupool("replay", self.write("nul.csv", bad))
+                self.assertEqual((done.returncode, len(done.stderr.splitlines())), (2, 1), (bad, done.stderr))
+
 
 @unittest.skipUnless(IS_ROOT, "only root can make files of another user")
 class Foreign(Base):
@@ -545,4 +505,4 @@ END
 
 if __name__ == "__main__":
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    unittest.main(argv=sys.argv[:1])
+    unittest.main(argv=[__file__, *sys.argv[3:]])

@@ -3,7 +3,7 @@
  * Links in /proc belong to the kernel: no text describes their target, so the kernel opens them. A
  * descriptor of this process is used directly.
  */
-#include "tools/base/outplace.h"
+#include "cupti/base/outplace.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,15 +14,19 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "cupti/base/pages.h"
+
 #define LINKS_MOST 40
 
-/** A walk along a path. */
+/** A walk along a path. It is too large for the stacks of some threads. */
 struct walk {
     int directory;
     int links;
     int descriptor;
+    bool last_link_stays;
     char rest[PATH_MAX]; /* path still to be walked */
     char name[NAME_MAX + 1];
+    char target[PATH_MAX], whole[2 * PATH_MAX]; /* of a link */
 };
 
 static int directory_enter(struct walk *walk, const char *name, int flags)
@@ -76,16 +80,16 @@ static bool link_is_trusted(int directory, const struct stat *link, bool is_last
 /** Puts where a link leads in front of the rest. */
 static int link_follow(struct walk *walk, const char *name)
 {
-    char target[PATH_MAX], whole[2 * PATH_MAX];
-    ssize_t length = readlinkat(walk->directory, name, target, sizeof target - 1);
+    char *target = walk->target;
+    ssize_t length = readlinkat(walk->directory, name, target, sizeof walk->target - 1);
 
     if (length < 0)
         return -errno;
     target[length] = '\0';
-    snprintf(whole, sizeof whole, "%s%s%s", target, *walk->rest ? "/" : "", walk->rest);
-    if (++walk->links > LINKS_MOST || strlen(whole) >= sizeof walk->rest)
+    snprintf(walk->whole, sizeof walk->whole, "%s%s%s", target, *walk->rest ? "/" : "", walk->rest);
+    if (++walk->links > LINKS_MOST || strlen(walk->whole) >= sizeof walk->rest)
         return walk->links > LINKS_MOST ? -ELOOP : -ENAMETOOLONG;
-    strcpy(walk->rest, whole);
+    strcpy(walk->rest, walk->whole);
     return *target == '/' ? directory_enter(walk, "/", 0) : 0;
 }
 
@@ -97,8 +101,7 @@ static int link_step(struct walk *walk, const struct stat *status)
         if (!is_last)
             return directory_enter(walk, walk->name, 0);
         walk->descriptor = is_own_descriptors(walk->directory) ? atoi(walk->name) : -1;
-        if (walk->descriptor >= 0 || strspn(walk->name, "0123456789") == strlen(walk->name))
-            return walk->descriptor >= 0 ? 0 : -EINVAL;
+        return walk->descriptor >= 0 ? 0 : -EINVAL;
     }
     if (!link_is_trusted(walk->directory, status, is_last))
         return -ENOLINK;
@@ -137,38 +140,90 @@ static int step(struct walk *walk, struct outplace *ret_place)
         ret_place->exists = false;
         return errno == ENOENT && !*walk->rest ? 1 : -errno;
     }
-    if (S_ISLNK(status.st_mode)) {
+    if (S_ISLNK(status.st_mode) && !(walk->last_link_stays && !*walk->rest)) {
         error = link_step(walk, &status);
         return error == 0 && walk->descriptor >= 0 ? 1 : error;
     }
     if (*walk->rest)
         return directory_enter(walk, walk->name, O_NOFOLLOW);
+    if (is_proc(walk->directory) && !S_ISDIR(status.st_mode) && !walk->last_link_stays)
+        return -EINVAL; /* a file of the kernel: it cannot be replaced */
     ret_place->exists = true;
     ret_place->status = status;
     return 1;
 }
 
-int outplace_find(const char *path, struct outplace *ret_place)
+static int path_walk(const char *path, struct walk *walk, struct outplace *ret_place)
 {
-    struct walk walk = {.descriptor = -1};
     struct outplace place = {0};
     int error = 0;
 
-    if (!*path || strlen(path) >= sizeof walk.rest)
+    if (!*path || strlen(path) >= sizeof walk->rest)
         return *path ? -ENAMETOOLONG : -ENOENT;
-    strcpy(walk.rest, path);
-    walk.directory = open(*path == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (walk.directory < 0)
+    strcpy(walk->rest, path);
+    walk->directory = open(*path == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (walk->directory < 0)
         return -errno;
     while (error == 0)
-        error = step(&walk, &place);
+        error = step(walk, &place);
     if (error < 0) {
-        close(walk.directory);
+        close(walk->directory);
         return error;
     }
-    place.directory = walk.directory;
-    place.descriptor = walk.descriptor;
-    memcpy(place.name, walk.name, sizeof place.name);
+    place.directory = walk->directory;
+    place.descriptor = walk->descriptor;
+    memcpy(place.name, walk->name, sizeof place.name);
     *ret_place = place;
     return 0;
+}
+
+static int find(const char *path, bool last_link_stays, struct outplace *ret_place)
+{
+    struct walk *walk = pages_map(sizeof *walk);
+    int error = -ENOMEM;
+
+    if (walk) {
+        walk->descriptor = -1;
+        walk->last_link_stays = last_link_stays;
+        error = path_walk(path, walk, ret_place);
+    }
+    pages_unmap(walk, sizeof *walk);
+    return error;
+}
+
+int outplace_find(const char *path, struct outplace *ret_place)
+{
+    return find(path, false, ret_place);
+}
+
+int outplace_find_itself(const char *path, struct outplace *ret_place)
+{
+    return find(path, true, ret_place);
+}
+
+int outplace_open(const char *path, int flags, mode_t mode)
+{
+    struct outplace place;
+    int fd = outplace_find_itself(path, &place);
+
+    if (fd < 0)
+        return fd;
+    fd = openat(place.directory, place.name, flags | O_NOFOLLOW | O_CLOEXEC, mode);
+    if (fd < 0)
+        fd = -errno;
+    close(place.directory);
+    return fd;
+}
+
+int outplace_remove(const char *path)
+{
+    struct outplace place;
+    int error = outplace_find_itself(path, &place);
+
+    if (error < 0)
+        return error;
+    if (unlinkat(place.directory, place.name, 0) < 0)
+        error = -errno;
+    close(place.directory);
+    return error;
 }
