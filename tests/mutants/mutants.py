@@ -101,11 +101,11 @@ MUTANTS = [
     Mutant("capture", "capture_api.c",
            "    if (result != CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD)\n", "", ("capture",)),
     # From an address to its block.
-    Mutant("page map", "page_map.c", "        error = page_vacate_locked(page);",
-           "        error = page > first ? 0 : page_vacate_locked(page);", ("pool-page_map",)),
+    Mutant("page map", "page_map.c", "        error = part_vacate_locked(&part, whole);",
+           "        error = page > first ? 0 : part_vacate_locked(&part, whole);", ("pool-page_map",)),
     Mutant("page map", "page_map.c",
-           "    for (uint64_t page = first; page < first + pages; page++)",
-           "    for (uint64_t page = first; page + 1 < first + pages; page++)",
+           "    for (unsigned index = first; index < end; index++)",
+           "    for (unsigned index = first; index + 1 < end; index++)",
            ("pool-page_map", "pool-basic")),
     # Errors as the real functions make them.
     Mutant("last error", "release.c",
