@@ -107,6 +107,12 @@ MUTANTS = [
            "    for (unsigned index = first; index < end; index++)",
            "    for (unsigned index = first; index + 1 < end; index++)",
            ("pool-page_map", "pool-basic")),
+    Mutant("page map", "page_map.c", "    if (shared && entry_read(leaf, 0) != 0)\n        return -EEXIST;\n",
+           "", ("pool-page_map",)),
+    Mutant("page map", "page_map.c", "    if (--shared->places > 0)\n        return;\n", "",
+           ("pool-page_map",)),
+    Mutant("page map", "page_map.c", "    if (is_shared(place))\n        shared_leave(place);\n", "",
+           ("pool-page_map",)),
     # Errors as the real functions make them.
     Mutant("last error", "release.c",
            "case POOLED_FREE_INVALID: return native(release, refused);",

@@ -147,6 +147,19 @@ Test(page_map, whole_ranges_share_nothing_with_each_other)
         }
 }
 
+/* Others have taken some of the places of a range that is gone: its leaf is still at the rest. */
+Test(page_map, a_leaf_with_places_serves_no_other_range)
+{
+    cr_assert_eq(page_map_insert_whole(FIRST, BYTES, 16), 0);
+    page_map_replace(FIRST, BYTES, 0);
+    for (uint64_t taken = 0; taken + 2 < LEAVES; taken++) {
+        cr_assert_eq(page_map_insert(FIRST + LEAF / 2 + taken * LEAF, PAGE, 32), 0);
+        cr_assert_eq(page_map_insert_whole(BASE + taken * 8 * LEAF, 8 * LEAF, 48), 0);
+        for (uint64_t leaf = taken + 1; leaf < LEAVES; leaf++)
+            cr_assert_eq(page_map_get(FIRST + LEAF / 2 + leaf * LEAF), 0);
+    }
+}
+
 Test(page_map, the_largest_range_of_all)
 {
     uint64_t all = UINT64_C(1) << PAGE_MAP_ADDRESS_BITS;
