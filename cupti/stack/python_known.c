@@ -70,7 +70,8 @@ const struct trace_python_frame *python_known_add(struct python_known *known,
     struct python_known_frame *entry;
     char *copy;
 
-    if (!table || pointer_at(table, PYTHON_TYPE) != python->bytes_type)
+    if (!table || pointer_at(table, PYTHON_TYPE) != python->bytes_type ||
+        !text_is_compact(file.object) || !text_is_compact(function.object))
         return NULL;
     table_bytes = word_at(table, PYTHON_LENGTH);
     if (table_bytes > COPIES_MOST || file.letters > COPIES_MOST / 4 ||

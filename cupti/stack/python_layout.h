@@ -35,8 +35,9 @@ struct python_layout {
 #define PYTHON_TEXT_STATE 32 /* in a text */
 #define PYTHON_BYTES      32 /* the contents of a bytes object */
 
-/* State of a string object: characters of 1, 2 or 4 bytes, contiguous, ASCII. */
-#define PYTHON_TEXT_SHAPE UINT32_C(0x7c)
+/* State of a string object: characters of 1, 2 or 4 bytes, behind the object, ASCII. */
+#define PYTHON_TEXT_SHAPE   UINT32_C(0x7c)
+#define PYTHON_TEXT_COMPACT UINT32_C(0x20)
 
 static inline void *pointer_at(const void *object, int offset)
 {
@@ -62,20 +63,31 @@ static inline uint32_t number_at(const void *object, int offset)
     return value;
 }
 
-/** Returns the characters of a string object; accepts 1, 2 or 4 bytes per character, contiguous. */
+/** Whether the characters of a string object lie behind it; not so in subclasses of str. */
+static inline bool text_is_compact(const void *object)
+{
+    return number_at(object, PYTHON_TEXT_STATE) & PYTHON_TEXT_COMPACT;
+}
+
+/** Returns the characters of a string object; accepts 1, 2 or 4 bytes per character. */
 static inline bool text_read(const struct python_layout *layout, const void *object,
                              struct trace_text *ret_text)
 {
     uint32_t state = object ? number_at(object, PYTHON_TEXT_STATE) : 0;
     unsigned kind = state >> 2 & 7;
-    bool compact = state >> 5 & 1, ascii = state >> 6 & 1;
+    bool ascii = state >> 6 & 1;
+    const char *data;
 
-    if (!compact || (kind != 1 && kind != 2 && kind != 4))
+    if (kind != 1 && kind != 2 && kind != 4)
         return false;
-    *ret_text = (struct trace_text){.data = (const char *)object +
-                                            (ascii ? layout->text : layout->text_wide),
-                                    .letters = number_at(object, PYTHON_LENGTH),
-                                    .width = kind};
+    if (text_is_compact(object))
+        data = (const char *)object + (ascii ? layout->text : layout->text_wide);
+    else
+        data = pointer_at(object, layout->text_wide);
+    if (!data)
+        return false;
+    *ret_text = (struct trace_text){
+        .data = data, .letters = number_at(object, PYTHON_LENGTH), .width = kind};
     return true;
 }
 

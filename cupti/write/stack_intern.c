@@ -13,6 +13,7 @@
 
 #include "cupti/base/mix.h"
 #include "cupti/base/pages.h"
+#include "cupti/base/safe_text.h"
 
 /* Room reserved for single frames: a stack is truncated before it is lost. */
 #define LEAVES_ROOM (SITE_TABLE_MOST / 8)
@@ -53,7 +54,8 @@ static size_t letter_put(uint32_t letter, char *ret_bytes)
     return bytes;
 }
 
-/** `ret_text` has room for TRACE_TEXT_LETTERS of 4 bytes and a terminator. */
+/** `ret_text` has room for TRACE_TEXT_LETTERS of 4 bytes and a terminator. A NUL does not end it
+ * earlier. */
 static void text_convert(const struct trace_text *text, char *ret_text)
 {
     uint32_t letters = text->letters < TRACE_TEXT_LETTERS ? text->letters : TRACE_TEXT_LETTERS;
@@ -64,8 +66,11 @@ static void text_convert(const struct trace_text *text, char *ret_text)
         ret_text[letters] = '\0';
         return;
     }
-    for (uint32_t i = 0; i < letters; i++)
-        used += letter_put(letter_get(text, i), ret_text + used);
+    for (uint32_t i = 0; i < letters; i++) {
+        uint32_t letter = letter_get(text, i);
+
+        used += letter_put(letter ? letter : SAFE_TEXT_REPLACEMENT, ret_text + used);
+    }
     ret_text[used] = '\0';
 }
 

@@ -84,24 +84,45 @@ int mapped_defragment(struct mapped *mapped, struct mapped_grown *ret_grown)
     return 0;
 }
 
+static void handle_done(struct mapped *mapped, struct mapped_handle *handle, bool abandon)
+{
+    const struct pool_backend *backend = mapped->backend;
+
+    if (mapped->entry != 0)
+        page_map_replace(handle->address, handle->bytes, 0);
+    if (!abandon) {
+        backend->page_unmap(backend->state, handle->address, handle->bytes);
+        backend->page_release(backend->state, handle->physical);
+    }
+    metadata_free(METADATA_HANDLE, handle, sizeof(*handle), mapped->account);
+}
+
+/* Ends the handles that begin in the pages of an extent. Holes, which may be large, have none. */
+static void extent_done(struct mapped *mapped, const struct extent *extent, bool abandon)
+{
+    uint64_t at = extent->node.address & ~(RANGE_PAGE_BYTES - 1), bytes;
+
+    if (extent->use == EXTENT_HOLE || extent->use == EXTENT_FENCE)
+        return;
+    for (; at < extent->node.address + extent->node.bytes; at += bytes) {
+        struct mapped_handle **slot = mapped_slot(mapped, at);
+
+        bytes = RANGE_PAGE_BYTES;
+        if (!*slot)
+            continue;
+        bytes = (*slot)->bytes;
+        handle_done(mapped, *slot, abandon);
+        *slot = NULL;
+    }
+}
+
 void mapped_done(struct mapped *mapped, bool abandon)
 {
     const struct pool_backend *backend = mapped->backend;
     struct range *range = &mapped->range;
 
-    for (uint64_t at = 0; at < range->bytes; at += RANGE_PAGE_BYTES) {
-        struct mapped_handle *handle = mapped->handles[at / RANGE_PAGE_BYTES];
-
-        if (!handle)
-            continue;
-        if (mapped->entry != 0)
-            page_map_replace(handle->address, handle->bytes, 0);
-        if (!abandon) {
-            backend->page_unmap(backend->state, handle->address, handle->bytes);
-            backend->page_release(backend->state, handle->physical);
-        }
-        metadata_free(METADATA_HANDLE, handle, sizeof(*handle), mapped->account);
-    }
+    for (const struct extent *extent = range->first; extent; extent = extent->after)
+        extent_done(mapped, extent, abandon);
     for (const struct extent *extent = mapped->fenced_first; extent && mapped->entry != 0;
          extent = extent_of(extent->node.left))
         page_map_replace(extent->node.address, extent->node.bytes, 0);

@@ -232,7 +232,10 @@ static int run_adopt(struct supply_request *request, struct run *run)
 {
     struct pool *pool = request->pool;
     struct runs *runs = &pool->runs;
-    int error = page_map_insert(run->address, run->bytes, (page_entry)run | PAGE_ENTRY_RUN);
+    page_entry entry = (page_entry)run | PAGE_ENTRY_RUN;
+    int error = run->bytes > SEGMENT_CUT_PRESSED_MAX /* never cut */
+                    ? page_map_insert_whole(run->address, run->bytes, entry)
+                    : page_map_insert(run->address, run->bytes, entry);
 
     if (error < 0)
         return error == -ENOMEM ? error : -ENOTSUP;

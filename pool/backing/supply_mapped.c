@@ -25,6 +25,11 @@
 #define RANGE_BYTES_UNKNOWN ((uint64_t)1 << 40)
 #define RANGE_BYTES_LEAST   ((uint64_t)1 << 30)
 
+/* The largest device whose memory is mapped, and the most handles that it takes: the tables of a
+ * range, and the time of a large growth, are bounded by these. */
+#define DEVICE_BYTES_MAX ((uint64_t)1 << 42)
+#define HANDLES_MAX      ((uint64_t)1 << 18)
+
 /* A handle is at most this fraction of memory: on a small device, a few large handles would
  * each be kept by some small block. */
 #define HANDLE_SHARE 2048u
@@ -280,6 +285,17 @@ static void reserve_make(struct pool *pool)
     pool_lock_release(mapped->lock);
 }
 
+static void handles_configure(const struct pool *pool, uint64_t device,
+                              struct mapped_config *ret_config)
+{
+    mapped_config_init(ret_config);
+    if (pool->config.page_bytes != 0)
+        ret_config->page_bytes = ret_config->first_bytes = pool->config.page_bytes;
+    while (device / ret_config->page_bytes > HANDLES_MAX)
+        ret_config->page_bytes *= 2;
+    ret_config->first_bytes = pool_max(ret_config->first_bytes, ret_config->page_bytes);
+}
+
 int supply_mapped_init(struct pool *pool)
 {
     struct mapped_config config;
@@ -287,16 +303,16 @@ int supply_mapped_init(struct pool *pool)
 
     if (!backend_maps(&pool->backend))
         return -ENOTSUP;
-    mapped_config_init(&config);
-    if (pool->config.page_bytes != 0)
-        config.page_bytes = config.first_bytes = pool->config.page_bytes;
     pool->mapped = metadata_map(sizeof(*pool->mapped));
     if (!pool->mapped)
         return -ENOMEM;
     pool->mapped_backend = device_mapped_backend(pool);
     pool->range_run = (struct run){.pool = pool, .use = RUN_RANGE};
     uint64_t room = device_room(pool, &device);
-    int error = range_make(pool, &config, pool_round_up(device, RANGE_PAGE_BYTES));
+    handles_configure(pool, device, &config);
+    int error = device > DEVICE_BYTES_MAX
+                    ? -ENOTSUP
+                    : range_make(pool, &config, pool_round_up(device, RANGE_PAGE_BYTES));
     if (error < 0) {
         metadata_unmap(pool->mapped, sizeof(*pool->mapped));
         pool->mapped = NULL;

@@ -4,6 +4,8 @@
  *
  * Two levels, indexed by address >> 21; leaves are mapped on first use and stay. An entry is a
  * tagged pointer to the struct segment (buddy) or struct run (large) that owns the 2 MiB, or 0.
+ * A leaf covers 1 GiB. The leaves inside of a range with one owner may be one shared leaf, so that
+ * a range takes two or three leaves, however large it is.
  * Readers take no lock: three dependent loads find the owner, if any. Writers are serialised by one
  * lock. The target of an entry is type-stable (metadata.h), so a reader that raced with a removal
  * finds a valid object, and re-reads the entry under that object's lock.
@@ -14,7 +16,7 @@
 #include "pool/base/base.h"
 
 #define PAGE_MAP_PAGE_BITS    21
-#define PAGE_MAP_LEAF_BITS    14
+#define PAGE_MAP_LEAF_BITS    9
 #define PAGE_MAP_ADDRESS_BITS 48
 #define PAGE_MAP_ROOT_BITS    (PAGE_MAP_ADDRESS_BITS - PAGE_MAP_PAGE_BITS - PAGE_MAP_LEAF_BITS)
 #define PAGE_MAP_LEAF_COUNT   (1u << PAGE_MAP_LEAF_BITS)
@@ -47,6 +49,12 @@ static inline page_entry page_map_get(uint64_t address)
  * Nothing changes on error.
  */
 int page_map_insert(uint64_t address, size_t bytes, page_entry entry);
+
+/**
+ * The same for a range that is replaced as a whole only. Takes constant memory beside the root, and
+ * time by GiB.
+ */
+int page_map_insert_whole(uint64_t address, size_t bytes, page_entry entry);
 
 /** Changes the owner of pages that have one; 0 removes it. */
 void page_map_replace(uint64_t address, size_t bytes, page_entry entry);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Marks phases and steps for a preloaded libcupool.so (include/cupool.h). Without it each call does nothing."""
+"""Marks phases and steps for a preloaded libcupool.so (include/cupool.h). Without it each call does nothing; with it
+none fails, whatever its argument."""
 
 import contextlib
 import ctypes
@@ -9,7 +10,7 @@ from typing import Iterator, Optional
 def _find(name: str, *arguments) -> Optional[ctypes._CFuncPtr]:
     try:
         function = getattr(ctypes.CDLL(None), name)
-    except AttributeError:
+    except (AttributeError, OSError):
         return None
     function.restype, function.argtypes = None, arguments
     return function
@@ -21,18 +22,23 @@ _STEP = _find("cupool_step", ctypes.c_ulonglong)
 _MARK = _find("cupool_mark", ctypes.c_char_p)
 
 
+def _bytes(name) -> bytes:
+    """A name as the library takes it: a lone surrogate is no reason to fail, nor is an object of another type."""
+    return name if isinstance(name, bytes) else str(name).encode(errors="replace")
+
+
 def is_preloaded() -> bool:
     return _BEGIN is not None
 
 
 def phase_begin(name: str) -> None:
     if _BEGIN is not None:
-        _BEGIN(name.encode())
+        _BEGIN(_bytes(name))
 
 
 def phase_end(name: str) -> None:
     if _END is not None:
-        _END(name.encode())
+        _END(_bytes(name))
 
 
 @contextlib.contextmanager
@@ -46,10 +52,14 @@ def phase(name: str) -> Iterator[None]:
 
 
 def step(number: int) -> None:
-    if _STEP is not None:
-        _STEP(number)
+    if _STEP is None:
+        return
+    try:
+        _STEP(int(number))  # also numbers that are no int, like those of NumPy
+    except (TypeError, ValueError, OverflowError):
+        pass
 
 
 def mark(name: str) -> None:
     if _MARK is not None:
-        _MARK(name.encode())
+        _MARK(_bytes(name))

@@ -3,6 +3,8 @@
 budgets, windows, ranks."""
 
 import json
+import pathlib
+import sys
 
 import preload
 
@@ -150,6 +152,42 @@ def check_signal(machine):
     preload.expect("SIGUSR2" not in phases_of(silent), "a mark without the option")
 
 
+# Names that are no UTF-8, no text, nothing; numbers of other types. Prints what fails.
+ODD = """import ctypes, fractions, importlib.util, sys
+spec = importlib.util.spec_from_file_location("marks", sys.argv[1])
+marks = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(marks)
+for name in ("lone \\udc80", b"bytes \\xff", "nul \\0", "", None, 7, "n" * 1000000):
+    for function in (marks.phase_begin, marks.mark, marks.phase_end):
+        try:
+            function(name)
+        except Exception as error:
+            print(function.__name__, ascii(name)[:20], error)
+for number in (-1, 1 << 70, 2.5, float("nan"), float("inf"), fractions.Fraction(7, 2), None, "three"):
+    try:
+        marks.step(number)
+    except Exception as error:
+        print("step", number, error)
+with marks.phase("whole"):
+    block = ctypes.c_void_p()
+    print(ctypes.CDLL("libcudart.so.13").cudaMalloc(ctypes.byref(block), 4096))
+"""
+
+
+def check_python(machine):
+    """Marks of a program in Python: whatever it passes, it runs as without us."""
+    if not (machine.simgpu / "libcudart.so.13").exists():
+        return
+    marks = pathlib.Path(__file__).resolve().parents[2] / "python" / "cupool" / "preload.py"
+    command, trace = [sys.executable, "-c", ODD, str(marks)], machine.scratch / "marks.cupool"
+    bare, done = machine.run(command), machine.record(command, trace, "-q")
+    preload.expect_equal("marks: as without", (done.returncode, done.stdout, done.stderr), (0, b"0\n", b""))
+    preload.expect_equal("marks: without", (bare.returncode, bare.stdout, bare.stderr), (0, b"0\n", b""))
+    phases = phases_of(machine.report(trace))
+    preload.expect_equal("marks: allocations", phases["whole"]["allocations"], 1)
+    preload.expect("lone ?" in phases and "None" in phases, f"marks: {ascii(list(phases))[:300]}")
+
+
 def check_ranks(machine):
     traces = []
     for rank, tokens in enumerate((16, 16, 200, 16)):
@@ -181,6 +219,7 @@ def main():
     check_diff(machine, trace)
     check_nvtx(machine)
     check_signal(machine)
+    check_python(machine)
     check_ranks(machine)
 
 

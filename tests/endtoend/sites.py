@@ -2,6 +2,7 @@
 """A planted leak, growth and fragmentation are named by file and line, in C++ and in Python, by
 report, diff and check; an identical run passes. JSON, folded stacks and pprof have whole stacks."""
 
+import ast
 import gzip
 import html
 import pathlib
@@ -349,6 +350,115 @@ def check_generated(machine):
     preload.expect_equal("generated: lines", found, {line: 2 for line in range(2, 32)})
 
 
+# Strings of every shape: letters of 1, 2 and 4 bytes, in the object or outside (a subclass), no
+# letters of Unicode at all, NUL, control characters, a length beyond every buffer. And frames that
+# are no ordinary calls. Prints the size of each block, and where it is allocated.
+ODD = r"""import ctypes, sys, threading, types
+runtime = ctypes.CDLL("libcudart.so.13")
+runtime.cudaMalloc.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+class Text(str): pass
+sizes = iter(range(1 << 20, 1 << 22, 4096))
+def take(size):
+    runtime.cudaMalloc(ctypes.byref(ctypes.c_void_p()), size)
+def show(size, function, file, line):
+    print(ascii([size, function, file, line]))
+SOURCE = "def f():\n  pass\n  take(size)\nf()\n"
+def named(function, file):
+    size = next(sizes)
+    code = compile(SOURCE, file, "exec")
+    code = code.replace(co_consts=tuple(const.replace(co_name=function, co_qualname=function)
+                                        if isinstance(const, types.CodeType) else const for const in code.co_consts))
+    show(size, function, file, 3)
+    for _ in range(3):
+        exec(code, {"take": take, "size": size})
+named("usual", "usual.py")
+named("fonction_\xe9", "\xe9t\xe9.py")
+named("\u95a2", "\u65e5.py")
+named("\U0001f600", "\U0001f601.py")
+named(Text("of_a_class"), Text("of_a_class.py"))
+named(Text("\xe9_of_a_class"), Text("\u65e5_of_a_class.py"))
+named("lone_\udc80", "lone_\udc81.py")
+named("nul_\0_nul", "usual.py")
+named("line\n_\x1b[31m", "two\nlines.py")
+named("n" * 3000000, "f" * 3000000)
+def generator():
+    size = next(sizes); show(size, "generator", __file__, sys._getframe().f_lineno + 1)
+    take(size)
+    yield
+list(generator())
+def tracer(frame, event, argument):
+    if event == "call" and frame.f_code.co_name == "traced":
+        size = next(sizes); show(size, "tracer", __file__, sys._getframe().f_lineno + 1)
+        take(size)
+def traced(): pass
+sys.settrace(tracer)
+traced()
+sys.settrace(None)
+sys.setprofile(tracer)
+traced()
+sys.setprofile(None)
+def called(argument):
+    size = next(sizes); show(size, "called", __file__, sys._getframe().f_lineno + 1)
+    take(size)
+callback, thread = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(called), ctypes.c_ulong()
+ctypes.CDLL(None).pthread_create(ctypes.byref(thread), None, callback, None)
+ctypes.CDLL(None).pthread_join(thread, None)
+sys.setrecursionlimit(1000)
+def deepest():
+    try:
+        deepest()
+    except RecursionError:
+        pass
+    return 0
+def nearly(left):
+    if left:
+        return nearly(left - 1)
+    size = next(sizes); show(size, "nearly", __file__, sys._getframe().f_lineno + 1)
+    take(size)
+nearly(900)
+deepest()
+class Ended:
+    def __del__(self):
+        size = next(sizes); show(size, "Ended.__del__", __file__, sys._getframe().f_lineno + 1)
+        take(size)
+ended = Ended()
+ended.itself = ended
+del ended
+import gc
+gc.collect()
+"""
+
+
+def plain_letters(text):
+    """Without what a report replaces or escapes."""
+    return re.sub("[^ -\ud7ff\ue000-\ufffc\U00010000-\U0010ffff]", "", text)
+
+
+def is_named(name, text):
+    """Whether a report has a text of the program, as a whole or cut."""
+    name, text = plain_letters(name or ""), plain_letters(text)
+    return name == text or (len(name) > 100 and text.startswith(name.rstrip("\u2026")))
+
+
+def check_odd(machine):
+    """Frames and names of all kinds: the program runs as without us, and the report has its lines."""
+    program, trace = machine.scratch / "odd.py", machine.scratch / "odd.cupool"
+    program.write_text(ODD)
+    command = [sys.executable, str(program)]
+    bare, done = machine.run(command), machine.record(command, trace, "-q")
+    preload.expect_equal(f"odd: exit {bare.stderr.decode()}", bare.returncode, 0)
+    preload.expect_equal("odd: as without", (done.returncode, done.stdout, done.stderr),
+                         (0, bare.stdout, bare.stderr))
+    report = machine.report(trace)
+    found = {stack["requested_bytes"] // stack["allocations"]: stack["frames"] for stack in report["stacks"]}
+    for line in bare.stdout.decode().splitlines():
+        size, function, file, number = ast.literal_eval(line)
+        frames = [(frame["function"], frame["file"], frame["line"]) for frame in found[size]]
+        preload.expect(any(is_named(name, function) and is_named(path, file) and at == number
+                           for name, path, at in frames),
+                       f"odd: {function[:40]!r} in {file[:40]!r}, line {number}: {ascii(frames)[:700]}")
+
+
 # From turn to turn one property of a function differs, but not its size, and, because the previous
 # one is gone, not its address. A stack has two of its frames. Prints the addresses, and the names
 # that a report must have there.
@@ -426,6 +536,7 @@ def main():
     check_package(machine)
     check_inline(machine)
     check_generated(machine)
+    check_odd(machine)
     check_recycled(machine)
 
 

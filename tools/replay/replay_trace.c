@@ -69,7 +69,8 @@ static int event_compare(const void *a, const void *b)
 
 int replay_trace_sort(struct replay_trace *trace)
 {
-    qsort(trace->events, trace->event_count, sizeof *trace->events, event_compare);
+    if (trace->event_count)
+        qsort(trace->events, trace->event_count, sizeof *trace->events, event_compare);
     return 0;
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Small files that name, inflate or pretend what is large: holes in traces and debug files, compressed
-sections, thousands of paths to one file, debug information of a million entries for thousands of addresses.
+sections, blocks and devices as large as a number can say, thousands of paths to one file, debug information of a million entries for thousands of addresses.
 Memory, disk and processor time stay in proportion to the files. And stacks that were cut at a limit.
 
 usage: bounds_test.py CUPOOL
@@ -22,7 +22,8 @@ SANITIZED = bool(os.environ.get("LD_PRELOAD") or "asan" in os.environ.get("MESON
 BUILD_ID = b"\xab" * 20
 MIB = 1 << 20
 RECORD = struct.Struct("<HHBBHIIQQQQIIQ")
-STRING, MODULE, SITE, PYTHON, ALLOCATE, END = 1, 2, 3, 7, 16, 60
+STRING, MODULE, SITE, PROCESS, DEVICE, CONTEXT, PYTHON, OPTIONS, ALLOCATE, FREE, BACKING, END = \
+    1, 2, 3, 4, 5, 6, 7, 9, 16, 17, 34, 60
 
 
 def crc32c(data):
@@ -76,6 +77,19 @@ class Trace:
             self.record(SITE, value=self.sites, address=offset, size=module)
             self.record(ALLOCATE, api=self.api, outcome=1, memory=1, size=4096, value=4096, context=1,
                         address=0x7f0000000000 + 4096 * self.sites, site=self.sites)
+
+    def pooled(self, device, options):
+        """A process with a pool on a device of so many bytes."""
+        self.record(PROCESS, value=self.text("program"), size=4242, address=self.text("cupool 1.0, mode pool"))
+        self.record(DEVICE, size=device, value=self.text("Device"))
+        self.record(CONTEXT, context=1, value=1)
+        self.record(OPTIONS, value=self.text(options))
+
+    def blocks_of(self, size, count):
+        for _ in range(count):
+            for kind in (ALLOCATE, FREE):
+                self.record(kind, api=self.api, outcome=1, memory=1, size=size, value=size, context=1,
+                            address=0x7f0000000000)
 
     def frame(self, file, function, line, caller=0):
         """A site in Python."""
@@ -220,6 +234,49 @@ class Bounds(unittest.TestCase):
         """A million entries, and thousands of addresses that each are looked for in all of them."""
         library = elf(self.path("lib.so"), debug_sections(1000000))
         self.cost("report", "-q", self.trace("t", (library, range(0x1000, 0x5000, 4))), cpu=60)
+
+    def lifetimes(self, name, rows):
+        with open(self.path(name), "w", encoding="ascii") as file:
+            file.write("id,lower,upper,size\n")
+            file.writelines(f"{number},{begin},{end},{size}\n" for number, (begin, end, size) in enumerate(rows))
+        return self.path(name)
+
+    def replayed(self, trace, *words):
+        done = subprocess.run([CUPOOL, "replay", "-q", "-f", "json", *words, trace], capture_output=True, text=True,
+                              check=True)
+        return {row["policy"]: row for row in json.loads(done.stdout)["traces"][0]["policies"]}
+
+    def test_huge_blocks(self):
+        """A replay costs what its events cost, whatever the size of the blocks."""
+        few = self.cost("replay", "-q", self.lifetimes("small", [(0, 3, 1000), (1, 4, 1000)]))
+        for bits, count in ((47, 2), (46, 3), (40, 200), (37, 1000), (34, 4000)):
+            trace = self.lifetimes(f"{bits}", [(i, i + 2, (1 << bits) - 4096 * i) for i in range(count)])
+            used = self.cost("replay", "-q", "-p", "cupool", "-p", "native", trace, cpu=20)
+            self.expect_memory(used - few, 8 * MIB + 32768 * count)
+
+    def test_huge_blocks_have_their_bytes(self):
+        trace = self.lifetimes("one", [(0, 3, 1 << 46), (1, 4, 3 << 40), (5, 6, 1 << 46)])
+        for name, row in self.replayed(trace, "-p", "cupool", "-p", "native").items():
+            self.assertTrue(row["completed"], name)
+            self.assertEqual(row["peak_reserved_bytes"], (1 << 46) + (3 << 40), name)
+
+    def test_tuning_for_huge_blocks(self):
+        trace = self.lifetimes("t", [(0, 3, 1 << 47), (1, 4, 1 << 46), (5, 6, 1 << 46)])
+        self.expect_memory(self.cost("tune", "-q", trace, cpu=10 if not SANITIZED else 100, code=1), 64 * MIB)
+
+    def test_huge_devices_with_mapped_memory(self):
+        """A trace, or the user, may claim a device of any size."""
+        trace = self.lifetimes("t", [(i, i + 2, 1 << 45) for i in range(4)])
+        for capacity in (1 << 43, 1 << 47, (1 << 63) - 1):
+            self.expect_memory(self.cost("replay", "-q", "-p", "mapped", "--capacity", str(capacity), trace, cpu=20),
+                               64 * MIB)
+        for device in (1 << 43, 1 << 63, (1 << 64) - 1):
+            trace = Trace(self.path("claims"))
+            trace.pooled(device, "backing:vmm,page:2MiB,reserve:128TiB")
+            trace.record(BACKING, context=1, address=1 << 40, value=1 << 46, size=2 * MIB)
+            trace.blocks_of(1 << 40, 50)
+            trace.close()
+            self.expect_memory(self.cost("replay", "-q", self.path("claims"), cpu=20), 64 * MIB)
 
     def test_a_stack_that_was_cut_makes_no_wrapper(self):
         """Allocators that the module calls, each once with its caller and once without. Their order depends on
