@@ -33,7 +33,7 @@ def run(options, directory, mode, arguments):
         env.update(LD_PRELOAD=os.path.join(options.build, "shim", "libcupool.so"), CUPOOL=mode)
     if os.path.exists(log):
         os.unlink(log)
-    done = subprocess.run([os.path.join(options.build, "tests", "endtoend", "refused"), *arguments],
+    done = subprocess.run([os.path.join(options.build, "tests", "scale", "refused"), *arguments],
                           env=env, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{mode} {arguments}: {done.stdout}{done.stderr}")
