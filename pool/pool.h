@@ -307,6 +307,9 @@ struct pool_memory {
 
 void pool_memory_get(struct pool *pool, struct pool_memory *ret_memory);
 
+/** Bytes the pool holds and no live block occupies: it could return no more than that. */
+uint64_t pool_spare_bytes(const struct pool *pool);
+
 /** Bytes the pool could hand out without the driver: cached and quarantined. */
 uint64_t pool_available_bytes(const struct pool *pool);
 

@@ -173,6 +173,19 @@ uint64_t mapped_whole_bytes_locked(const struct mapped *mapped)
     return bytes;
 }
 
+bool mapped_may_gain(struct mapped *mapped, bool parts)
+{
+    const pool_count *bytes_of = mapped->range.bytes_of;
+
+    pool_lock_acquire(mapped->lock);
+    bool any = count_get(&mapped->pending_bytes) > 0 || mapped->range.leaving ||
+               count_get(&bytes_of[EXTENT_EMPTYING]) > 0 || count_get(&bytes_of[EXTENT_SPENT]) > 0;
+    if (!any)
+        any = parts ? count_get(&bytes_of[EXTENT_FREE]) > 0 : mapped_whole_bytes_locked(mapped) > 0;
+    pool_lock_release(mapped->lock);
+    return any;
+}
+
 /* ---- planning, under the lock ---- */
 
 void plan_init(struct plan *plan)
@@ -651,6 +664,25 @@ static int target_fit(struct mapped *mapped, struct plan *plan)
     return error;
 }
 
+int mapped_probe(struct mapped *mapped, uint64_t bytes)
+{
+    struct mapped_handle *whole;
+    int error = mapped_handle_create(mapped, bytes, &whole);
+
+    if (error == 0)
+        mapped_handle_release(mapped, whole);
+    return error;
+}
+
+static int gap_probe(struct mapped *mapped, const struct mapped_wish *wish, const struct plan *plan)
+{
+    uint64_t missing = pool_minus(plan->gap.bytes, plan_bytes(plan));
+
+    return missing <= wish->sure_bytes || missing <= handle_most_now(mapped, wish)
+               ? 0
+               : mapped_probe(mapped, missing);
+}
+
 /* Collects the memory: harvested under the lock, the rest created without it. */
 static int collect(struct mapped *mapped, const struct mapped_wish *wish, struct plan *plan)
 {
@@ -662,7 +694,9 @@ static int collect(struct mapped *mapped, const struct mapped_wish *wish, struct
     if (error < 0)
         return error;
     mapped->stitched = mapped->stitched || plan->harvested_bytes > 0;
-    error = plan_create(mapped, handle_most_now(mapped, wish), plan);
+    error = gap_probe(mapped, wish, plan);
+    if (error == 0)
+        error = plan_create(mapped, handle_most_now(mapped, wish), plan);
     if (plan_bytes(plan) >= plan->gap.bytes)
         return target_fit(mapped, plan);
     if (error == -ENOMEM && wish->stitch) {

@@ -91,6 +91,7 @@ struct mapped_wish {
     uint64_t more_bytes;   /* of a page: to be mapped beside it, or less; a multiple of 2 MiB */
     uint64_t handle_bytes; /* of a new handle at most; 0: as configured */
     uint64_t first_bytes;  /* the same before the first stitch, if more */
+    uint64_t sure_bytes;   /* the device has so much; more is first requested in one piece */
     bool page;             /* it begins at a multiple of 2 MiB */
     bool stitch;           /* free memory may be unmapped for it, which may wait for the device */
     bool create;           /* new memory may be taken */
@@ -113,11 +114,12 @@ int mapped_grow(struct mapped *mapped, const struct mapped_wish *wish,
                 struct mapped_grown *ret_grown);
 
 /**
- * Allocates a live extent of `bytes` (a multiple of 2 MiB) with memory of its own in new handles
- * of at most `handle_bytes`, and at least 2 MiB without memory on either side. Free it by
- * range_leave(). The caller holds `outer`. Errors: -ENOMEM; -ENOSPC: no addresses; the backend's.
+ * Allocates a live extent of the wished `bytes` (a multiple of 2 MiB) with memory of its own in new
+ * handles of at most `handle_bytes`, and at least 2 MiB without memory on either side; the other
+ * wishes are ignored, except `sure_bytes`. Free it by range_leave(). The caller holds `outer`.
+ * Errors: -ENOMEM; -ENOSPC: no addresses; the backend's.
  */
-int mapped_isolate(struct mapped *mapped, uint64_t bytes, uint64_t handle_bytes,
+int mapped_isolate(struct mapped *mapped, const struct mapped_wish *wish,
                    struct extent **ret_extent);
 
 /**
@@ -161,6 +163,10 @@ struct mapped_broken {
  * changed, except that free memory may have been released.
  */
 int mapped_break(struct mapped *mapped, struct mapped_broken *ret_broken);
+
+/** Whether any memory is not in use: in whole free handles, on its way, or spent; `parts`: or in
+ * the free part of a handle. The caller holds `outer`. */
+bool mapped_may_gain(struct mapped *mapped, bool parts);
 
 /** Bytes in whole free handles: what a trim could release. `lock` is held. */
 uint64_t mapped_whole_bytes_locked(const struct mapped *mapped);

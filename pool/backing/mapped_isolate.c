@@ -110,19 +110,23 @@ static void place_withdraw(struct mapped *mapped, struct plan *plan)
     plan_undo(mapped, plan);
 }
 
-int mapped_isolate(struct mapped *mapped, uint64_t bytes, uint64_t handle_bytes,
+int mapped_isolate(struct mapped *mapped, const struct mapped_wish *wish,
                    struct extent **ret_extent)
 {
     struct plan plan;
-    int error;
+    uint64_t bytes = wish->bytes;
+    bool sure = bytes <= wish->sure_bytes || bytes <= wish->handle_bytes;
+    int error = sure ? 0 : mapped_probe(mapped, bytes);
 
+    if (error < 0)
+        return error;
     plan_init(&plan);
     pool_lock_acquire(mapped->lock);
     error = place_claim(mapped, bytes, &plan);
     pool_lock_release(mapped->lock);
     if (error < 0)
         return error;
-    error = place_fill(mapped, handle_bytes, &plan);
+    error = place_fill(mapped, wish->handle_bytes, &plan);
     if (error < 0) {
         place_withdraw(mapped, &plan);
         return error;

@@ -82,6 +82,11 @@ int plan_unmap(struct mapped *mapped, struct plan *plan);
  * `lock`. */
 void plan_undo(struct mapped *mapped, struct plan *plan);
 
+/** Whether the device can give `bytes`: requests them in one piece, as the program would have done,
+ * and gives them back. Creating handle after handle in vain would take all that the device has.
+ * `outer` is held. Errors: as mapped_handle_create(). */
+int mapped_probe(struct mapped *mapped, uint64_t bytes);
+
 /** Creates a handle, mapped nowhere. `outer` is held. Errors: the backend's, -ENOMEM. */
 int mapped_handle_create(struct mapped *mapped, uint64_t bytes, struct mapped_handle **ret_handle);
 

@@ -179,6 +179,21 @@ void supply_doomed_try(struct pool *pool)
     }
 }
 
+bool supply_quarantined(const struct pool *pool)
+{
+    uint64_t all, open;
+
+    quarantine_bytes_get(pool, &all, &open);
+    return all > 0;
+}
+
+bool supply_may_gain(struct pool *pool, bool parts)
+{
+    if (supply_quarantined(pool) || count_get(&pool->runs.wasted_bytes) > 0)
+        return true;
+    return pool->mapped ? supply_mapped_may_gain(pool, parts) : runs_free_bytes(&pool->runs) > 0;
+}
+
 /* Whether the device is idle, unless this request has found that out already. */
 static int device_idle(struct supply_request *request)
 {
@@ -456,6 +471,9 @@ static bool pressure_wait(struct supply_request *request)
 {
     struct pool *pool = request->pool;
     bool all = false;
+
+    if (request->idle && !supply_quarantined(pool))
+        return false; /* there is nothing to wait for */
     int error = quarantine_wait_owed_locked(pool, request->last_number);
 
     if (error <= 0 && !request->drained) {
@@ -574,11 +592,27 @@ static int pressure_whole(struct supply_request *request)
 
     request->rung = SUPPLY_WHOLE;
     request->fit = EXTENTS_FIT_WHOLE;
-    if (quarantine_idle_locked(request->pool) < 0)
+    if (device_idle(request) < 0)
         error = pressure_surrender(request);
     else if (!request->whole_run && !request->pool->mapped)
         whole_cut(request);
     return error == -ENOMEM ? 0 : error; /* one more attempt */
+}
+
+/* Whether neither a wait nor a return can help, as far as that shows without either: programs try
+ * sizes until one fits, and repeat what was refused. */
+static bool is_hopeless(const struct supply_request *request)
+{
+    struct pool *pool = request->pool;
+    uint64_t total;
+
+    supply_empties_release(pool);
+    if (!supply_may_gain(pool, true))
+        return true;
+    if (!request->whole_run)
+        return false; /* one object may be enough */
+    uint64_t room = device_room(pool, &total);
+    return total != 0 && pool_spare_bytes(pool) + room < request->wanted_bytes;
 }
 
 /* Takes the next rung. 0: try again, and ask the driver again. */
@@ -589,6 +623,10 @@ static int pressure_climb(struct supply_request *request)
 
     switch (request->rung) {
     case SUPPLY_GROW:
+        if (is_hopeless(request)) {
+            request->rung = SUPPLY_WHOLE;
+            return 0; /* what was empty may serve */
+        }
         request->rung = SUPPLY_RETIRE;
         if (pressure_retire(request))
             return 0;

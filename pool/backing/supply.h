@@ -13,11 +13,11 @@
  * An allocation waits for no work while the driver can give memory. Returning memory makes the
  * driver wait for all pending work, so an allocation does that only while there is none.
  *
- * When growing fails, the pressure ladder follows: retire finished blocks; while the device is
- * idle, return cached runs and request exactly the wanted size; take a run of up to twice the size;
- * wait for an epoch that a free closed, as the driver's free would have, and restart; wait for the
- * device for a bounded time, and restart; take any large enough run; return the driver's own
- * answer.
+ * When growing fails and the pool holds anything that could help, the pressure ladder follows:
+ * retire finished blocks; while the device is idle, return cached runs and request exactly the
+ * wanted size; take a run of up to twice the size; wait for an epoch that a free closed, as the
+ * driver's free would have, and restart; wait for the device for a bounded time, and restart; take
+ * any large enough run; return the driver's own answer.
  *
  * The backend lock serializes all of this; hits never take it. It is released around every wait,
  * and around returning memory, which may wait.

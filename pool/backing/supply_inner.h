@@ -18,6 +18,13 @@ int supply_cached_return(struct pool *pool, uint64_t bytes, uint64_t *ret_return
 /** Returns empty slabs to the buddy, and wholly free runs of the buddy to the cache. */
 void supply_empties_release(struct pool *pool);
 
+/** Whether any freed memory still waits for device work. */
+bool supply_quarantined(const struct pool *pool);
+
+/** Whether a wait or a return could yield any memory, after supply_empties_release(); `parts`: or
+ * breaking handles. */
+bool supply_may_gain(struct pool *pool, bool parts);
+
 /** Returns runs that may not be handed out again to the driver; refused ones stay. */
 void supply_doomed_try(struct pool *pool);
 

@@ -96,6 +96,31 @@ bool supply_mapped_may_unmap(struct pool *pool)
            quarantine_idle_await_locked(pool, QUARANTINE_BRIEFLY) == 1;
 }
 
+bool supply_mapped_may_gain(struct pool *pool, bool parts)
+{
+    return mapped_may_gain(pool->mapped, parts && pool->config.move && pool->backend.memory_copy);
+}
+
+/* A growth by more handles than this asks first what the driver has: what it would create in vain
+ * is as much as the device can give. */
+#define HANDLES_UNASKED 32u
+
+/* What the driver surely gives, as far as a growth needs to know. */
+static uint64_t sure_bytes(struct pool *pool, uint64_t wanted, uint64_t handle_bytes)
+{
+    if (wanted <= handle_bytes)
+        return wanted;
+    if (wanted > count_get(&pool->room) || wanted / handle_bytes > HANDLES_UNASKED) {
+        uint64_t total, room = device_room(pool, &total);
+
+        if (pool->config.limit_bytes != 0)
+            room = pool_min(room, pool_minus(pool->config.limit_bytes, count_get(&pool->reserved)));
+        if (total != 0)
+            count_set(&pool->room, room);
+    }
+    return count_get(&pool->room);
+}
+
 int supply_mapped_grow(struct supply_request *request, size_t more_bytes, bool stitch)
 {
     struct pool *pool = request->pool;
@@ -114,6 +139,7 @@ int supply_mapped_grow(struct supply_request *request, size_t more_bytes, bool s
     struct mapped_grown grown;
     uint64_t start_ns = pool->backend.clock_ns(pool->backend.state);
 
+    wish.sure_bytes = sure_bytes(pool, wish.bytes, wish.handle_bytes);
     request->outcome = (enum pool_outcome)pool_max(request->outcome, POOL_OUTCOME_MISS);
     int error = mapped_grow(pool->mapped, &wish, &grown);
     if (error < 0)
@@ -189,7 +215,12 @@ static int isolate(struct pool *pool, uint64_t bytes, struct extent **ret_extent
 
     if (limit != 0 && count_get(&pool->reserved) + bytes > limit)
         return -ENOMEM;
-    return mapped_isolate(pool->mapped, bytes, pool->mapped->config.page_bytes, ret_extent);
+    const struct mapped_wish wish = {
+        .bytes = bytes,
+        .handle_bytes = pool->mapped->config.page_bytes,
+        .sure_bytes = sure_bytes(pool, bytes, pool->mapped->config.page_bytes),
+    };
+    return mapped_isolate(pool->mapped, &wish, ret_extent);
 }
 
 /* Isolated blocks together may waste this fraction of memory beyond their requested sizes.
@@ -269,6 +300,7 @@ static void reserve_make(struct pool *pool)
     struct mapped_wish wish = {
         .bytes = pool_round_up(pool->config.reserve_bytes, RANGE_PAGE_BYTES),
         .handle_bytes = RESERVE_PAGE_BYTES,
+        .sure_bytes = UINT64_MAX,
         .create = true,
     };
 

@@ -161,7 +161,9 @@ int pool_trim(struct pool *pool, size_t keep_bytes, size_t *ret_returned_bytes)
     figures_gauges_get(pool, gauges);
     if (gauges[GAUGE_quarantined_bytes] + gauges[GAUGE_cached_bytes] > keep_bytes)
         quarantine_drain(pool, QUARANTINE_BY_OTHERS);
-    bool may_return = count_get(&pool->reserved) > keep_bytes && device_idle_await(pool);
+    supply_empties_release(pool);
+    bool may_return = count_get(&pool->reserved) > keep_bytes && supply_may_gain(pool, false) &&
+                      device_idle_await(pool);
     supply_empties_release(pool);
     if (may_return) {
         supply_doomed_try(pool);

@@ -236,10 +236,21 @@ static bool slow_try(struct supply_request *request, size_t bytes, uint32_t site
     return shards_try(pool, bytes, site, ret_block);
 }
 
+/* In mapped memory, a block with slabs that gets no memory of one kind may get what is left of the
+ * other: in segments, or in holes too small for one. */
+static bool elsewhere_try(struct pool *pool, size_t bytes, bool large, uint32_t site,
+                          struct pool_block *ret_block)
+{
+    if (!pool->runs.range || bytes > SIZE_SMALL_MAX)
+        return false;
+    return large ? shards_try(pool, bytes, site, ret_block)
+                 : large_try(pool, bytes, EXTENTS_FIT_WHOLE, site, ret_block);
+}
+
 static POOL_NOINLINE int allocate_slow(struct pool *pool, size_t bytes, uint32_t site,
                                        struct pool_block *ret_block)
 {
-    bool rare = is_too_rare(pool, bytes), large = rare || is_large(pool, bytes);
+    bool large = is_too_rare(pool, bytes) || is_large(pool, bytes);
     struct supply_request request = {
         .pool = pool,
         .wanted_bytes = supply_bytes(pool, bytes, large),
@@ -249,10 +260,12 @@ static POOL_NOINLINE int allocate_slow(struct pool *pool, size_t bytes, uint32_t
     };
 
     while (!slow_try(&request, bytes, site, ret_block)) {
+        if (request.rung > SUPPLY_GROW && elsewhere_try(pool, bytes, large, site, ret_block))
+            break; /* before anything is waited for */
         int error = supply_more(&request);
 
-        if (rare && error == -ENOMEM && shards_try(pool, bytes, site, ret_block))
-            break; /* what segments have left is better than none */
+        if (error == -ENOMEM && elsewhere_try(pool, bytes, large, site, ret_block))
+            break;
         if (error < 0) {
             supply_failed(pool, bytes, error);
             return error;

@@ -273,6 +273,11 @@ void pool_statistics_get(struct pool *pool, struct pool_statistics *ret_statisti
                                       ret_statistics->misses + ret_statistics->waits);
 }
 
+uint64_t pool_spare_bytes(const struct pool *pool)
+{
+    return pool_minus(count_get(&pool->reserved), pool_sums(pool).live_bytes);
+}
+
 /* The tail of a slab counts, though it is usable only when the slab is freed: when a program
  * has freed everything, its free memory must be whole again. */
 uint64_t pool_available_bytes(const struct pool *pool)

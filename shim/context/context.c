@@ -205,16 +205,26 @@ bool context_fork_child(void)
     return atomic_load(&context_list);
 }
 
-uint64_t context_available_bytes(int device)
+static uint64_t pools_sum(int device, uint64_t (*bytes_of)(const struct pool *pool))
 {
     uint64_t bytes = 0;
 
     gate_enter();
     for (struct context *context = context_first(); context; context = context_next(context))
         if (context->device == device && context->pool)
-            bytes += pool_available_bytes(context->pool);
+            bytes += bytes_of(context->pool);
     gate_leave();
     return bytes;
+}
+
+uint64_t context_available_bytes(int device)
+{
+    return pools_sum(device, pool_available_bytes);
+}
+
+uint64_t context_spare_bytes(int device)
+{
+    return pools_sum(device, pool_spare_bytes);
 }
 
 uint64_t context_trim(int device)

@@ -126,6 +126,9 @@ bool context_fork_child(void);
 /** Bytes that the pools of a device could hand out. */
 uint64_t context_available_bytes(int device);
 
+/** Bytes that the pools of a device hold and that no live block occupies. */
+uint64_t context_spare_bytes(int device);
+
 /** Returns all free memory of a device's pools to the driver. Returns the bytes. */
 uint64_t context_trim(int device);
 

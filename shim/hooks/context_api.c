@@ -29,6 +29,14 @@ static void guards_check(struct context *context)
     thread_leave();
 }
 
+/* Before a call that may end some context of a device; none is known to end. */
+static void guards_check_all(CUdevice device)
+{
+    for (struct context *context = context_first(); context; context = context_next(context))
+        if (context->device == device)
+            guards_check(context);
+}
+
 static struct context *context_ends(CUcontext handle)
 {
     struct context *context = shim_mode() == SHIM_OFF ? NULL : context_find(handle);
@@ -97,7 +105,9 @@ CUresult cuCtxDetach(CUcontext ctx)
         return MISSING_DRIVER;
     UNCANCELLED;
     int saved_errno = errno;
-    const struct context *context = shim_mode() == SHIM_OFF ? NULL : context_find(ctx);
+    struct context *context = shim_mode() == SHIM_OFF ? NULL : context_find(ctx);
+    if (context)
+        guards_check(context); /* it may be the last detach */
     errno = saved_errno;
     CUresult result = real->cuCtxDetach(ctx);
     if (context && result == CUDA_SUCCESS && real->cuCtxGetId)
@@ -112,8 +122,12 @@ static CUresult release(const struct driver_functions *real,
     if (!function)
         return MISSING_DRIVER;
     UNCANCELLED;
-    CUresult result = function(dev);
     int saved_errno = errno;
+    if (shim_mode() != SHIM_OFF)
+        guards_check_all(dev);
+    errno = saved_errno;
+    CUresult result = function(dev);
+    saved_errno = errno;
     if (result == CUDA_SUCCESS && shim_mode() != SHIM_OFF)
         drop_ended(real, dev);
     errno = saved_errno;

@@ -37,7 +37,7 @@ CUresult cuMemAlloc_v2(CUdeviceptr *dptr, size_t bytesize)
     if (outer)
         thread_cancel_hold();
     CUresult result = allocate(real, dptr, bytesize);
-    if (result == CUDA_ERROR_OUT_OF_MEMORY && pooled_relieve(real))
+    if (result == CUDA_ERROR_OUT_OF_MEMORY && pooled_relieve(bytesize))
         result = allocate(real, dptr, bytesize);
     if (!outer)
         return result;

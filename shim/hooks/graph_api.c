@@ -82,7 +82,7 @@ static bool relieve(const struct graph_memory *body)
         const struct graph_memory_node *node = &body->node[i];
 
         if (node->bytes && node->place != last)
-            relieved |= pooled_relieve_at(node->place);
+            relieved |= pooled_relieve_at(node->place, 0);
         last = node->bytes ? node->place : last;
     }
     return relieved;

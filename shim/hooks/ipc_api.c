@@ -329,7 +329,7 @@ static CUresult open_really(driver_open *open, CUdeviceptr *ret_pointer, CUipcMe
     const struct driver_functions *driver = real_driver_if_loaded();
     CUresult result = open(ret_pointer, handle, flags);
 
-    if (result == CUDA_ERROR_OUT_OF_MEMORY && pooled_relieve(driver))
+    if (result == CUDA_ERROR_OUT_OF_MEMORY && pooled_relieve(0))
         result = open(ret_pointer, handle, flags);
     bool valid = ret_pointer && flags == CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS;
     if (is_not_its_own(result) && valid && ipc_token_is(&handle))

@@ -64,7 +64,7 @@ static CUresult create(const struct driver_functions *real, CUmemGenericAllocati
                               : CUDA_ERROR_OUT_OF_MEMORY;
 
         if (attempt == RELIEFS_MAX || result != CUDA_ERROR_OUT_OF_MEMORY ||
-            !pooled_relieve_at(place))
+            !pooled_relieve_at(place, size))
             return result;
     }
 }

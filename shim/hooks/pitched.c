@@ -221,7 +221,7 @@ CUresult cuMemAllocPitch_v2(CUdeviceptr *dptr, size_t *pPitch, size_t width, siz
     if (outer)
         thread_cancel_hold();
     CUresult result = driver_allocate(real, &wanted, dptr, pPitch);
-    if (result == CUDA_ERROR_OUT_OF_MEMORY && pooled_relieve(real))
+    if (result == CUDA_ERROR_OUT_OF_MEMORY && pooled_relieve(0))
         result = driver_allocate(real, &wanted, dptr, pPitch);
     if (!outer)
         return result;

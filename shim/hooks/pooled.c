@@ -322,14 +322,33 @@ void pooled_free_captured(const struct call *call, uint64_t address, const void 
     pooled_foreign_freed(call, TRACE_MEMORY_ASYNC, address, stream, &entry, result);
 }
 
-bool pooled_relieve_at(int place)
+/* Whether the request would not fit even if the pools returned all that is not live: then nothing
+ * is waited for. Known for the current device only. */
+static bool is_beyond_relief(int device, size_t bytes)
+{
+    const struct driver_functions *driver = real_driver_if_loaded();
+    size_t free_bytes, total;
+    CUdevice current;
+
+    if (bytes == 0 || !driver || !driver->cuMemGetInfo_v2 ||
+        REAL_ASK(driver->cuCtxGetDevice(&current)) != CUDA_SUCCESS || current != device)
+        return false;
+    uint64_t spare = context_spare_bytes(device);
+    size_t limit = limit_bytes(driver, device);
+    size_t used = limit == SIZE_MAX ? 0 : limit_used_bytes(device);
+    size_t left = limit > used ? limit - used : 0;
+    return REAL_ASK(driver->cuMemGetInfo_v2(&free_bytes, &total)) == CUDA_SUCCESS &&
+           (free_bytes < left ? free_bytes : left) + spare < bytes;
+}
+
+bool pooled_relieve_at(int place, size_t bytes)
 {
     int device = shim_mode() == SHIM_POOL ? place_device(place) : LEDGER_HOST;
 
-    return device != LEDGER_HOST && context_trim(device) > 0;
+    return device != LEDGER_HOST && !is_beyond_relief(device, bytes) && context_trim(device) > 0;
 }
 
-bool pooled_relieve(const struct driver_functions *driver)
+bool pooled_relieve(size_t bytes)
 {
-    return pooled_relieve_at(PLACE_HERE);
+    return pooled_relieve_at(PLACE_HERE, bytes);
 }

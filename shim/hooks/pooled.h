@@ -70,12 +70,13 @@ void pooled_free_captured(const struct call *call, uint64_t address, const void 
                           int result);
 
 /**
- * After the driver ran out of memory: returns the free memory of the current device's pools. True
- * when something was returned, so that the request is worth repeating.
+ * After the driver had no memory for a request of `bytes` (0: unknown): returns the free memory of
+ * the current device's pools, unless all of it is too little. True when something was returned, so
+ * that the request is worth repeating.
  */
-bool pooled_relieve(const struct driver_functions *driver);
+bool pooled_relieve(size_t bytes);
 
 /** Returns free memory likewise, on the device of a place (shim/memory/place.h). */
-bool pooled_relieve_at(int place);
+bool pooled_relieve_at(int place, size_t bytes);
 
 #endif

@@ -33,7 +33,7 @@
 #define REFUSED_DRIVER(real, memory, bytes, place)  !limit_admits_at(real, memory, place, bytes)
 #define RELIEVED_RUNTIME(result, place)             false
 #define RELIEVED_DRIVER(result, place)                                                             \
-    ((result) == CUDA_ERROR_OUT_OF_MEMORY && pooled_relieve_at(place))
+    ((result) == CUDA_ERROR_OUT_OF_MEMORY && pooled_relieve_at(place, 0))
 /* Done at any depth, where the driver is entered. */
 #define PREPARE_RUNTIME(real, memory) (void)0
 #define PREPARE_DRIVER(real, memory)                                                               \

@@ -56,6 +56,9 @@ def check_planted(machine):
         check_error(way, output, report, way, freed_by)
         _, output, report = recorded(machine, f"{way}-exit", way, "exit")
         check_error(f"{way}: at the end", output, report, way, freed_by if way == "freed" else None)
+        for end in ("release", "detach"):
+            _, output, report = recorded(machine, f"{way}-{end}", way, end)
+            check_error(f"{way}: {end}", output, report, way, freed_by if way == "freed" else None)
         _, output, report = recorded(machine, f"{way}-check", way, "check")
         check_error(f"{way}: asked", output, report, way, freed_by if way == "freed" else None)
         preload.expect("check: 1, again: 1\n" in output, f"{way}: {output}")

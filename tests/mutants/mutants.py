@@ -364,4 +364,19 @@ MUTANTS = [
            "1", ("pool-waiting",)),
     Mutant("fences", "quarantine.c", "        quarantine->vain_looks = 0;", "        quarantine->vain_looks = 1;",
            ("pool-waiting",)),
+    # Threads that are cancelled in a call.
+    Mutant("cancellation", "call.h", "    if (outer)\n        thread_cancel_hold();\n    return outer;",
+           "    return outer;", ("cancelled",)),
+    Mutant("cancellation", "thread_state.c",
+           "    thread_state.uncancelled = false;\n"
+           "    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);",
+           "    thread_state.uncancelled = false;", ("cancelled",)),
+    Mutant("cancellation", "uncancelled.h",
+           "    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);\n    return before;",
+           "    return before;", ("cancelled",)),
+    Mutant("cancellation", "runtime_api.c",
+           "    if (outer)\n        thread_cancel_hold();\n"
+           "    const struct runtime_functions *real = real_runtime_at(call.library);\n",
+           "    const struct runtime_functions *real = real_runtime_at(call.library);\n",
+           ("cancelled",)),
 ]

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program with one memory error a run: memory_errors WAY [check|exit|-] [BYTES]. With "check" it
- * calls cupool_check() before its memory is freed, and prints the result.
+ * A program with one memory error a run: memory_errors WAY [check|exit|release|detach|-] [BYTES].
+ * With "check" it calls cupool_check() before its memory is freed, and prints the result; with
+ * "release" and "detach" its memory ends with its context, a primary one or its own.
  */
+#include <cuda.h>
 #include <cuda_runtime_api.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -10,6 +12,8 @@
 #include <string.h>
 
 #include "include/cupool.h"
+
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* cuCtxDetach is part of the ABI */
 
 #define BLOCKS 24
 
@@ -122,9 +126,13 @@ static void reused_behind_a_large_one(void)
 
 int main(int count, char **words)
 {
-    const char *way = count > 1 ? words[1] : "";
+    const char *way = count > 1 ? words[1] : "", *end = count > 2 ? words[2] : "";
+    CUcontext own;
     if (count > 3)
         bytes = strtoull(words[3], NULL, 10);
+    if (strcmp(end, "detach") == 0 &&
+        (cuInit(0) != CUDA_SUCCESS || cuCtxCreate(&own, NULL, 0, 0) != CUDA_SUCCESS))
+        return 2;
     blocks_take();
     for (int at = 0; at < BLOCKS; at++)
         write_at(blocks[at], at, bytes);
@@ -146,12 +154,16 @@ int main(int count, char **words)
     else if (strcmp(way, "clean") != 0)
         return 2;
     call(cudaDeviceSynchronize());
-    if (count > 2 && strcmp(words[2], "check") == 0) {
+    if (strcmp(end, "check") == 0) {
         int first = cupool_check();
         printf("check: %d, again: %d\n", first, cupool_check());
     }
-    if (count > 2 && strcmp(words[2], "exit") == 0)
+    if (strcmp(end, "exit") == 0)
         return 0; /* nothing is freed */
+    if (strcmp(end, "release") == 0)
+        return (int)cuDevicePrimaryCtxRelease(0);
+    if (strcmp(end, "detach") == 0)
+        return (int)cuCtxDetach(own);
     blocks_free();
     return 0;
 }

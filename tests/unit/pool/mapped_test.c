@@ -176,6 +176,7 @@ static int take(uint64_t bytes, struct extent **ret_extent)
     struct mapped_wish wish = {
         .bytes = pool_round_up(bytes, RANGE_GRAIN_BYTES),
         .first_bytes = large_first ? mapped.config.first_bytes : 0,
+        .sure_bytes = UINT64_MAX,
         .divide = large_first,
         .stitch = true,
         .create = true,
@@ -336,7 +337,12 @@ Test(mapped, handles_are_small_after_a_stitch_on_a_full_device)
 Test(mapped, what_is_kept_from_the_start_is_not_divided)
 {
     struct mapped_wish wish = {
-        .bytes = 192 * MIB, .handle_bytes = 64 * MIB, .stitch = true, .create = true};
+        .bytes = 192 * MIB,
+        .handle_bytes = 64 * MIB,
+        .sure_bytes = UINT64_MAX,
+        .stitch = true,
+        .create = true,
+    };
     struct extent *low, *middle, *high, *stitched;
     struct mapped_grown grown;
 
