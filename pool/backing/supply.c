@@ -507,13 +507,17 @@ static size_t least_growth(const struct supply_request *request)
 }
 
 /* Does the same in mapped memory: stitches; if that is not enough and the device is idle,
- * breaks handles. */
+ * breaks handles; then takes any place. */
 static int mapped_return(struct supply_request *request, size_t bytes)
 {
     int error = memory_grow(request, bytes, true);
 
     while (error == -ENOMEM && request->idle && supply_mapped_break(request->pool))
         error = memory_grow(request, bytes, true);
+    if (error == -ENOMEM && request->pool->runs.range->by_page) {
+        request->fit = EXTENTS_FIT_ANY;
+        error = memory_grow(request, bytes, true);
+    }
     return error;
 }
 

@@ -99,6 +99,7 @@ int supply_mapped_grow(struct supply_request *request, size_t more_bytes, bool s
     struct mapped_wish wish = {
         .bytes = request->whole_run ? request->wanted_bytes : RANGE_PAGE_BYTES,
         .page = !request->whole_run,
+        .anywhere = request->fit >= EXTENTS_FIT_ANY,
         .more_bytes = more_bytes,
         .handle_bytes = pool_min(most, config->page_bytes),
         .first_bytes = pool_min(most, config->first_bytes),
@@ -110,6 +111,7 @@ int supply_mapped_grow(struct supply_request *request, size_t more_bytes, bool s
     uint64_t start_ns = pool->backend.clock_ns(pool->backend.state);
 
     request->outcome = (enum pool_outcome)pool_max(request->outcome, POOL_OUTCOME_MISS);
+    mapped_placement_choose(pool->mapped, count_get(&pool->room));
     int error = mapped_grow(pool->mapped, &wish, &grown);
     if (error < 0)
         return error == -EAGAIN ? 0 : error == -ENOSPC ? -ENOMEM : error;

@@ -166,10 +166,14 @@ static void small_count(struct pool *pool, size_t bytes, uint64_t change)
         count_add(&pool->runs.small_extents[size_class_of(&pool->classes, bytes)], change);
 }
 
-static struct block *range_block_take(struct pool *pool, size_t bytes)
+static struct block *range_block_take(struct pool *pool, size_t bytes, enum extents_fit fit)
 {
-    struct extent *extent = range_take(pool->runs.range, pool_round_up(bytes, RANGE_GRAIN_BYTES));
+    struct range *range = pool->runs.range;
+    size_t wanted = pool_round_up(bytes, RANGE_GRAIN_BYTES);
+    struct extent *extent = range_take(range, wanted);
 
+    if (!extent && fit >= EXTENTS_FIT_ANY)
+        extent = range_take_anywhere(range, wanted);
     if (!extent)
         return NULL;
     small_count(pool, bytes, 1);
@@ -254,7 +258,7 @@ bool runs_allocate_locked(struct pool *pool, size_t bytes, enum extents_fit fit,
 
     if (blocks->quarantine_head)
         blocks_retire_locked(pool, blocks, RETIRE_PER_ALLOCATION);
-    struct block *block = pool->runs.range ? range_block_take(pool, bytes)
+    struct block *block = pool->runs.range ? range_block_take(pool, bytes, fit)
                                            : large_take(pool, bytes, fit);
     return block_hand_out(blocks, block, bytes, site, ret_block);
 }

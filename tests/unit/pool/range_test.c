@@ -99,13 +99,13 @@ Test(range, the_gap_takes_as_little_as_can_be, .init = setup)
     /* free 2 MiB, hole 2 MiB, free 4 MiB (1 MiB of it live), hole */
     range_change(BASE, 2 * MIB, EXTENT_FREE);
     range_change(BASE + 4 * MIB, 4 * MIB, EXTENT_FREE);
-    cr_assert_eq(range_gap_find(&range, 7 * MIB, NULL, NULL, &gap), 0);
+    cr_assert_eq(range_gap_find(&range, 7 * MIB, false, NULL, NULL, &gap), 0);
     cr_assert_eq(gap.bytes, 2 * MIB);
     cr_assert_eq(gap.address, BASE + 2 * MIB, "between the two");
-    cr_assert_eq(range_gap_find(&range, 9 * MIB, NULL, NULL, &gap), 0);
+    cr_assert_eq(range_gap_find(&range, 9 * MIB, false, NULL, NULL, &gap), 0);
     cr_assert_eq(gap.bytes, 6 * MIB);
     cr_assert_eq(gap.address, BASE + 8 * MIB, "behind the larger one");
-    cr_assert_eq(range_gap_find(&range, 40 * MIB, NULL, NULL, &gap), -ENOSPC);
+    cr_assert_eq(range_gap_find(&range, 40 * MIB, false, NULL, NULL, &gap), -ENOSPC);
 }
 
 /* ---- random operations against a map ---- */
