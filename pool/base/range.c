@@ -216,8 +216,8 @@ static bool joins(const struct extent *extent, enum extent_use use)
            (use == EXTENT_HOLE || use == EXTENT_FREE || use == EXTENT_SPENT);
 }
 
-/* Joins an extent with its neighbours after its use has changed. */
-static void use_begin_joined(struct range *range, struct extent *extent, enum extent_use use)
+/* Joins an extent with its neighbours after its use has changed; returns all of it. */
+static struct extent *use_begin_joined(struct range *range, struct extent *extent, enum extent_use use)
 {
     struct extent *before = extent->before, *after = extent->after;
 
@@ -235,6 +235,7 @@ static void use_begin_joined(struct range *range, struct extent *extent, enum ex
         extent = before;
     }
     use_begin(range, extent, use);
+    return extent;
 }
 
 struct extent *range_use_change(struct range *range, struct extent *extent, uint64_t address,
@@ -271,16 +272,21 @@ struct extent *range_use_change(struct range *range, struct extent *extent, uint
     return middle;
 }
 
+void range_rebin(struct range *range, struct extent *extent)
+{
+    if (!in_bin(extent))
+        return;
+    bin_remove(range, extent);
+    bin_insert(range, extent);
+}
+
 void range_by_page_set(struct range *range, bool by_page)
 {
     range->by_page = by_page;
     if (by_page)
         range_pages_note(range);
     for (struct extent *extent = range->first; extent; extent = extent->after)
-        if (in_bin(extent)) {
-            bin_remove(range, extent);
-            bin_insert(range, extent);
-        }
+        range_rebin(range, extent);
 }
 
 /* ---- the interface ---- */
@@ -369,8 +375,12 @@ struct extent *range_take(struct range *range, uint64_t bytes)
 
 void range_settle(struct range *range, struct extent *extent, enum extent_use use)
 {
+    bool large = extent->node.bytes >= RANGE_PAGE_BYTES;
+
     use_end(range, extent);
-    use_begin_joined(range, extent, use);
+    extent = use_begin_joined(range, extent, use);
+    if (range->by_page && large && use == EXTENT_FREE)
+        range_page_left(range, extent);
 }
 
 void range_give(struct range *range, struct extent *live)

@@ -18,6 +18,13 @@ struct extent *range_bins_best(const struct range_bins *bins, uint64_t bytes);
 /** Takes `bytes` by page; NULL: no free extent has them so. */
 struct extent *range_page_take(struct range *range, uint64_t bytes);
 
+/** A large extent is free now, perhaps joined with others: notes which pages at its ends hold small
+ * blocks only. */
+void range_page_left(struct range *range, const struct extent *free);
+
+/** Puts a free extent into the bins of the pages where it begins. */
+void range_rebin(struct range *range, struct extent *extent);
+
 /** Notes which pages hold small blocks only. */
 void range_pages_note(struct range *range);
 

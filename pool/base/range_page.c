@@ -142,6 +142,31 @@ void range_pages_note(struct range *range)
     }
 }
 
+static void page_look(struct range *range, const struct extent *free, uint64_t page)
+{
+    uint64_t end = page + RANGE_PAGE_BYTES;
+    struct extent *first = range_at(range, page);
+
+    if (range_page_is_small(range, page) ||
+        (page >= free->node.address && end <= extent_end(free)))
+        return;
+    for (const struct extent *extent = first; extent && extent->node.address < end;
+         extent = extent->after)
+        if (is_large(extent))
+            return;
+    page_set(range, page, true);
+    for (struct extent *extent = first; extent && extent->node.address < end;
+         extent = extent->after)
+        if (extent->node.address >= page)
+            range_rebin(range, extent);
+}
+
+void range_page_left(struct range *range, const struct extent *free)
+{
+    page_look(range, free, page_begin(free->node.address));
+    page_look(range, free, page_begin(extent_end(free) - 1));
+}
+
 struct spot {
     struct extent *extent; /* NULL: none yet */
     uint64_t address;
