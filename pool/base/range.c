@@ -217,7 +217,8 @@ static bool joins(const struct extent *extent, enum extent_use use)
 }
 
 /* Joins an extent with its neighbours after its use has changed; returns all of it. */
-static struct extent *use_begin_joined(struct range *range, struct extent *extent, enum extent_use use)
+static struct extent *use_begin_joined(struct range *range, struct extent *extent,
+                                       enum extent_use use)
 {
     struct extent *before = extent->before, *after = extent->after;
 
@@ -239,7 +240,7 @@ static struct extent *use_begin_joined(struct range *range, struct extent *exten
 }
 
 struct extent *range_use_change(struct range *range, struct extent *extent, uint64_t address,
-                                 uint64_t bytes, enum extent_use use)
+                                uint64_t bytes, enum extent_use use)
 {
     uint64_t front = address - extent->node.address;
     uint64_t back = extent_end(extent) - address - bytes;
@@ -362,9 +363,13 @@ struct extent *range_take_anywhere(struct range *range, uint64_t bytes)
     pool_assert(bytes > 0 && bytes % RANGE_GRAIN_BYTES == 0);
     if (!best)
         best = range_bins_best(&range->small_bins, bytes);
+    if (best)
+        return range_take_at(range, best, best->node.address, bytes);
+    best = extent_of(size_tree_best(&range->free, bytes));
     if (!best)
-        best = extent_of(size_tree_best(&range->free, bytes));
-    return best ? range_take_at(range, best, best->node.address, bytes) : NULL;
+        return NULL;
+    bool end = bytes <= RANGE_SMALL_BYTES;
+    return range_take_at(range, best, end ? extent_end(best) - bytes : best->node.address, bytes);
 }
 
 struct extent *range_take(struct range *range, uint64_t bytes)
@@ -450,7 +455,8 @@ uint64_t range_largest_free(const struct range *range)
 {
     const struct size_node *node = size_tree_largest(&range->free);
 
-    return node ? node->bytes : pool_max(bins_largest(&range->bins), bins_largest(&range->small_bins));
+    return node ? node->bytes
+                : pool_max(bins_largest(&range->bins), bins_largest(&range->small_bins));
 }
 
 static struct extent *free_extent(struct extent *extent)
@@ -496,13 +502,12 @@ static void gap_offers(const struct extent *hole, struct gap_search *search)
                                   .block = from,
                                   .beside = {before}});
     if (after)
-        gap_offer(search,
-                  &(struct range_gap){.address = to & ~(RANGE_PAGE_BYTES - 1),
-                                      .bytes = end - (to & ~(RANGE_PAGE_BYTES - 1)),
-                                      .room = room,
-                                      .block = to,
-                                      .from_end = true,
-                                      .beside = {after}});
+        gap_offer(search, &(struct range_gap){.address = to & ~(RANGE_PAGE_BYTES - 1),
+                                              .bytes = end - (to & ~(RANGE_PAGE_BYTES - 1)),
+                                              .room = room,
+                                              .block = to,
+                                              .from_end = true,
+                                              .beside = {after}});
     if (before && after && from + bytes <= back)
         gap_offer(search, &(struct range_gap){.address = begin,
                                               .bytes = room,

@@ -2,8 +2,9 @@
 /*
  * A range of reserved addresses, divided into extents: holes without memory, free memory, live
  * blocks, and extents in transition. Placement is best fit, in units of 512 B; free neighbours
- * join, also across the pages and handles below them. Where memory is short and in pieces, placement
- * by page replaces best fit (range_page.c).
+ * join, also across the pages and handles below them. A small block is cut from the end of a larger
+ * extent, other ones from the front, so that they lie apart. Where memory is short and in pieces,
+ * placement by page replaces best fit (range_page.c).
  *
  *   the extents, by address, cover the range without gap or overlap
  *   no two neighbours are both holes, both free or both spent
@@ -28,6 +29,9 @@
 #define RANGE_GRAIN_BYTES  UINT64_C(512)
 #define RANGE_PAGE_BYTES   (UINT64_C(2) << 20)
 #define RANGE_WINDOW_BYTES (UINT64_C(32) << 10)
+
+/* Largest block that is cut from the end. */
+#define RANGE_SMALL_BYTES (UINT64_C(128) << 10)
 
 /** Windows per word of the bitmap, and words per word of the next level. */
 #define RANGE_WORD_BITS 64u
@@ -74,7 +78,7 @@ struct range {
     bool by_page;
     struct size_tree free, holes, spent;
     struct range_bins bins, small_bins; /* small_bins: that begin in small pages; else empty */
-    pool_count bytes_of[EXTENT_USES]; /* written under the lock, read by anyone */
+    pool_count bytes_of[EXTENT_USES];   /* written under the lock, read by anyone */
     uint64_t holes_count;
     pool_count *account; /* bytes of host memory */
 };

@@ -147,8 +147,7 @@ static void page_look(struct range *range, const struct extent *free, uint64_t p
     uint64_t end = page + RANGE_PAGE_BYTES;
     struct extent *first = range_at(range, page);
 
-    if (range_page_is_small(range, page) ||
-        (page >= free->node.address && end <= extent_end(free)))
+    if (range_page_is_small(range, page) || (page >= free->node.address && end <= extent_end(free)))
         return;
     for (const struct extent *extent = first; extent && extent->node.address < end;
          extent = extent->after)
