@@ -20,9 +20,6 @@
  * outside slabs. Chosen by replay: a larger fraction lifts the peak of some traces above 1.10. */
 #define WASTE_BUDGET_SHARE 64u
 
-/* Memory is short when the driver has less than this share of reserved memory left. */
-#define ROOM_SHORT_SHARE 8u
-
 /* ---- middle ---- */
 
 static struct block *block_create(struct shard *shard)
@@ -43,13 +40,6 @@ static void block_destroy(struct shard *shard, struct block *block)
     shard->extents.unused_blocks = block;
 }
 
-/* Whether the driver has so little memory left that free leaves should be searched first. Mapped
- * memory is stitched instead. */
-static bool is_short(const struct pool *pool)
-{
-    return !pool->mapped && count_get(&pool->room) < count_get(&pool->reserved) / ROOM_SHORT_SHARE;
-}
-
 static struct block *middle_take(struct shard *shard, uint32_t leaves)
 {
     struct block *block = block_create(shard);
@@ -58,7 +48,7 @@ static struct block *middle_take(struct shard *shard, uint32_t leaves)
         return NULL;
     uint32_t first_leaf;
     struct segment *segment = segment_leaves_take_locked(shard, leaves, &first_leaf);
-    if (!segment && is_short(shard->pool))
+    if (!segment && runs_are_short(shard->pool)) /* any free leaves before more memory */
         segment = segment_leaves_squeeze_locked(shard, leaves, &first_leaf);
     if (!segment) {
         block_destroy(shard, block);
@@ -106,7 +96,11 @@ static bool run_fits(const struct pool *pool, const struct run *run, size_t want
 {
     uint64_t waste = run->bytes - wanted;
 
-    if (waste <= wanted / 100 * pool->config.large_waste_percent || fit == EXTENTS_FIT_WHOLE)
+    if (waste == 0 || fit == EXTENTS_FIT_WHOLE)
+        return true;
+    if (fit < EXTENTS_FIT_ANY && runs_are_short(pool))
+        return false;
+    if (waste <= wanted / 100 * pool->config.large_waste_percent)
         return true;
     if (fit == EXTENTS_FIT_CLOSE || waste > wanted)
         return false;

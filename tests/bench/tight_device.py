@@ -19,7 +19,7 @@ MIXED_LIVE, MIXED_PERCENTS = (880, 910, 940, 960, 980), (20, 5)
 # The rows that are checked: MiB live, percent of large blocks.
 CHECKED = ((600, 0), (700, 0), (940, 20), (940, 5))
 # Allocations that may fail, of 5,000: (way, MiB live, percent of large blocks); all others none.
-MOST = {("driver", 700, 0): 30, ("driver", 940, 20): 20, ("driver", 940, 5): 30}
+MOST = {("driver", 940, 5): 3}
 
 
 def failed(build, way, live, seed, large_percent=0):
