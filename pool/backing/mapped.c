@@ -614,7 +614,9 @@ static int plan_divide(struct mapped *mapped, uint64_t most, struct plan *plan)
     plan->free_end = &plan->free;
     plan->free_bytes = 0;
     for (struct mapped_handle *next; handle; handle = next) {
-        bool large = handle->bytes > config->page_bytes && handle->bytes <= config->first_bytes;
+        uint64_t least = mapped->range.by_page ? most : config->page_bytes;
+        uint64_t growth = pool_max(config->page_bytes, config->first_bytes);
+        bool large = handle->bytes > least && handle->bytes <= growth;
 
         next = handle->next;
         if (error == 0 && large)

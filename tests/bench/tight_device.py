@@ -14,7 +14,7 @@ import sys
 
 ALLOCATIONS, SEEDS = 5000, (1, 2, 3)
 WAYS = {"alone": None, "driver": "mode:pool,trace:off", "vmm": "mode:pool,backing:vmm,trace:off"}
-LIVE = (600, 620, 640, 660, 680, 700)
+LIVE = (600, 660, 700, 720, 760, 800)
 MIXED_LIVE, MIXED_PERCENTS = (880, 910, 940, 960, 980), (20, 5)
 # The rows that are checked: MiB live, percent of large blocks.
 CHECKED = ((600, 0), (700, 0), (940, 20), (940, 5))
