@@ -330,6 +330,7 @@ static int page_gap_find(const struct mapped *mapped, struct range_gap *ret_gap)
         .address = extent_end(hole) - RANGE_PAGE_BYTES,
         .bytes = RANGE_PAGE_BYTES,
         .room = hole->node.bytes,
+        .block = extent_end(hole) - RANGE_PAGE_BYTES,
         .from_end = true,
     };
     return 0;
@@ -338,10 +339,11 @@ static int page_gap_find(const struct mapped *mapped, struct range_gap *ret_gap)
 static int gap_find(const struct mapped *mapped, const struct mapped_wish *wish,
                     range_gap_test *test, void *state, struct range_gap *ret_gap)
 {
+    bool by_page = mapped->range.by_page && !wish->anywhere;
     int error;
 
-    if (!wish->page)
-        return range_gap_find(&mapped->range, wish->bytes, test, state, ret_gap);
+    if (!wish->page && !(by_page && wish->bytes < RANGE_PAGE_BYTES))
+        return range_gap_find(&mapped->range, wish->bytes, by_page, test, state, ret_gap);
     error = page_gap_find(mapped, ret_gap);
     return error == 0 && test && !test(state, ret_gap) ? -ENOSPC : error;
 }
@@ -373,6 +375,28 @@ static bool plan_from_stock(struct mapped *mapped, const struct mapped_wish *wis
         return true;
     plan_withdraw(mapped, plan);
     return false;
+}
+
+/* The device has little left: less than this share of reserved memory. Placement by page ends only
+ * when there is clearly more. */
+#define ROOM_SHORT_SHARE  8u
+#define ROOM_ENOUGH_SHARE 4u
+
+/* Placement by page begins when more than this share of reserved memory is in pieces. */
+#define PIECES_SHARE 48u
+
+void mapped_placement_choose(struct mapped *mapped, uint64_t room_bytes)
+{
+    struct range *range = &mapped->range;
+    uint64_t reserved = count_get(mapped->reserved_bytes);
+
+    pool_lock_acquire(mapped->lock);
+    if (range->by_page && room_bytes > reserved / ROOM_ENOUGH_SHARE)
+        range_by_page_set(range, false);
+    else if (!range->by_page && room_bytes < reserved / ROOM_SHORT_SHARE &&
+             range_pieces_bytes(range) > reserved / PIECES_SHARE)
+        range_by_page_set(range, true);
+    pool_lock_release(mapped->lock);
 }
 
 uint64_t mapped_ceiling(struct mapped *mapped, uint64_t peak)
@@ -603,7 +627,9 @@ static int plan_divide(struct mapped *mapped, uint64_t most, struct plan *plan)
     plan->free_end = &plan->free;
     plan->free_bytes = 0;
     for (struct mapped_handle *next; handle; handle = next) {
-        bool large = handle->bytes > config->page_bytes && handle->bytes <= config->first_bytes;
+        uint64_t least = mapped->range.by_page ? most : config->page_bytes;
+        uint64_t growth = pool_max(config->page_bytes, config->first_bytes);
+        bool large = handle->bytes > least && handle->bytes <= growth;
 
         next = handle->next;
         if (error == 0 && large)
@@ -634,19 +660,17 @@ static struct extent *settle(struct mapped *mapped, const struct mapped_wish *wi
                              struct plan *plan)
 {
     struct range *range = &mapped->range;
-    uint64_t begin = plan->target->node.address, at = plan_place(mapped, plan);
+    uint64_t block = plan->gap.block;
     struct extent *joined;
 
+    plan_place(mapped, plan);
     range_settle(range, plan->target, EXTENT_FREE);
     plan->target = NULL;
     plan_withdraw(mapped, plan);
-    if (wish->page)
-        return range_claim(range, at - RANGE_PAGE_BYTES, RANGE_PAGE_BYTES, EXTENT_LIVE);
-    joined = range_free_at(range, begin);
-    if (!joined || joined->node.bytes < wish->bytes)
+    joined = range_free_at(range, block);
+    if (!joined || extent_end(joined) - block < wish->bytes)
         return NULL; /* what is beside it has been exported meanwhile */
-    return plan->gap.from_end ? range_take_end(range, joined, wish->bytes)
-                              : range_take_from(range, joined, wish->bytes);
+    return range_take_at(range, joined, block, wish->bytes);
 }
 
 /* The plan fills the gap, though with less than intended: shrinks the target to it. */
@@ -739,7 +763,11 @@ static struct extent *free_take(struct mapped *mapped, const struct mapped_wish 
     struct extent *extent;
 
     pool_lock_acquire(mapped->lock);
-    extent = wish->page ? range_take_page(&mapped->range) : range_take(&mapped->range, wish->bytes);
+    if (wish->page)
+        extent = range_take_page(&mapped->range);
+    else
+        extent = wish->anywhere ? range_take_anywhere(&mapped->range, wish->bytes)
+                                : range_take(&mapped->range, wish->bytes);
     pool_lock_release(mapped->lock);
     return extent;
 }

@@ -93,6 +93,7 @@ struct mapped_wish {
     uint64_t first_bytes;  /* the same before the first stitch, if more */
     uint64_t sure_bytes;   /* the device has so much; more is first requested in one piece */
     bool page;             /* it begins at a multiple of 2 MiB */
+    bool anywhere;         /* also where placement by page would not put it */
     bool stitch;           /* free memory may be unmapped for it, which may wait for the device */
     bool create;           /* new memory may be taken */
     bool divide;           /* stitched large handles may be replaced by smaller ones */
@@ -131,6 +132,10 @@ uint64_t mapped_isolated_release(struct mapped *mapped);
 
 #define MAPPED_FENCED_COUNT 4096u
 #define MAPPED_FENCED_SHARE 8u
+
+/** Places blocks by page from now on while little memory is left and much of the free memory is in
+ * pieces of pages; `room_bytes`: what the device has left. The caller holds `outer`. */
+void mapped_placement_choose(struct mapped *mapped, uint64_t room_bytes);
 
 /** Returns the bytes that may be reserved for this peak of live bytes; growing observes it from now
  * on. The caller holds `outer`, or requests no growth. */

@@ -63,7 +63,7 @@ static uint64_t reach_best(const struct mapped *mapped)
 
 int mapped_defragment(struct mapped *mapped, struct mapped_grown *ret_grown)
 {
-    struct mapped_wish wish = {.stitch = true};
+    struct mapped_wish wish = {.stitch = true, .anywhere = true};
     struct mapped_grown grown = {0};
     int error;
 

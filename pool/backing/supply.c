@@ -447,11 +447,11 @@ static bool pressure_retire(struct supply_request *request)
 }
 
 /* Keeps the smallest sufficient cached run, in case nothing better comes. */
-static struct run *whole_find_locked(const struct supply_request *request)
+static struct run *whole_find_locked(const struct supply_request *request, size_t cut_most)
 {
     size_t least = request->whole_run ? request->wanted_bytes : POOL_SEGMENT_BYTES;
     struct run *run = run_cache_best_locked(&request->pool->runs, least);
-    bool cuttable = run && run->bytes <= SEGMENT_CUT_PRESSED_MAX;
+    bool cuttable = run && run->bytes <= cut_most;
 
     return request->whole_run || cuttable ? run : NULL;
 }
@@ -461,7 +461,7 @@ static bool whole_find(const struct supply_request *request)
     struct pool_lock *lock = &request->pool->runs.blocks.lock;
 
     pool_lock_acquire(lock);
-    bool found = whole_find_locked(request);
+    bool found = whole_find_locked(request, SEGMENT_CUT_PRESSED_MAX);
     pool_lock_release(lock);
     return found;
 }
@@ -528,13 +528,17 @@ static size_t least_growth(const struct supply_request *request)
 }
 
 /* Does the same in mapped memory: stitches; if that is not enough and the device is idle,
- * breaks handles. */
+ * breaks handles; then takes any place. */
 static int mapped_return(struct supply_request *request, size_t bytes)
 {
     int error = memory_grow(request, bytes, true);
 
     while (error == -ENOMEM && request->idle && supply_mapped_break(request->pool))
         error = memory_grow(request, bytes, true);
+    if (error == -ENOMEM && request->pool->runs.range->by_page) {
+        request->fit = EXTENTS_FIT_ANY;
+        error = memory_grow(request, bytes, true);
+    }
     return error;
 }
 
@@ -570,13 +574,13 @@ static int pressure_surrender(struct supply_request *request)
     return error;
 }
 
-/* Cuts a cached run above the usual limit, if nothing else is left. */
-static void whole_cut(struct supply_request *request)
+/* Cuts a cached run of at most `most` bytes, if nothing else is left. */
+static void whole_cut(struct supply_request *request, size_t most)
 {
     struct runs *runs = &request->pool->runs;
 
     pool_lock_acquire(&runs->blocks.lock);
-    struct run *run = whole_find_locked(request);
+    struct run *run = whole_find_locked(request, most);
     if (run) {
         run_cache_remove_locked(runs, run);
         run->block.state = BLOCK_UNUSED;
@@ -595,7 +599,7 @@ static int pressure_whole(struct supply_request *request)
     if (device_idle(request) < 0)
         error = pressure_surrender(request);
     else if (!request->whole_run && !request->pool->mapped)
-        whole_cut(request);
+        whole_cut(request, SEGMENT_CUT_PRESSED_MAX);
     return error == -ENOMEM ? 0 : error; /* one more attempt */
 }
 
@@ -642,6 +646,8 @@ static int pressure_climb(struct supply_request *request)
         request->rung = SUPPLY_LOOSE;
         request->fit = (enum extents_fit)pool_max(request->fit, EXTENTS_FIT_ANY);
         supply_empties_release(pool);
+        if (!request->whole_run && runs_are_short(pool))
+            whole_cut(request, SEGMENT_CUT_MAX);
         return 0; /* what was empty, or is larger, may serve */
     case SUPPLY_LOOSE:
         if (pressure_wait(request))

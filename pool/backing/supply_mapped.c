@@ -72,22 +72,27 @@ void supply_stitch_note(struct pool *pool, const struct mapped_grown *grown, uin
                                               .duration_ns = pool_minus(now_ns, start_ns)});
 }
 
+/* By page, a free page should be a whole handle: any other cannot be mapped elsewhere. */
 static uint64_t handle_most(const struct pool *pool)
 {
+    if (pool->mapped->range.by_page)
+        return RANGE_PAGE_BYTES;
     uint64_t share = (count_get(&pool->reserved) + count_get(&pool->room)) / HANDLE_SHARE;
 
     return share < RANGE_PAGE_BYTES ? RANGE_PAGE_BYTES : UINT64_C(1) << pool_log2_floor(share);
 }
 
 /* A handle is divided only while the driver has at least this share of memory to give: otherwise
- * another process could take the released memory. */
+ * another process could take the released memory. By page it is divided all the same, one at a
+ * time: large ones would keep memory that the driver alone would have got back from the program. */
 #define DIVIDE_SHARE 16u
 
 static bool may_divide(const struct pool *pool)
 {
     uint64_t room = count_get(&pool->room);
 
-    return room >= (count_get(&pool->reserved) + room) / DIVIDE_SHARE;
+    return pool->mapped->range.by_page ||
+           room >= (count_get(&pool->reserved) + room) / DIVIDE_SHARE;
 }
 
 bool supply_mapped_may_unmap(struct pool *pool)
@@ -125,10 +130,13 @@ int supply_mapped_grow(struct supply_request *request, size_t more_bytes, bool s
 {
     struct pool *pool = request->pool;
     const struct mapped_config *config = &pool->mapped->config;
+
+    mapped_placement_choose(pool->mapped, count_get(&pool->room));
     uint64_t most = handle_most(pool);
     struct mapped_wish wish = {
         .bytes = request->whole_run ? request->wanted_bytes : RANGE_PAGE_BYTES,
         .page = !request->whole_run,
+        .anywhere = request->fit >= EXTENTS_FIT_ANY,
         .more_bytes = more_bytes,
         .handle_bytes = pool_min(most, config->page_bytes),
         .first_bytes = pool_min(most, config->first_bytes),

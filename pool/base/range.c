@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "pool/base/metadata.h"
+#include "pool/base/range_inner.h"
 
 static struct extent *extent_new(struct range *range)
 {
@@ -109,22 +110,30 @@ static void list_remove(struct range *range, struct extent *extent)
 
 /* ---- trees and lists by size ---- */
 
+static struct range_bins *bins_of(struct range *range, const struct extent *extent)
+{
+    return extent->small ? &range->small_bins : &range->bins;
+}
+
 static void bin_insert(struct range *range, struct extent *extent)
 {
+    extent->small = range->by_page && range_page_is_small(range, extent->node.address);
+    struct range_bins *bins = bins_of(range, extent);
     uint64_t bin = extent->node.bytes / RANGE_GRAIN_BYTES;
-    struct extent *next = range->bins[bin];
+    struct extent *next = bins->first[bin];
 
     extent->node.left = NULL;
     extent->node.right = next ? &next->node : NULL;
     if (next)
         next->node.left = &extent->node;
-    range->bins[bin] = extent;
-    range->bins_used[bin / RANGE_WORD_BITS] |= bit_of(bin);
-    range->bins_word |= bit_of(bin / RANGE_WORD_BITS);
+    bins->first[bin] = extent;
+    bins->used[bin / RANGE_WORD_BITS] |= bit_of(bin);
+    bins->word |= bit_of(bin / RANGE_WORD_BITS);
 }
 
 static void bin_remove(struct range *range, struct extent *extent)
 {
+    struct range_bins *bins = bins_of(range, extent);
     uint64_t bin = extent->node.bytes / RANGE_GRAIN_BYTES;
     struct size_node *left = extent->node.left, *right = extent->node.right;
 
@@ -134,33 +143,31 @@ static void bin_remove(struct range *range, struct extent *extent)
         left->right = right;
         return;
     }
-    range->bins[bin] = extent_of(right);
+    bins->first[bin] = extent_of(right);
     if (right)
         return;
-    uint64_t *word = &range->bins_used[bin / RANGE_WORD_BITS];
+    uint64_t *word = &bins->used[bin / RANGE_WORD_BITS];
     *word &= ~bit_of(bin);
     if (*word == 0)
-        range->bins_word &= ~bit_of(bin / RANGE_WORD_BITS);
+        bins->word &= ~bit_of(bin / RANGE_WORD_BITS);
 }
 
-/* Returns the smallest free extent below 2 MiB of at least `bytes`, or NULL. */
-static struct extent *bin_best(const struct range *range, uint64_t bytes)
+struct extent *range_bins_best(const struct range_bins *bins, uint64_t bytes)
 {
     uint64_t bin = bytes / RANGE_GRAIN_BYTES, word = bin / RANGE_WORD_BITS;
 
     if (bin >= RANGE_BINS)
         return NULL;
-    uint64_t bits = range->bins_used[word] & ~(bit_of(bin) - 1);
+    uint64_t bits = bins->used[word] & ~(bit_of(bin) - 1);
     if (bits == 0) {
-        uint64_t words = word + 1 < RANGE_WORD_BITS ? range->bins_word & ~UINT64_C(0) << (word + 1)
-                                                    : 0;
+        uint64_t words = word + 1 < RANGE_WORD_BITS ? bins->word & ~UINT64_C(0) << (word + 1) : 0;
 
         if (words == 0)
             return NULL;
         word = (uint64_t)__builtin_ctzll(words);
-        bits = range->bins_used[word];
+        bits = bins->used[word];
     }
-    return range->bins[word * RANGE_WORD_BITS + (uint64_t)__builtin_ctzll(bits)];
+    return bins->first[word * RANGE_WORD_BITS + (uint64_t)__builtin_ctzll(bits)];
 }
 
 static struct size_tree *tree_of(struct range *range, enum extent_use use)
@@ -209,8 +216,9 @@ static bool joins(const struct extent *extent, enum extent_use use)
            (use == EXTENT_HOLE || use == EXTENT_FREE || use == EXTENT_SPENT);
 }
 
-/* Joins an extent with its neighbours after its use has changed. */
-static void use_begin_joined(struct range *range, struct extent *extent, enum extent_use use)
+/* Joins an extent with its neighbours after its use has changed; returns all of it. */
+static struct extent *use_begin_joined(struct range *range, struct extent *extent,
+                                       enum extent_use use)
 {
     struct extent *before = extent->before, *after = extent->after;
 
@@ -228,14 +236,11 @@ static void use_begin_joined(struct range *range, struct extent *extent, enum ex
         extent = before;
     }
     use_begin(range, extent, use);
+    return extent;
 }
 
-/*
- * Changes the use of [address, address + bytes) within an extent; the rest before and behind keeps
- * the old use.
- */
-static struct extent *use_change(struct range *range, struct extent *extent, uint64_t address,
-                                 uint64_t bytes, enum extent_use use)
+struct extent *range_use_change(struct range *range, struct extent *extent, uint64_t address,
+                                uint64_t bytes, enum extent_use use)
 {
     uint64_t front = address - extent->node.address;
     uint64_t back = extent_end(extent) - address - bytes;
@@ -268,6 +273,23 @@ static struct extent *use_change(struct range *range, struct extent *extent, uin
     return middle;
 }
 
+void range_rebin(struct range *range, struct extent *extent)
+{
+    if (!in_bin(extent))
+        return;
+    bin_remove(range, extent);
+    bin_insert(range, extent);
+}
+
+void range_by_page_set(struct range *range, bool by_page)
+{
+    range->by_page = by_page;
+    if (by_page)
+        range_pages_note(range);
+    for (struct extent *extent = range->first; extent; extent = extent->after)
+        range_rebin(range, extent);
+}
+
 /* ---- the interface ---- */
 
 /* What lies beside the extents, in one mapping. */
@@ -276,7 +298,10 @@ static uint64_t tables_bytes(uint64_t windows)
     uint64_t words = (windows + RANGE_WORD_BITS - 1) / RANGE_WORD_BITS;
     uint64_t uppers = (words + RANGE_WORD_BITS - 1) / RANGE_WORD_BITS;
 
-    return windows * sizeof(struct extent *) + (words + uppers) * sizeof(uint64_t);
+    uint64_t pages = windows / (RANGE_PAGE_BYTES / RANGE_WINDOW_BYTES);
+    uint64_t page_words = (pages + RANGE_WORD_BITS - 1) / RANGE_WORD_BITS;
+
+    return windows * sizeof(struct extent *) + (words + uppers + page_words) * sizeof(uint64_t);
 }
 
 int range_init(struct range *range, uint64_t address, uint64_t bytes, size_t extent_bytes,
@@ -291,7 +316,9 @@ int range_init(struct range *range, uint64_t address, uint64_t bytes, size_t ext
     if (!range->starts)
         return -ENOMEM;
     range->windows_begun = (uint64_t *)(void *)(range->starts + windows);
-    range->words_begun = range->windows_begun + (windows + RANGE_WORD_BITS - 1) / RANGE_WORD_BITS;
+    uint64_t words = (windows + RANGE_WORD_BITS - 1) / RANGE_WORD_BITS;
+    range->words_begun = range->windows_begun + words;
+    range->small_pages = range->words_begun + (words + RANGE_WORD_BITS - 1) / RANGE_WORD_BITS;
     all = extent_new(range);
     if (!all) {
         metadata_unmap(range->starts, tables_bytes(windows));
@@ -320,57 +347,45 @@ void range_done(struct range *range)
     metadata_unmap(range->starts, tables_bytes(range->bytes / RANGE_WINDOW_BYTES));
 }
 
-struct extent *range_take_from(struct range *range, struct extent *free, uint64_t bytes)
+struct extent *range_take_at(struct range *range, struct extent *free, uint64_t address,
+                             uint64_t bytes)
 {
-    pool_assert(free->use == EXTENT_FREE && bytes <= free->node.bytes);
-    return use_change(range, free, free->node.address, bytes, EXTENT_LIVE);
+    pool_assert(free->use == EXTENT_FREE);
+    if (range->by_page)
+        range_page_note(range, free, address, bytes);
+    return range_use_change(range, free, address, bytes, EXTENT_LIVE);
 }
 
-struct extent *range_take_end(struct range *range, struct extent *free, uint64_t bytes)
+struct extent *range_take_anywhere(struct range *range, uint64_t bytes)
 {
-    pool_assert(free->use == EXTENT_FREE && bytes <= free->node.bytes);
-    return use_change(range, free, extent_end(free) - bytes, bytes, EXTENT_LIVE);
+    struct extent *best = range_bins_best(&range->bins, bytes);
+
+    pool_assert(bytes > 0 && bytes % RANGE_GRAIN_BYTES == 0);
+    if (!best)
+        best = range_bins_best(&range->small_bins, bytes);
+    if (best)
+        return range_take_at(range, best, best->node.address, bytes);
+    best = extent_of(size_tree_best(&range->free, bytes));
+    if (!best)
+        return NULL;
+    bool end = bytes <= RANGE_SMALL_BYTES;
+    return range_take_at(range, best, end ? extent_end(best) - bytes : best->node.address, bytes);
 }
 
 struct extent *range_take(struct range *range, uint64_t bytes)
 {
-    struct extent *best = bin_best(range, bytes);
-
-    pool_assert(bytes > 0 && bytes % RANGE_GRAIN_BYTES == 0);
-    if (!best)
-        best = extent_of(size_tree_best(&range->free, bytes));
-    return best ? range_take_from(range, best, bytes) : NULL;
-}
-
-/* Extents of less than 4 MiB to search for a whole page, before taking one that certainly has
- * it. */
-#define PAGE_TRIES 16u
-
-static bool page_in(const struct extent *extent, uint64_t *ret_address)
-{
-    uint64_t address = pool_round_up(extent->node.address, RANGE_PAGE_BYTES);
-
-    *ret_address = address;
-    return address + RANGE_PAGE_BYTES <= extent_end(extent);
-}
-
-struct extent *range_take_page(struct range *range)
-{
-    struct size_node *node = size_tree_best(&range->free, RANGE_PAGE_BYTES);
-    uint64_t address = 0;
-    unsigned tries = 0;
-
-    while (node && !page_in(extent_of(node), &address))
-        node = ++tries < PAGE_TRIES
-                   ? size_tree_at_least(&range->free, node->bytes, node->address + 1)
-                   : size_tree_best(&range->free, 2 * RANGE_PAGE_BYTES);
-    return node ? use_change(range, extent_of(node), address, RANGE_PAGE_BYTES, EXTENT_LIVE) : NULL;
+    return unlikely(range->by_page) ? range_page_take(range, bytes)
+                                    : range_take_anywhere(range, bytes);
 }
 
 void range_settle(struct range *range, struct extent *extent, enum extent_use use)
 {
+    bool large = extent->node.bytes >= RANGE_PAGE_BYTES;
+
     use_end(range, extent);
-    use_begin_joined(range, extent, use);
+    extent = use_begin_joined(range, extent, use);
+    if (range->by_page && large && use == EXTENT_FREE)
+        range_page_left(range, extent);
 }
 
 void range_give(struct range *range, struct extent *live)
@@ -425,19 +440,23 @@ struct extent *range_claim(struct range *range, uint64_t address, uint64_t bytes
     struct extent *extent = range_at(range, address);
 
     pool_assert(address + bytes <= extent_end(extent));
-    return use_change(range, extent, address, bytes, use);
+    return range_use_change(range, extent, address, bytes, use);
+}
+
+static uint64_t bins_largest(const struct range_bins *bins)
+{
+    if (bins->word == 0)
+        return 0;
+    uint64_t word = pool_log2_floor(bins->word);
+    return (word * RANGE_WORD_BITS + pool_log2_floor(bins->used[word])) * RANGE_GRAIN_BYTES;
 }
 
 uint64_t range_largest_free(const struct range *range)
 {
     const struct size_node *node = size_tree_largest(&range->free);
 
-    if (node)
-        return node->bytes;
-    if (range->bins_word == 0)
-        return 0;
-    uint64_t word = pool_log2_floor(range->bins_word);
-    return (word * RANGE_WORD_BITS + pool_log2_floor(range->bins_used[word])) * RANGE_GRAIN_BYTES;
+    return node ? node->bytes
+                : pool_max(bins_largest(&range->bins), bins_largest(&range->small_bins));
 }
 
 static struct extent *free_extent(struct extent *extent)
@@ -446,6 +465,8 @@ static struct extent *free_extent(struct extent *extent)
 }
 
 struct gap_search {
+    uint64_t bytes; /* of the block */
+    bool by_page;
     range_gap_test *test;
     void *state;
     struct range_gap best; /* bytes 0: none yet */
@@ -464,37 +485,45 @@ static void gap_offer(struct gap_search *search, const struct range_gap *gap)
 
 /* The gaps that a hole offers: its front, joined to the extent before; its end, joined to the
  * extent behind; all of it, joined to both. */
-static void gap_offers(const struct extent *hole, uint64_t bytes, struct gap_search *search)
+static void gap_offers(const struct extent *hole, struct gap_search *search)
 {
     struct extent *before = free_extent(hole->before), *after = free_extent(hole->after);
-    uint64_t room = hole->node.bytes;
-    uint64_t front = pool_round_up(bytes - (before ? before->node.bytes : 0), RANGE_PAGE_BYTES);
-    uint64_t end = after ? pool_round_up(bytes - after->node.bytes, RANGE_PAGE_BYTES) : 0;
+    uint64_t room = hole->node.bytes, bytes = search->bytes;
+    uint64_t begin = hole->node.address, end = begin + room;
+    uint64_t front = before ? before->node.address : begin;
+    uint64_t back = after ? extent_end(after) : end;
+    uint64_t from = search->by_page ? range_page_from(front, bytes) : front;
+    uint64_t to = search->by_page ? range_page_to(back, bytes) : back - bytes;
 
     gap_offer(search,
-              &(struct range_gap){
-                  .address = hole->node.address, .bytes = front, .room = room, .beside = {before}});
+              &(struct range_gap){.address = begin,
+                                  .bytes = pool_round_up(from + bytes - begin, RANGE_PAGE_BYTES),
+                                  .room = room,
+                                  .block = from,
+                                  .beside = {before}});
     if (after)
-        gap_offer(search, &(struct range_gap){.address = extent_end(hole) - end,
-                                              .bytes = end,
+        gap_offer(search, &(struct range_gap){.address = to & ~(RANGE_PAGE_BYTES - 1),
+                                              .bytes = end - (to & ~(RANGE_PAGE_BYTES - 1)),
                                               .room = room,
+                                              .block = to,
                                               .from_end = true,
                                               .beside = {after}});
-    if (before && after && before->node.bytes + room + after->node.bytes >= bytes)
-        gap_offer(search, &(struct range_gap){.address = hole->node.address,
+    if (before && after && from + bytes <= back)
+        gap_offer(search, &(struct range_gap){.address = begin,
                                               .bytes = room,
                                               .room = room,
+                                              .block = from,
                                               .beside = {before, after}});
 }
 
-int range_gap_find(const struct range *range, uint64_t bytes, range_gap_test *test, void *state,
-                   struct range_gap *ret_gap)
+int range_gap_find(const struct range *range, uint64_t bytes, bool by_page, range_gap_test *test,
+                   void *state, struct range_gap *ret_gap)
 {
-    struct gap_search search = {.test = test, .state = state};
+    struct gap_search search = {.bytes = bytes, .by_page = by_page, .test = test, .state = state};
 
     for (struct size_node *node = size_tree_largest(&range->holes); node;
          node = size_tree_previous(&range->holes, node))
-        gap_offers(extent_of(node), bytes, &search);
+        gap_offers(extent_of(node), &search);
     if (!search.best.bytes)
         return -ENOSPC;
     *ret_gap = search.best;
@@ -532,25 +561,27 @@ static const char *extent_check(const struct range *range, const struct extent *
     return NULL;
 }
 
-static const char *bins_check(const struct range *range, const struct tally *tally)
+/* Counts the extents down. */
+static const char *bins_check(const struct range *range, bool small, struct tally *tally)
 {
-    uint64_t count = 0, bytes = 0;
+    const struct range_bins *bins = small ? &range->small_bins : &range->bins;
 
     for (uint64_t bin = 0; bin < RANGE_BINS; bin++) {
-        const struct extent *extent = range->bins[bin];
-        bool used = range->bins_used[bin / RANGE_WORD_BITS] & bit_of(bin);
+        const struct extent *extent = bins->first[bin];
+        bool used = bins->used[bin / RANGE_WORD_BITS] & bit_of(bin);
 
         if (used != (extent != NULL))
             return "range: the bitmap differs from the lists of free extents";
-        for (; extent; extent = extent_of(extent->node.right), count++) {
+        for (; extent; extent = extent_of(extent->node.right), tally->binned_count--) {
             if (extent->use != EXTENT_FREE || extent->node.bytes != bin * RANGE_GRAIN_BYTES)
                 return "range: a free extent is in the wrong list";
-            bytes += extent->node.bytes;
+            if (extent->small != small ||
+                (range->by_page && range_page_is_small(range, extent->node.address) != small))
+                return "range: a free extent is in the list of the wrong kind of pages";
+            tally->binned_bytes -= extent->node.bytes;
         }
     }
-    return count == tally->binned_count && bytes == tally->binned_bytes
-               ? NULL
-               : "range: the lists of free extents differ from the list by address";
+    return NULL;
 }
 
 static const char *tree_check(const struct size_tree *tree, uint64_t count, uint64_t bytes)
@@ -576,11 +607,16 @@ const char *range_check(const struct range *range)
     }
     if (!why && at != range->address + range->bytes)
         why = "range: the extents do not cover the range";
+    uint64_t binned_count = tally.binned_count, binned_bytes = tally.binned_bytes;
     if (!why)
-        why = bins_check(range, &tally);
+        why = bins_check(range, false, &tally);
     if (!why)
-        why = tree_check(&range->free, tally.count[EXTENT_FREE] - tally.binned_count,
-                         tally.bytes[EXTENT_FREE] - tally.binned_bytes);
+        why = bins_check(range, true, &tally);
+    if (!why && (tally.binned_count || tally.binned_bytes))
+        why = "range: the lists of free extents differ from the list by address";
+    if (!why)
+        why = tree_check(&range->free, tally.count[EXTENT_FREE] - binned_count,
+                         tally.bytes[EXTENT_FREE] - binned_bytes);
     if (!why)
         why = tree_check(&range->holes, tally.count[EXTENT_HOLE], tally.bytes[EXTENT_HOLE]);
     if (!why)

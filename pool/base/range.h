@@ -2,7 +2,9 @@
 /*
  * A range of reserved addresses, divided into extents: holes without memory, free memory, live
  * blocks, and extents in transition. Placement is best fit, in units of 512 B; free neighbours
- * join, also across the pages and handles below them.
+ * join, also across the pages and handles below them. A small block is cut from the end of a larger
+ * extent, other ones from the front, so that they lie apart. Where memory is short and in pieces,
+ * placement by page replaces best fit (range_page.c).
  *
  *   the extents, by address, cover the range without gap or overlap
  *   no two neighbours are both holes, both free or both spent
@@ -28,6 +30,9 @@
 #define RANGE_PAGE_BYTES   (UINT64_C(2) << 20)
 #define RANGE_WINDOW_BYTES (UINT64_C(32) << 10)
 
+/* Largest block that is cut from the end. */
+#define RANGE_SMALL_BYTES (UINT64_C(128) << 10)
+
 /** Windows per word of the bitmap, and words per word of the next level. */
 #define RANGE_WORD_BITS 64u
 
@@ -49,9 +54,17 @@ struct extent {
     bool occupied; /* the caller's, as the next; neither when an extent gets another use */
     bool exported; /* it is spent when it is given back */
     bool isolated; /* between fences; its memory goes back with it */
+    bool small;    /* a free one in small_bins */
 };
 
 #define RANGE_BINS (RANGE_PAGE_BYTES / RANGE_GRAIN_BYTES) /* by size in grains */
+
+/* Free extents below 2 MiB. */
+struct range_bins {
+    uint64_t word;                               /* bit w: used[w] is not 0 */
+    uint64_t used[RANGE_BINS / RANGE_WORD_BITS]; /* bit b: first[b] is not NULL */
+    struct extent *first[RANGE_BINS];
+};
 
 struct range {
     uint64_t address, bytes;
@@ -61,11 +74,11 @@ struct range {
     struct extent **starts;  /* by window: the first extent that begins in it; NULL: none does */
     uint64_t *windows_begun; /* bit w: starts[w] is not NULL */
     uint64_t *words_begun;   /* bit w: windows_begun[w] is not 0 */
+    uint64_t *small_pages;   /* bit p: by page, the block that began page p was small */
+    bool by_page;
     struct size_tree free, holes, spent;
-    uint64_t bins_word;                               /* bit w: bins_used[w] is not 0 */
-    uint64_t bins_used[RANGE_BINS / RANGE_WORD_BITS]; /* bit b: bins[b] is not NULL */
-    struct extent *bins[RANGE_BINS];
-    pool_count bytes_of[EXTENT_USES]; /* written under the lock, read by anyone */
+    struct range_bins bins, small_bins; /* small_bins: that begin in small pages; else empty */
+    pool_count bytes_of[EXTENT_USES];   /* written under the lock, read by anyone */
     uint64_t holes_count;
     pool_count *account; /* bytes of host memory */
 };
@@ -84,11 +97,12 @@ void range_done(struct range *range);
 /** Takes `bytes` (a multiple of the grain) from the best free extent; NULL: nothing fits. */
 struct extent *range_take(struct range *range, uint64_t bytes);
 
-/** Takes `bytes` from the front of a free extent. NULL: the host has no memory. */
-struct extent *range_take_from(struct range *range, struct extent *free, uint64_t bytes);
+/** The same from the best free extent even where placement is by page. */
+struct extent *range_take_anywhere(struct range *range, uint64_t bytes);
 
-/** The same from its end. */
-struct extent *range_take_end(struct range *range, struct extent *free, uint64_t bytes);
+/** Takes a part of a free extent. NULL: the host has no memory. */
+struct extent *range_take_at(struct range *range, struct extent *free, uint64_t address,
+                             uint64_t bytes);
 
 /** Takes 2 MiB that begin at a multiple of 2 MiB; NULL: no free extent has them. */
 struct extent *range_take_page(struct range *range);
@@ -120,6 +134,7 @@ void range_settle(struct range *range, struct extent *extent, enum extent_use us
 struct range_gap {
     uint64_t address, bytes;  /* what to fill; multiples of 2 MiB */
     uint64_t room;            /* of the hole */
+    uint64_t block;           /* where the request will lie */
     bool from_end;            /* of the hole: more than `bytes` goes below `address` */
     struct extent *beside[2]; /* free extents that it will join; NULL: none */
 };
@@ -128,11 +143,18 @@ struct range_gap {
 typedef bool range_gap_test(void *state, const struct range_gap *gap);
 
 /**
- * Finds the gap that needs the least memory so that `bytes` fit into one extent; of equal ones the
- * lowest; only gaps that pass the test (NULL: all do). Errors: -ENOSPC: there is none.
+ * Finds the gap that needs the least memory so that `bytes` fit into one extent, by page if that is
+ * said; of equal ones the lowest; only gaps that pass the test (NULL: all do). Errors: -ENOSPC:
+ * there is none.
  */
-int range_gap_find(const struct range *range, uint64_t bytes, range_gap_test *test, void *state,
-                   struct range_gap *ret_gap);
+int range_gap_find(const struct range *range, uint64_t bytes, bool by_page, range_gap_test *test,
+                   void *state, struct range_gap *ret_gap);
+
+/** Begins or ends placement by page (range_page.c). */
+void range_by_page_set(struct range *range, bool by_page);
+
+/** Bytes of free memory in pages that are not wholly free. */
+uint64_t range_pieces_bytes(const struct range *range);
 
 /** Bytes of the largest free extent. */
 uint64_t range_largest_free(const struct range *range);

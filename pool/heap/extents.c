@@ -20,9 +20,6 @@
  * outside slabs. Chosen by replay: a larger fraction lifts the peak of some traces above 1.10. */
 #define WASTE_BUDGET_SHARE 64u
 
-/* Memory is short when the driver has less than this share of reserved memory left. */
-#define ROOM_SHORT_SHARE 8u
-
 /* ---- middle ---- */
 
 static struct block *block_create(struct shard *shard)
@@ -43,13 +40,6 @@ static void block_destroy(struct shard *shard, struct block *block)
     shard->extents.unused_blocks = block;
 }
 
-/* Whether the driver has so little memory left that free leaves should be searched first. Mapped
- * memory is stitched instead. */
-static bool is_short(const struct pool *pool)
-{
-    return !pool->mapped && count_get(&pool->room) < count_get(&pool->reserved) / ROOM_SHORT_SHARE;
-}
-
 static struct block *middle_take(struct shard *shard, uint32_t leaves)
 {
     struct block *block = block_create(shard);
@@ -58,7 +48,7 @@ static struct block *middle_take(struct shard *shard, uint32_t leaves)
         return NULL;
     uint32_t first_leaf;
     struct segment *segment = segment_leaves_take_locked(shard, leaves, &first_leaf);
-    if (!segment && is_short(shard->pool))
+    if (!segment && runs_are_short(shard->pool)) /* any free leaves before more memory */
         segment = segment_leaves_squeeze_locked(shard, leaves, &first_leaf);
     if (!segment) {
         block_destroy(shard, block);
@@ -106,7 +96,11 @@ static bool run_fits(const struct pool *pool, const struct run *run, size_t want
 {
     uint64_t waste = run->bytes - wanted;
 
-    if (waste <= wanted / 100 * pool->config.large_waste_percent || fit == EXTENTS_FIT_WHOLE)
+    if (waste == 0 || fit == EXTENTS_FIT_WHOLE)
+        return true;
+    if (fit < EXTENTS_FIT_ANY && runs_are_short(pool))
+        return false;
+    if (waste <= wanted / 100 * pool->config.large_waste_percent)
         return true;
     if (fit == EXTENTS_FIT_CLOSE || waste > wanted)
         return false;
@@ -166,10 +160,14 @@ static void small_count(struct pool *pool, size_t bytes, uint64_t change)
         count_add(&pool->runs.small_extents[size_class_of(&pool->classes, bytes)], change);
 }
 
-static struct block *range_block_take(struct pool *pool, size_t bytes)
+static struct block *range_block_take(struct pool *pool, size_t bytes, enum extents_fit fit)
 {
-    struct extent *extent = range_take(pool->runs.range, pool_round_up(bytes, RANGE_GRAIN_BYTES));
+    struct range *range = pool->runs.range;
+    size_t wanted = pool_round_up(bytes, RANGE_GRAIN_BYTES);
+    struct extent *extent = range_take(range, wanted);
 
+    if (!extent && fit >= EXTENTS_FIT_ANY)
+        extent = range_take_anywhere(range, wanted);
     if (!extent)
         return NULL;
     small_count(pool, bytes, 1);
@@ -254,7 +252,7 @@ bool runs_allocate_locked(struct pool *pool, size_t bytes, enum extents_fit fit,
 
     if (blocks->quarantine_head)
         blocks_retire_locked(pool, blocks, RETIRE_PER_ALLOCATION);
-    struct block *block = pool->runs.range ? range_block_take(pool, bytes)
+    struct block *block = pool->runs.range ? range_block_take(pool, bytes, fit)
                                            : large_take(pool, bytes, fit);
     return block_hand_out(blocks, block, bytes, site, ret_block);
 }

@@ -38,4 +38,14 @@ struct run *run_cache_largest_locked(const struct runs *runs);
 /** NULL, or the violated invariant. */
 const char *run_cache_check_locked(const struct runs *runs);
 
+/* Memory is short when the driver has less than this share of reserved memory left. */
+#define ROOM_SHORT_SHARE 8u
+
+/** Whether the driver has so little memory left that a run should serve what it fits exactly: the
+ * rest of a larger one would be missing elsewhere. Mapped memory is stitched instead. */
+static inline bool runs_are_short(const struct pool *pool)
+{
+    return !pool->mapped && count_get(&pool->room) < count_get(&pool->reserved) / ROOM_SHORT_SHARE;
+}
+
 #endif

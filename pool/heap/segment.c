@@ -173,7 +173,8 @@ static struct run *cached_run_take(struct pool *pool)
         return range_run_take(pool);
     pool_lock_acquire(&runs->blocks.lock);
     struct run *run = run_cache_best_locked(runs, POOL_SEGMENT_BYTES);
-    if (run && run->bytes > SEGMENT_CUT_MAX)
+    size_t most = runs_are_short(pool) ? POOL_SEGMENT_BYTES : SEGMENT_CUT_MAX;
+    if (run && run->bytes > most)
         run = NULL;
     if (run) {
         run_cache_remove_locked(runs, run);

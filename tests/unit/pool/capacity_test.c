@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A small device and blocks of every size up to 4 MiB: where the driver alone would serve the
- * program, the pool does.
+ * A small device and blocks of every size up to 4 MiB, or large blocks among small ones: where the
+ * driver alone would serve the program, the pool does.
  */
 #include "tests/unit/harness.h"
 #include <errno.h>
@@ -28,6 +28,19 @@ static size_t log_uniform(size_t least, size_t most)
     return (size_t)((double)least * exp(span * drand48()));
 }
 
+static size_t log_uniform_size(void)
+{
+    return log_uniform(256, 4 * MIB);
+}
+
+/* One block in five is large, as weights beside a cache. */
+static size_t mixed_size(void)
+{
+    bool large = drand48() < 0.2;
+
+    return large ? 4 * MIB + (size_t)(drand48() * 28 * MIB) : 256 + (size_t)(drand48() * 65280);
+}
+
 static void block_free(size_t index)
 {
     give(blocks[index].address);
@@ -36,12 +49,12 @@ static void block_free(size_t index)
 }
 
 /* Returns how many of the allocations failed. */
-static unsigned churn(unsigned allocations, size_t least, size_t most, uint64_t live_most)
+static unsigned churn(unsigned allocations, size_t (*size)(void), uint64_t live_most)
 {
     unsigned failed = 0;
 
     for (unsigned step = 0; step < allocations; step++) {
-        size_t bytes = log_uniform(least, most);
+        size_t bytes = size();
 
         while (live_bytes + bytes > live_most)
             block_free((size_t)(drand48() * (double)count));
@@ -57,7 +70,8 @@ static unsigned churn(unsigned allocations, size_t least, size_t most, uint64_t 
     return failed;
 }
 
-static void course(long seed, size_t least, uint64_t capacity, uint64_t live_most)
+static void course(long seed, unsigned allocations, size_t (*size)(void), uint64_t capacity,
+                   uint64_t live_most)
 {
     setup();
     fake.capacity_bytes = capacity;
@@ -65,12 +79,12 @@ static void course(long seed, size_t least, uint64_t capacity, uint64_t live_mos
     srand48(seed);
     count = 0;
     live_bytes = 0;
-    unsigned failed = churn(5000, least, 4 * MIB, live_most);
+    unsigned failed = churn(allocations, size, live_most);
     struct pool_statistics figures = statistics();
     printf("seed %ld: failed %u; live %llu MiB, reserved at most %llu MiB\n", seed, failed,
            (unsigned long long)live_bytes >> 20,
            (unsigned long long)figures.reserved_bytes.peak >> 20);
-    cr_assert_eq(failed, 0, "seed %ld: %u of 5000", seed, failed);
+    cr_assert_eq(failed, 0, "seed %ld: %u of %u", seed, failed, allocations);
     check_pool();
     while (count > 0)
         block_free(count - 1);
@@ -80,12 +94,19 @@ static void course(long seed, size_t least, uint64_t capacity, uint64_t live_mos
 Test(capacity, blocks_up_to_4_mib_on_a_device_of_1_gib)
 {
     for (long seed = 1; seed <= 5; seed++)
-        course(seed, 256, 1024 * MIB, 600 * MIB);
+        course(seed, 5000, log_uniform_size, 1024 * MIB, 600 * MIB);
 }
 
-/* When memory is short, middle blocks use any row of enough free leaves. */
+/* When memory is short, middle blocks use any row of enough free leaves, large ones runs that fit
+ * exactly, and small ones cut no run that a large one could use. */
 Test(capacity, a_device_of_1_gib_nearly_full)
 {
     for (long seed = 1; seed <= 5; seed++)
-        course(seed, 256, 1024 * MIB, 660 * MIB);
+        course(seed, 5000, log_uniform_size, 1024 * MIB, 700 * MIB);
+}
+
+Test(capacity, large_blocks_among_small_ones_on_a_device_nearly_full)
+{
+    for (long seed = 1; seed <= 5; seed++)
+        course(seed, 5000, mixed_size, 1024 * MIB, 930 * MIB);
 }

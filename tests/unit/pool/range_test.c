@@ -55,7 +55,7 @@ Test(range, a_hole_is_not_handed_out, .init = setup)
 {
     cr_assert_eq(take(512), UINT64_MAX);
     cr_assert_eq(range_change(BASE + 2 * MIB, 2 * MIB, EXTENT_FREE), 0);
-    cr_assert_eq(take(512), 2 * MIB);
+    cr_assert_eq(take(512), 4 * MIB - 512, "a small block lies at the end");
     cr_assert_eq(take(4 * MIB), UINT64_MAX);
 }
 
@@ -99,13 +99,95 @@ Test(range, the_gap_takes_as_little_as_can_be, .init = setup)
     /* free 2 MiB, hole 2 MiB, free 4 MiB (1 MiB of it live), hole */
     range_change(BASE, 2 * MIB, EXTENT_FREE);
     range_change(BASE + 4 * MIB, 4 * MIB, EXTENT_FREE);
-    cr_assert_eq(range_gap_find(&range, 7 * MIB, NULL, NULL, &gap), 0);
+    cr_assert_eq(range_gap_find(&range, 7 * MIB, false, NULL, NULL, &gap), 0);
     cr_assert_eq(gap.bytes, 2 * MIB);
     cr_assert_eq(gap.address, BASE + 2 * MIB, "between the two");
-    cr_assert_eq(range_gap_find(&range, 9 * MIB, NULL, NULL, &gap), 0);
+    cr_assert_eq(range_gap_find(&range, 9 * MIB, false, NULL, NULL, &gap), 0);
     cr_assert_eq(gap.bytes, 6 * MIB);
     cr_assert_eq(gap.address, BASE + 8 * MIB, "behind the larger one");
-    cr_assert_eq(range_gap_find(&range, 40 * MIB, NULL, NULL, &gap), -ENOSPC);
+    cr_assert_eq(range_gap_find(&range, 40 * MIB, false, NULL, NULL, &gap), -ENOSPC);
+}
+
+/* ---- placement by page ---- */
+
+Test(range, by_page_a_large_block_takes_no_more_pages_than_its_size_needs, .init = setup)
+{
+    range_change(BASE, 12 * MIB, EXTENT_FREE);
+    range_by_page_set(&range, true);
+    cr_assert_eq(take(3 * MIB), 0);
+    cr_assert_eq(take(5 * MIB), 3 * MIB, "its last MiB fits beside the first block");
+    cr_assert_eq(take(2 * MIB), 8 * MIB);
+    give(3 * MIB);
+    cr_assert_eq(take(3 * MIB + MIB / 2), 4 * MIB, "it would touch three pages at 3 MiB");
+    cr_assert_eq(take(2 * MIB + MIB / 4), UINT64_MAX, "two pages are free, but not side by side");
+}
+
+Test(range, by_page_small_blocks_lie_in_pages_of_their_own, .init = setup)
+{
+    range_change(BASE, 8 * MIB, EXTENT_FREE);
+    range_by_page_set(&range, true);
+    cr_assert_eq(take(3 * MIB), 0);
+    cr_assert_eq(take(512), 4 * MIB, "not beside the large block");
+    cr_assert_eq(take(MIB / 2), 4 * MIB + 512);
+    give(0);
+    cr_assert_eq(take(4 * MIB), 0, "nothing lies in its pages");
+}
+
+Test(range, by_page_small_blocks_fill_what_a_large_one_has_left_to_them, .init = setup)
+{
+    range_change(BASE, 8 * MIB, EXTENT_FREE);
+    uint64_t large = take(3 * MIB), beside = take(MIB / 2);
+    cr_assert_eq(beside, 3 * MIB);
+    range_by_page_set(&range, true);
+    cr_assert_eq(take(512), 4 * MIB, "the page is a large block's");
+    give(4 * MIB);
+    give(large);
+    cr_assert_eq(take(512), 3 * MIB - 512, "only a small block lies in the page now");
+    cr_assert_eq(take(2 * MIB), 0);
+}
+
+Test(range, by_page_begins_with_the_pages_that_hold_small_blocks, .init = setup)
+{
+    range_change(BASE, 8 * MIB, EXTENT_FREE);
+    uint64_t first = take(MIB), second = take(MIB / 2);
+    cr_assert_eq(take(3 * MIB), 3 * MIB / 2);
+    give(second);
+    range_by_page_set(&range, true);
+    cr_assert_eq(take(MIB / 2), 6 * MIB, "a large block begins in the first page");
+    give(6 * MIB);
+    give(3 * MIB / 2);
+    cr_assert_eq(take(MIB / 2), MIB);
+    give(first);
+    range_by_page_set(&range, false);
+    cr_assert_eq(take(MIB), 0, "the free memory of small pages is any block's again");
+}
+
+Test(range, by_page_any_place_serves_in_the_end, .init = setup)
+{
+    range_change(BASE, 6 * MIB, EXTENT_FREE);
+    range_by_page_set(&range, true);
+    uint64_t first = take(3 * MIB), second = take(2 * MIB);
+    cr_assert_eq(first, 0);
+    cr_assert_eq(second, 4 * MIB);
+    cr_assert_eq(take(512), UINT64_MAX, "no page is free");
+    cr_assert_eq(range_take_anywhere(&range, 512)->node.address, BASE + 3 * MIB);
+    cr_assert_null(range_check(&range));
+}
+
+Test(range, the_gap_by_page_leaves_the_block_in_as_few_pages, .init = setup)
+{
+    struct range_gap gap;
+
+    range_change(BASE, 4 * MIB, EXTENT_FREE);
+    cr_assert_eq(take(MIB), 0); /* then 3 MiB free and a hole */
+    cr_assert_eq(range_gap_find(&range, 5 * MIB, false, NULL, NULL, &gap), 0);
+    cr_assert_eq(gap.bytes, 2 * MIB);
+    cr_assert_eq(gap.block, BASE + MIB);
+    cr_assert_eq(range_gap_find(&range, 5 * MIB + MIB / 2, true, NULL, NULL, &gap), 0);
+    cr_assert_eq(gap.bytes, 4 * MIB, "it begins at 2 MiB");
+    cr_assert_eq(gap.block, BASE + 2 * MIB);
+    cr_assert_eq(range_gap_find(&range, 5 * MIB, true, NULL, NULL, &gap), 0);
+    cr_assert_eq(gap.block, BASE + MIB, "it shares a page where that saves one");
 }
 
 /* ---- random operations against a map ---- */
@@ -138,10 +220,17 @@ static void map_compare(void)
         map_set(extent->node.address, extent->node.bytes, extent->use, extent->use);
 }
 
-Test(range, random_operations_agree_with_a_map, .init = setup)
+static uint64_t pages_touched(const struct extent *extent)
+{
+    return (extent_end(extent) - 1) / RANGE_PAGE_BYTES - extent->node.address / RANGE_PAGE_BYTES +
+           1;
+}
+
+/* `by_page`: placement changes now and then. */
+static void random_operations(bool by_page)
 {
     struct extent *live[400];
-    unsigned count = 0;
+    unsigned count = 0, most = by_page ? 40 : 400, large = 0;
 
     srandom(20261129);
     for (unsigned step = 0; step < 20000; step++) {
@@ -164,10 +253,14 @@ Test(range, random_operations_agree_with_a_map, .init = setup)
         case 2:
         case 3: {
             uint64_t bytes = (uint64_t)(1 + random() % (random() % 4 ? 300 : 9000)) * 512;
-            struct extent *extent = count < 400 ? range_take(&range, bytes) : NULL;
+            struct extent *extent = count < most ? range_take(&range, bytes) : NULL;
 
             if (extent) {
                 cr_assert_eq(extent->node.bytes, bytes);
+                if (range.by_page && bytes >= RANGE_PAGE_BYTES) {
+                    cr_assert_eq(pages_touched(extent), (bytes - 1) / RANGE_PAGE_BYTES + 1);
+                    large++;
+                }
                 map_set(extent->node.address, bytes, EXTENT_FREE, EXTENT_LIVE);
                 live[count++] = extent;
             }
@@ -187,5 +280,20 @@ Test(range, random_operations_agree_with_a_map, .init = setup)
         cr_assert_null(range_check(&range), "step %u: %s", step, range_check(&range));
         if (step % 500 == 0)
             map_compare();
+        if (by_page && step % 3000 == 1000)
+            range_by_page_set(&range, true);
+        if (by_page && step % 3000 == 0)
+            range_by_page_set(&range, false);
     }
+    cr_assert_eq(large > 50, by_page, "%u large blocks were placed by page", large);
+}
+
+Test(range, random_operations_agree_with_a_map, .init = setup)
+{
+    random_operations(false);
+}
+
+Test(range, random_operations_by_page_agree_with_a_map, .init = setup)
+{
+    random_operations(true);
 }
