@@ -70,16 +70,17 @@ static inline struct python_known_frame *python_known_ways(struct python_known *
     return known->frame[mixed / (UINT64_MAX / PYTHON_KNOWN_SETS + 1)];
 }
 
-/** Compares a string by its hash, else by its characters with its copy. */
+/** Compares a string by its hash, else by its characters with its copy. Its characters must be
+ * where those of the copy were: a string of a subclass has the same hash, and them elsewhere. */
 static inline bool python_known_text_is_same(const struct python_known_text *text,
                                              const void *object, const char *copies)
 {
-    if (object != text->object)
+    if (object != text->object ||
+        (number_at(object, PYTHON_TEXT_STATE) ^ text->state) & PYTHON_TEXT_SHAPE)
         return false;
     if (text->hash != PYTHON_NO_HASH)
         return word_at(object, PYTHON_TEXT_HASH) == text->hash;
     return word_at(object, PYTHON_LENGTH) == text->letters &&
-           !((number_at(object, PYTHON_TEXT_STATE) ^ text->state) & PYTHON_TEXT_SHAPE) &&
            memcmp((const char *)object + text->letters_at, copies + text->copy, text->bytes) == 0;
 }
 

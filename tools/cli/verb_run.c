@@ -18,12 +18,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cupti/base/outplace.h"
 #include "cupti/live/live_page.h"
 #include "cupti/write/trace_origin.h"
 #include "cupti/write/trace_writer.h"
 #include "shim/options/options.h"
 #include "tools/base/outfile.h"
-#include "cupti/base/outplace.h"
 #include "tools/launch/launch.h"
 #include "tools/live/live_processes.h"
 #include "tools/launch/locate.h"
