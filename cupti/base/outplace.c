@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,13 @@
 #include "cupti/base/pages.h"
 
 #define LINKS_MOST 40
+#define ID_OUTSIDE 65534
+
+/**
+ * What is known of an owner. The kernel shows all users outside of a user namespace by one id,
+ * which may also be that of a user in it.
+ */
+enum owner { OWNER_KNOWN, OWNER_UNSURE, OWNER_OUTSIDE };
 
 /** A walk along a path. It is too large for the stacks of some threads. */
 struct walk {
@@ -64,17 +72,59 @@ static bool is_own_descriptors(int directory)
            one.st_dev == other.st_dev && one.st_ino == other.st_ino;
 }
 
-static bool link_is_trusted(int directory, const struct stat *link, bool is_last)
+/** Reads the user ids of this user namespace. False: they are not known. */
+static bool ids_read(char *ret_text, size_t bytes)
 {
+    int fd = open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC);
+    size_t used = 0;
+    ssize_t got = fd < 0 ? -1 : 1;
+
+    while (got > 0 && used + 1 < bytes) {
+        got = read(fd, ret_text + used, bytes - 1 - used);
+        used += got > 0 ? (size_t)got : 0;
+    }
+    ret_text[used] = '\0';
+    if (fd >= 0)
+        close(fd);
+    return got == 0;
+}
+
+/** Uses the room for a link's target. */
+static enum owner owner_find(struct walk *walk, uid_t uid)
+{
+    char *text = walk->whole, *end;
+    enum owner owner = OWNER_OUTSIDE;
+
+    if (uid == 0 || !ids_read(text, sizeof walk->whole))
+        return OWNER_KNOWN;
+    for (; *text; text = end + (*end == '\n')) {
+        unsigned long first = strtoul(text, &end, 10), count;
+
+        strtoul(end, &end, 10);
+        count = strtoul(end, &end, 10);
+        if (end == text || (first == 0 && count == UINT32_MAX))
+            return OWNER_KNOWN;
+        if (uid >= first && uid - first < count)
+            owner = uid == ID_OUTSIDE ? OWNER_UNSURE : OWNER_KNOWN;
+        end += strcspn(end, "\n");
+    }
+    return owner;
+}
+
+static bool link_is_trusted(struct walk *walk, const struct stat *link, bool is_last)
+{
+    enum owner owner = owner_find(walk, link->st_uid);
     uid_t self = geteuid();
     struct stat status;
 
-    if (link->st_uid == self || link->st_uid == 0)
+    if (owner == OWNER_KNOWN && (link->st_uid == self || link->st_uid == 0))
         return true;
-    if (is_last || self == 0)
+    /* Root of a user namespace has no more rights than others over what is outside of it. */
+    if (is_last || (self == 0 && owner != OWNER_OUTSIDE))
         return false;
-    return !outplace_is_shared(directory) ||
-           (fstatat(directory, "", &status, AT_EMPTY_PATH) == 0 && status.st_uid == link->st_uid);
+    return !outplace_is_shared(walk->directory) ||
+           (owner == OWNER_KNOWN && fstatat(walk->directory, "", &status, AT_EMPTY_PATH) == 0 &&
+            status.st_uid == link->st_uid);
 }
 
 /** Puts where a link leads in front of the rest. */
@@ -103,7 +153,7 @@ static int link_step(struct walk *walk, const struct stat *status)
         walk->descriptor = is_own_descriptors(walk->directory) ? atoi(walk->name) : -1;
         return walk->descriptor >= 0 ? 0 : -EINVAL;
     }
-    if (!link_is_trusted(walk->directory, status, is_last))
+    if (!link_is_trusted(walk, status, is_last))
         return -ENOLINK;
     return link_follow(walk, walk->name);
 }

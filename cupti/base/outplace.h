@@ -5,7 +5,9 @@
  *
  * The path is walked here name by name, so that nothing can be replaced between the check of a link
  * and its use, and so that links of other users are not followed: none at the end of a path;
- * elsewhere none in a directory where everybody may make one, and none at all for root.
+ * elsewhere none in a directory where everybody may make one, and none at all for root. In a user
+ * namespace the owners outside of it cannot be told apart, and their links are those of another
+ * user; root follows them, where it has no more rights than others.
  *
  * Threading: any thread; no state.
  */

@@ -96,7 +96,6 @@ class Refused(Base):
                 self.assertEqual(content(self.path("out")), b"old", name)
         self.expect_nothing_else("out")
 
-
     def test_what_the_disk_refuses_at_the_end(self):
         """Quotas of a server, for one."""
         for error in (errno.EDQUOT, errno.EIO, errno.ENOSPC):
@@ -384,6 +383,54 @@ class Names(Base):
             process.kill()
             process.wait()
         self.expect_nothing_else("program")
+
+
+@unittest.skipUnless(IS_ROOT, "only root can make files of another user")
+class Namespaces(Base):
+    """Links in a user namespace, where the owners outside of it, root among them, look like one."""
+
+    SELF, OTHER = NOBODY - 1, NOBODY - 2
+    KINDS = ["-U"], ["-U", "-r"], ["-U", "--map-user=1000"]
+
+    def setUp(self):
+        super().setUp()
+        for name, permissions in (("shared", 0o1777), ("own", 0o755), ("real", 0o777)):
+            os.mkdir(self.path(name))
+            os.chmod(self.path(name), permissions)
+
+    def link(self, name, owner):
+        os.symlink(self.path("real"), self.path(name))
+        os.chown(self.path(name), owner, owner, follow_symlinks=False)
+
+    def inside(self, kind, *command, **environment):
+        """Runs a command as an unprivileged user in a user namespace."""
+        return subprocess.run(
+            ["unshare", *kind, *command], cwd=self.directory, text=True, timeout=PATIENCE_S, capture_output=True,
+            check=False, user=self.SELF, group=self.SELF, extra_groups=[],
+            env={"PATH": os.environ["PATH"], "ASAN_OPTIONS": "verify_asan_link_order=0", **environment})
+
+    def written(self, kind, place):
+        """What a report and a trace at a place have made."""
+        done = self.inside(kind, CUPOOL, "report", "t.cupool", "-o", place)
+        self.assertEqual(done.returncode, 0 if os.listdir(self.path("real")) else 2, done.stderr)
+        self.inside(kind, "env", "LD_PRELOAD=" + PRELOAD, "true", CUPOOL_TEST_EVENTS=EVENTS,
+                    CUPOOL_TRACE=self.path(place + ".cupool"))
+        names = sorted(os.listdir(self.path("real")))
+        for name in names:
+            os.unlink(self.path("real", name))
+        return names
+
+    def test_links_of_the_outside(self):
+        os.chmod(self.path("t.cupool"), 0o644)
+        self.link("own/root", 0)
+        self.link("own/other", self.OTHER)
+        self.link("shared/other", self.OTHER)
+        for kind in self.KINDS:
+            if self.inside(kind, "true").returncode != 0:
+                continue
+            self.assertEqual(self.written(kind, "own/root/x"), ["x", "x.cupool"], kind)
+            self.assertEqual(self.written(kind, "own/other/x"), ["x", "x.cupool"], kind)
+            self.assertEqual(self.written(kind, "shared/other/x"), [], kind)
 
 
 @unittest.skipUnless(IS_ROOT, "only root can make files of another user")
