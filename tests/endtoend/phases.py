@@ -157,13 +157,18 @@ ODD = """import ctypes, fractions, importlib.util, sys
 spec = importlib.util.spec_from_file_location("marks", sys.argv[1])
 marks = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(marks)
-for name in ("lone \\udc80", b"bytes \\xff", "nul \\0", "", None, 7, "n" * 1000000):
+class Fails:
+    def __str__(self):
+        raise KeyError("no text")
+    def __int__(self):
+        raise KeyError("no number")
+for name in ("lone \\udc80", b"bytes \\xff", "nul \\0", "", None, 7, "n" * 1000000, Fails()):
     for function in (marks.phase_begin, marks.mark, marks.phase_end):
         try:
             function(name)
         except Exception as error:
             print(function.__name__, ascii(name)[:20], error)
-for number in (-1, 1 << 70, 2.5, float("nan"), float("inf"), fractions.Fraction(7, 2), None, "three"):
+for number in (-1, 1 << 70, 2.5, float("nan"), float("inf"), fractions.Fraction(7, 2), None, "three", Fails()):
     try:
         marks.step(number)
     except Exception as error:
