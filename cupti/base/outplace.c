@@ -35,6 +35,7 @@ struct walk {
     char rest[PATH_MAX]; /* path still to be walked */
     char name[NAME_MAX + 1];
     char target[PATH_MAX], whole[2 * PATH_MAX]; /* of a link */
+    struct outplace place;
 };
 
 static int directory_enter(struct walk *walk, const char *name, int flags)
@@ -205,7 +206,6 @@ static int step(struct walk *walk, struct outplace *ret_place)
 
 static int path_walk(const char *path, struct walk *walk, struct outplace *ret_place)
 {
-    struct outplace place = {0};
     int error = 0;
 
     if (!*path || strlen(path) >= sizeof walk->rest)
@@ -215,15 +215,15 @@ static int path_walk(const char *path, struct walk *walk, struct outplace *ret_p
     if (walk->directory < 0)
         return -errno;
     while (error == 0)
-        error = step(walk, &place);
+        error = step(walk, &walk->place);
     if (error < 0) {
         close(walk->directory);
         return error;
     }
-    place.directory = walk->directory;
-    place.descriptor = walk->descriptor;
-    memcpy(place.name, walk->name, sizeof place.name);
-    *ret_place = place;
+    walk->place.directory = walk->directory;
+    walk->place.descriptor = walk->descriptor;
+    memcpy(walk->place.name, walk->name, sizeof walk->place.name);
+    *ret_place = walk->place;
     return 0;
 }
 
