@@ -7,7 +7,8 @@
  * and its use, and so that links of other users are not followed: none at the end of a path;
  * elsewhere none in a directory where everybody may make one, and none at all for root. In a user
  * namespace the owners outside of it cannot be told apart, and their links are those of another
- * user; root follows them, where it has no more rights than others.
+ * user. Its root has no more rights over them than others, and follows them as others do, unless
+ * their id is also that of a user of the namespace.
  *
  * Threading: any thread; no state.
  */

@@ -113,7 +113,7 @@ class Refused(Base):
 
 
 def acl(**permissions):
-    """An access control list as the kernel reads it: user=, other= and group= of the owner, nobody= of 65534."""
+    """An access control list as the kernel reads it: user=, other= and group= of the owner, nobody= of NOBODY."""
     tags = {"user": 1, "nobody": 2, "group": 4, "mask": 0x10, "other": 0x20}
     return struct.pack("<I", 2) + b"".join(
         struct.pack("<HHI", tags[name], permissions[name], NOBODY if name == "nobody" else 0xffffffff)
@@ -407,7 +407,7 @@ class Namespaces(Base):
         return subprocess.run(
             ["unshare", *kind, *command], cwd=self.directory, text=True, timeout=PATIENCE_S, capture_output=True,
             check=False, user=self.SELF, group=self.SELF, extra_groups=[],
-            env={"PATH": os.environ["PATH"], "ASAN_OPTIONS": "verify_asan_link_order=0", **environment})
+            env={"PATH": os.environ["PATH"], "ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0", **environment})
 
     def written(self, kind, place):
         """What a report and a trace at a place have made."""

@@ -3,7 +3,7 @@
 """The tool's treatment of existing files, and of devices, pipes, links and files of another user. Every
 writer is tested with each.
 
-The parts about another user run as root against files of an unprivileged one (65534), and as that
+The parts about another user run as root against files of an unprivileged one, and as that
 one against files of root; elsewhere they are skipped. usage: files_test.py CUPOOL PRELOAD
 """
 import os
