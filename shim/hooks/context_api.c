@@ -29,12 +29,20 @@ static void guards_check(struct context *context)
     thread_leave();
 }
 
-/* Before a call that may end some context of a device; none is known to end. */
+/* Before a call that may end a context, or not: while a stream captures, a wait has no time limit,
+ * and a context that others go on using must not be waited for like that. */
+static void guards_check_before(struct context *context)
+{
+    if (!capture_is_active())
+        guards_check(context);
+}
+
+/* Likewise, where any context of the device may be the one. */
 static void guards_check_all(CUdevice device)
 {
     for (struct context *context = context_first(); context; context = context_next(context))
         if (context->device == device)
-            guards_check(context);
+            guards_check_before(context);
 }
 
 static struct context *context_ends(CUcontext handle)
@@ -107,7 +115,7 @@ CUresult cuCtxDetach(CUcontext ctx)
     int saved_errno = errno;
     struct context *context = shim_mode() == SHIM_OFF ? NULL : context_find(ctx);
     if (context)
-        guards_check(context); /* it may be the last detach */
+        guards_check_before(context);
     errno = saved_errno;
     CUresult result = real->cuCtxDetach(ctx);
     if (context && result == CUDA_SUCCESS && real->cuCtxGetId)

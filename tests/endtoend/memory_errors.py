@@ -136,6 +136,9 @@ def check_capture(machine):
         left = sum(counter["current"] for counter in report["counters"]
                    if counter["name"] == "guard_unverified_blocks")
         preload.expect_equal(f"not compared: {options}", left, 0)
+    # A check does not wait for the device there: its work ends only after the release.
+    _, _, report = recorded(machine, "released", "released")
+    preload.expect_equal("a release beside a capture", report["memory_errors"], [])
     _, _, report = recorded(machine, "unordered", "overrun", "-", str(8 << 20), options=GUARD,
                             SIMGPU_FAULT="cuStreamWaitEvent:0:OUT_OF_MEMORY")
     left = sum(counter["current"] for counter in report["counters"]

@@ -6,6 +6,7 @@
  */
 #include <cuda.h>
 #include <cuda_runtime_api.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,6 +107,32 @@ static void freed_in_capture(bool overrun)
     call(cudaDeviceSynchronize());
 }
 
+static void CUDART_CB until_unlocked(void *mutex)
+{
+    pthread_mutex_lock(mutex);
+    pthread_mutex_unlock(mutex);
+}
+
+/* A reference to the context, not the last, is released beside a capture, and work of the device
+ * ends only afterwards. */
+static void released_in_capture(void)
+{
+    static pthread_mutex_t busy = PTHREAD_MUTEX_INITIALIZER;
+    cudaStream_t stream, other;
+    cudaGraph_t graph;
+    CUcontext primary;
+
+    call(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+    call(cudaStreamCreateWithFlags(&other, cudaStreamNonBlocking));
+    pthread_mutex_lock(&busy);
+    call(cudaLaunchHostFunc(other, until_unlocked, &busy));
+    call(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed));
+    call((cudaError_t)cuDevicePrimaryCtxRetain(&primary, 0));
+    call((cudaError_t)cuDevicePrimaryCtxRelease(0));
+    pthread_mutex_unlock(&busy);
+    call(cudaStreamEndCapture(stream, &graph));
+}
+
 /* Freed memory is reused in another size after the free of a large block has waited. */
 static void reused_behind_a_large_one(void)
 {
@@ -147,6 +174,8 @@ int main(int count, char **words)
         freed_write(0);
     else if (strcmp(way, "freed_beside") == 0)
         freed_write((size_t)4 << 20);
+    else if (strcmp(way, "released") == 0)
+        released_in_capture();
     else if (strncmp(way, "capture", strlen("capture")) == 0)
         freed_in_capture(strcmp(way, "capture_overrun") == 0);
     else if (strcmp(way, "reused") == 0)
