@@ -102,7 +102,7 @@ class Device(Owner):
         super().__init__()
         self._handle: Optional[int] = handle
         self._name = name
-        self._callback = lib.PRESSURE_CALLBACK()
+        self._callbacks: list = []
 
     def __repr__(self) -> str:
         return f"<{self._name}{', closed' if self._handle is None else ''}>"
@@ -195,6 +195,8 @@ class Device(Owner):
 
     def history(self, room: int = 1024) -> List[MemoryEvent]:
         """Returns the newest allocations, frees, trims and failures, oldest first."""
+        if room < 0:
+            raise ValueError(f"{room} events: out of range")
         events = (lib.MemoryEvent * max(1, room))()
         count = api.memory_history(self.handle, events, room)
         return [MemoryEvent(event.time_ns, _EVENT_KINDS[event.kind], event.address, event.bytes,
@@ -205,9 +207,9 @@ class Device(Owner):
         """Sets a callback for when the share of the device in use crosses a threshold, as an allocation or a
         free sees it; None ends it."""
         function = pressure_callback(callback)
+        self._callbacks.append(function)  # for good: another thread may be about to call an earlier one
         self._check(api.memory_pressure(self.handle, lib.Thresholds(normal, aggressive, hysteresis), function,
                                         None))
-        self._callback = function
 
     def check(self) -> None:
         """Raises with the allocator's first broken invariant."""

@@ -31,6 +31,8 @@ def match_group(members: Sequence[Tuple[KVPool, int]], keys: Sequence[bytes]) ->
 def window_tail(block_tokens: int, window: int, tokens: int, alignment: int, retention: int) -> List[int]:
     """Returns the positions of the blocks of a windowed pool that are worth registering: those a later hit at a
     multiple of `alignment` sees, or one at a multiple of `retention` before."""
+    if block_tokens <= 0 or tokens < 0:
+        raise ValueError(f"{tokens} tokens in blocks of {block_tokens}: out of range")
     count = ctypes.c_uint32()
     room = tokens // block_tokens + 1
     positions = (ctypes.c_uint32 * room)()

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The KV block pool."""
 
+import contextlib
 import ctypes
 import enum
 import errno
+import operator
 import os
+import traceback
 from dataclasses import dataclass
 from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -152,6 +155,25 @@ def _block(block: lib.KVBlock) -> Block:
                  bytes(block.hash.bytes) if registered else None)
 
 
+def _rank(answer: int) -> int:
+    number = operator.index(answer)
+    if not 0 <= number < 1 << 64:
+        raise ValueError(f"a rank of {number}: out of range")
+    return number
+
+
+def _answers(function: Callable[[Block], int], otherwise: int) -> Callable[..., int]:
+    """Makes the body of a callback. What ctypes returns to the library after an exception is undefined."""
+    def call(_, block) -> int:
+        try:
+            return function(_block(block.contents))
+        except BaseException:  # pylint: disable=broad-exception-caught
+            with contextlib.suppress(Exception):
+                traceback.print_exc()
+            return otherwise
+    return call
+
+
 _EVENT_KINDS = ("stored", "removed", "cleared")
 _SETTINGS = [name for name, *_ in lib.KVConfig._fields_
              if name not in {"custom", "clock_ns", "clock_state"}]
@@ -248,8 +270,8 @@ class KVPool(Owner):
     max_blocks, caching (1), policy (Policy), events, window (1000), requests (64), group, tier. With
     layers=0 it has no memory: bookkeeping only. Closing it first closes sequences and tiers on it.
 
-    `rank` is a policy of your own: a function of a Block that returns an integer when the block becomes
-    evictable; the lowest goes first. `may_evict`, a function of a Block, returns False to veto. Both run while
+    `rank` is a policy of your own: a function of a Block that returns an integer, 0 to 2**64 - 1, when the block
+    becomes evictable; the lowest goes first. `may_evict`, a function of a Block, returns False to veto. Both run while
     the pool is locked, on any thread that uses it, and must not call it; an exception in them is printed and
     counts as 0 and False.
 
@@ -266,9 +288,9 @@ class KVPool(Owner):
         api.kv_config_init(ctypes.byref(config))
         if rank is not None:
             settings.setdefault("policy", Policy.CUSTOM)
-            config.custom.rank = lib.RANK(lambda _, block: rank(_block(block.contents)))
+            config.custom.rank = lib.RANK(_answers(lambda block: _rank(rank(block)), 0))
         if may_evict is not None:
-            config.custom.may_evict = lib.MAY_EVICT(lambda _, block: bool(may_evict(_block(block.contents))))
+            config.custom.may_evict = lib.MAY_EVICT(_answers(lambda block: bool(may_evict(block)), 0))
         if (settings.get("policy") == Policy.CUSTOM) != (rank is not None) or (may_evict and not rank):
             raise TypeError("KVPool: policy CUSTOM, rank and may_evict go together")
         self._custom = config.custom
@@ -282,7 +304,7 @@ class KVPool(Owner):
         self.block_tokens: int = config.block_tokens
         device.own(self)
         self._handle: Optional[int] = handle.value
-        self._callback = lib.PRESSURE_CALLBACK()
+        self._callbacks: list = []
         self._waiting: dict = {}
         self._prefetches: dict = {}
 
@@ -495,9 +517,9 @@ class KVPool(Owner):
                     aggressive: float = 0.9, hysteresis: float = 0.05) -> None:
         """Sets a callback for when the share of blocks in use crosses a threshold."""
         function = pressure_callback(callback)
+        self._callbacks.append(function)  # for good: another thread may be about to call an earlier one
         self._check(api.kv_pressure(self.handle, lib.Thresholds(normal, aggressive, hysteresis), function,
                                     None))
-        self._callback = function
 
     def events(self) -> List[Event]:
         """Returns the blocks stored and removed since the last call."""

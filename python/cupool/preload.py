@@ -23,14 +23,14 @@ _MARK = _find("cupool_mark", ctypes.c_char_p)
 
 
 def _bytes(name) -> bytes:
-    """A name as the library takes it: a lone surrogate is no reason to fail, nor is an object of another type, nor one
-    that fails to become a text."""
+    """A name as the library takes it: a lone surrogate is no reason to fail, nor is an object of another type, even
+    one that has no text."""
     if isinstance(name, bytes):
         return name
     try:
         return str(name).encode(errors="replace")
-    except Exception:  # pylint: disable=broad-except
-        return b"?"
+    except Exception:  # pylint: disable=broad-exception-caught
+        return object.__repr__(name).encode(errors="replace")
 
 
 def is_preloaded() -> bool:
@@ -62,7 +62,7 @@ def step(number: int) -> None:
         return
     try:
         _STEP(int(number))  # also numbers that are no int, like those of NumPy
-    except Exception:  # pylint: disable=broad-except
+    except Exception:  # pylint: disable=broad-exception-caught
         pass
 
 

@@ -211,6 +211,8 @@ class RegisteredMemory(Handle):
         self._memory = (ctypes.c_uint8 * len(view)).from_buffer(view)
         self.address: int = ctypes.addressof(self._memory)
         result = api.host_register(device.handle, self.address, len(view), ctypes.byref(options))
+        if result < 0:  # the exception keeps this frame, which must not keep the program's buffer
+            del self._memory, view, buffer
         check(result, api.device_error(device.handle).decode() if result < 0 else "")
         self._device = device
         self._handle: Optional[int] = self.address

@@ -440,6 +440,32 @@ def test_a_policy_of_the_program(device):
         cupool.KVPool(device, blocks=4, policy=cupool.Policy.CUSTOM)
 
 
+def test_a_policy_that_raises_evicts_nothing_it_may_keep(device, capsys):
+    ranks = iter([-1, 1 << 64, "none", 7])
+
+    with cupool.KVPool(device, blocks=4, rank=lambda block: next(ranks), may_evict=lambda block: 1 // 0) as pool:
+        blocks = pool.allocate(4)
+        pool.complete(blocks)
+        pool.register(blocks, [key(number) for number in range(4)])
+        pool.release(blocks)
+        assert pool.evict(4) == 0 and pool.peek([key(number) for number in range(4)]) == 4
+    printed = capsys.readouterr().err
+    assert "a rank of -1: out of range" in printed and f"a rank of {1 << 64}" in printed
+    assert "TypeError" in printed and "ZeroDivisionError" in printed
+    seen = []
+
+    def raises_second(block):
+        seen.append(block.key)
+        return 5 // (2 - len(seen))
+
+    with cupool.KVPool(device, blocks=2, rank=raises_second) as pool:
+        blocks = pool.allocate(2)
+        pool.complete(blocks)
+        pool.register(blocks, [key(number) for number in range(2)])
+        pool.release(blocks)
+        assert pool.evict(1) == 1 and [pool.peek([name]) for name in seen] == [1, 0]
+
+
 def test_partial_blocks_are_matched_and_copied(device, pool):
     identity, tokens = cupool.Identity(), list(range(5))
     partial = identity.partial(tokens)
@@ -512,6 +538,8 @@ def test_pools_of_a_group_are_matched_as_one(device):
         full.release(all_of_it)
         windowed.release([handle for handle in window if handle])
     assert cupool.window_tail(16, 20, 64, 16, 64) == [1, 2, 3]
+    with pytest.raises(ValueError, match="blocks of 0"):
+        cupool.window_tail(0, 20, 64, 16, 64)
     with pytest.raises(cupool.CupoolError, match="multiple of alignment"):
         cupool.window_tail(16, 20, 64, 16, 24)
 
@@ -552,6 +580,8 @@ def test_history_and_pressure_of_a_device(device):
     events = device.history()
     assert [(event.kind, event.address, event.bytes) for event in events] == [
         ("allocate", address, 1000), ("free", address, 1000)]
+    with pytest.raises(ValueError, match="out of range"):
+        device.history(-1)
     assert device.history(1) == events[1:] and device.should_trim() in (True, False)
     with pytest.raises(cupool.CupoolError):
         device.allocated_bytes(address)
@@ -567,8 +597,10 @@ def test_memory_of_the_program_is_registered(device):
                 transfers.submit(cupool.Direction.TO_DEVICE, [(address, registered.address, 7)]).wait()
             assert device.read(address, 7) == b"content"
             device.free(address)
-        with pytest.raises(cupool.CupoolError):
+        with pytest.raises(cupool.CupoolError) as refused:
             cupool.RegisteredMemory(device, memoryview(memory)[1:])
+    # The buffer is free, although the exception lives.
+    assert memory.closed and refused.value.errno == errno.EINVAL
 
 
 def test_an_encoded_block_names_its_codec():
