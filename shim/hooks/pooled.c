@@ -323,22 +323,26 @@ void pooled_free_captured(const struct call *call, uint64_t address, const void 
 }
 
 /* Whether the request would not fit even if the pools returned all that is not live: then nothing
- * is waited for. Known for the current device only. */
+ * is waited for. Known for the current device only. The driver's free memory counts only after the
+ * driver itself has refused: before, its own pools may still return some. */
 static bool is_beyond_relief(int device, size_t bytes)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
-    size_t free_bytes, total;
+    size_t left, total;
     CUdevice current;
 
     if (bytes == 0 || !driver || !driver->cuMemGetInfo_v2 ||
         REAL_ASK(driver->cuCtxGetDevice(&current)) != CUDA_SUCCESS || current != device)
         return false;
     uint64_t spare = context_spare_bytes(device);
-    size_t limit = limit_bytes(driver, device);
-    size_t used = limit == SIZE_MAX ? 0 : limit_used_bytes(device);
-    size_t left = limit > used ? limit - used : 0;
-    return REAL_ASK(driver->cuMemGetInfo_v2(&free_bytes, &total)) == CUDA_SUCCESS &&
-           (free_bytes < left ? free_bytes : left) + spare < bytes;
+    if (!limit_admits(driver, device, bytes)) {
+        size_t limit = limit_bytes(driver, device), used = limit_used_bytes(device);
+
+        left = limit > used ? limit - used : 0;
+    } else if (REAL_ASK(driver->cuMemGetInfo_v2(&left, &total)) != CUDA_SUCCESS) {
+        return false;
+    }
+    return left + spare < bytes;
 }
 
 bool pooled_relieve_at(int place, size_t bytes)
