@@ -336,6 +336,7 @@ class KVPool(Owner):
     def allocate_later(self, count: int, deadline_ns: int = 0,
                        stream: Optional[int] = STREAM_NONE) -> int:
         """Requests blocks as soon as enough are free; returns a ticket for result()."""
+        self._cancelled_forget()
         handles, ticket = _room(count), ctypes.c_uint64()
         self._check(api.kv_allocate_async(self.handle, count, stream, deadline_ns, handles, None, None,
                                           ctypes.byref(ticket)))
@@ -435,8 +436,7 @@ class KVPool(Owner):
                  stream: Optional[int] = STREAM_NONE) -> Prefetch:
         """Begins to bring a sequence's blocks back: takes references to those in the pool, reserves the rest
         (all or none: OutOfBlocks) and loads what the tiers below hold."""
-        for earlier in list(self._prefetches.values()):
-            earlier.forget_cancelled()
+        self._cancelled_forget()
         hashes, handles, ticket = to_hashes(keys), _room(len(keys)), ctypes.c_uint64()
         sources = (ctypes.c_uint8 * max(1, len(keys)))()
         before = to_hashes([parent]) if parent is not None else None
@@ -445,6 +445,10 @@ class KVPool(Owner):
         begun = Prefetch(self, hashes, len(keys), handles, sources, ticket.value)
         self._prefetches[ticket.value] = begun
         return begun
+
+    def _cancelled_forget(self) -> None:
+        for earlier in list(self._prefetches.values()):
+            earlier.forget_cancelled()
 
     def prefetch_end(self, ticket: int) -> None:
         """Forgets a prefetch that has ended."""

@@ -523,6 +523,22 @@ def test_a_prefetch_names_the_source_of_each_block(device, pool):
         assert pool.stats().active == 0
 
 
+def test_a_cancelled_prefetch_takes_no_request_from_allocations(device):
+    with cupool.KVPool(device, blocks=4, layers=4, kv_heads=64, head_dim=256, requests=1) as pool, \
+            cupool.Tiers(pool, [cupool.HostTier(1 << 26)]) as tiers:
+        for _ in range(20):
+            block, = pool.allocate(1)
+            pool.complete([block])
+            pool.register([block], [key(0)])
+            tiers.offload([block])
+            tiers.drain()
+            pool.release([block])
+            pool.forget([key(0)])
+            pool.prefetch([key(0)]).cancel()
+            tiers.drain()
+            pool.release(pool.result(pool.allocate_later(1)))
+
+
 def test_pools_of_a_group_are_matched_as_one(device):
     identity, tokens = cupool.Identity(), list(range(64))
     keys = identity.keys(tokens)
