@@ -173,19 +173,6 @@ uint64_t mapped_whole_bytes_locked(const struct mapped *mapped)
     return bytes;
 }
 
-bool mapped_may_gain(struct mapped *mapped, bool parts)
-{
-    const pool_count *bytes_of = mapped->range.bytes_of;
-
-    pool_lock_acquire(mapped->lock);
-    bool any = count_get(&mapped->pending_bytes) > 0 || mapped->range.leaving ||
-               count_get(&bytes_of[EXTENT_EMPTYING]) > 0 || count_get(&bytes_of[EXTENT_SPENT]) > 0;
-    if (!any)
-        any = parts ? count_get(&bytes_of[EXTENT_FREE]) > 0 : mapped_whole_bytes_locked(mapped) > 0;
-    pool_lock_release(mapped->lock);
-    return any;
-}
-
 /* ---- planning, under the lock ---- */
 
 void plan_init(struct plan *plan)
@@ -375,28 +362,6 @@ static bool plan_from_stock(struct mapped *mapped, const struct mapped_wish *wis
         return true;
     plan_withdraw(mapped, plan);
     return false;
-}
-
-/* The device has little left: less than this share of reserved memory. Placement by page ends only
- * when there is clearly more. */
-#define ROOM_SHORT_SHARE  8u
-#define ROOM_ENOUGH_SHARE 4u
-
-/* Placement by page begins when more than this share of reserved memory is in pieces. */
-#define PIECES_SHARE 48u
-
-void mapped_placement_choose(struct mapped *mapped, uint64_t room_bytes)
-{
-    struct range *range = &mapped->range;
-    uint64_t reserved = count_get(mapped->reserved_bytes);
-
-    pool_lock_acquire(mapped->lock);
-    if (range->by_page && room_bytes > reserved / ROOM_ENOUGH_SHARE)
-        range_by_page_set(range, false);
-    else if (!range->by_page && room_bytes < reserved / ROOM_SHORT_SHARE &&
-             range_pieces_bytes(range) > reserved / PIECES_SHARE)
-        range_by_page_set(range, true);
-    pool_lock_release(mapped->lock);
 }
 
 uint64_t mapped_ceiling(struct mapped *mapped, uint64_t peak)
@@ -719,6 +684,13 @@ static int collect(struct mapped *mapped, const struct mapped_wish *wish, struct
         return error;
     mapped->stitched = mapped->stitched || plan->harvested_bytes > 0;
     error = gap_probe(mapped, wish, plan);
+    if (error == -ENOMEM && wish->stitch) {
+        /* With what is free in the range, what the device has may be enough. */
+        pool_lock_acquire(mapped->lock);
+        error = plan_harvest(mapped, plan->gap.bytes, plan);
+        pool_lock_release(mapped->lock);
+        error = error < 0 ? error : gap_probe(mapped, wish, plan);
+    }
     if (error == 0)
         error = plan_create(mapped, handle_most_now(mapped, wish), plan);
     if (plan_bytes(plan) >= plan->gap.bytes)

@@ -133,10 +133,6 @@ uint64_t mapped_isolated_release(struct mapped *mapped);
 #define MAPPED_FENCED_COUNT 4096u
 #define MAPPED_FENCED_SHARE 8u
 
-/** Places blocks by page from now on while little memory is left and much of the free memory is in
- * pieces of pages; `room_bytes`: what the device has left. The caller holds `outer`. */
-void mapped_placement_choose(struct mapped *mapped, uint64_t room_bytes);
-
 /** Returns the bytes that may be reserved for this peak of live bytes; growing observes it from now
  * on. The caller holds `outer`, or requests no growth. */
 uint64_t mapped_ceiling(struct mapped *mapped, uint64_t peak);

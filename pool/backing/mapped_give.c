@@ -29,6 +29,19 @@ uint64_t mapped_trim(struct mapped *mapped, uint64_t keep)
     return pool_minus(before, count_get(mapped->reserved_bytes));
 }
 
+bool mapped_may_gain(struct mapped *mapped, bool parts)
+{
+    const pool_count *bytes_of = mapped->range.bytes_of;
+
+    pool_lock_acquire(mapped->lock);
+    bool any = count_get(&mapped->pending_bytes) > 0 || mapped->range.leaving ||
+               count_get(&bytes_of[EXTENT_EMPTYING]) > 0 || count_get(&bytes_of[EXTENT_SPENT]) > 0;
+    if (!any)
+        any = parts ? count_get(&bytes_of[EXTENT_FREE]) > 0 : mapped_whole_bytes_locked(mapped) > 0;
+    pool_lock_release(mapped->lock);
+    return any;
+}
+
 /* Returns the largest free extent that could be made next to a hole. */
 static uint64_t reach_of(const struct mapped *mapped, const struct extent *hole, uint64_t whole)
 {

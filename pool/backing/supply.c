@@ -619,6 +619,18 @@ static bool is_hopeless(const struct supply_request *request)
     return total != 0 && pool_spare_bytes(pool) + room < request->wanted_bytes;
 }
 
+/* What was empty, or is in any other place, may still serve; it may need less of the driver. */
+static int hopeless_try(struct supply_request *request)
+{
+    int error = -ENOMEM;
+
+    request->rung = SUPPLY_WHOLE;
+    request->fit = EXTENTS_FIT_WHOLE;
+    if (request->pool->mapped && request->pool->runs.range->by_page)
+        error = memory_grow(request, least_growth(request), false);
+    return error == -ENOMEM ? 0 : error; /* one more attempt */
+}
+
 /* Takes the next rung. 0: try again, and ask the driver again. */
 static int pressure_climb(struct supply_request *request)
 {
@@ -627,10 +639,8 @@ static int pressure_climb(struct supply_request *request)
 
     switch (request->rung) {
     case SUPPLY_GROW:
-        if (is_hopeless(request)) {
-            request->rung = SUPPLY_WHOLE;
-            return 0; /* what was empty may serve */
-        }
+        if (is_hopeless(request))
+            return hopeless_try(request);
         request->rung = SUPPLY_RETIRE;
         if (pressure_retire(request))
             return 0;

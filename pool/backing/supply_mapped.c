@@ -72,6 +72,26 @@ void supply_stitch_note(struct pool *pool, const struct mapped_grown *grown, uin
                                               .duration_ns = pool_minus(now_ns, start_ns)});
 }
 
+/* Placement by page ends only when the device has clearly more left than where memory is short. */
+#define ROOM_ENOUGH_SHARE 4u
+
+/* It begins when more than this share of reserved memory is in pieces of pages. */
+#define PIECES_SHARE 48u
+
+static void placement_choose(struct pool *pool)
+{
+    struct range *range = &pool->mapped->range;
+    uint64_t reserved = count_get(&pool->reserved), room = count_get(&pool->room);
+
+    pool_lock_acquire(pool->mapped->lock);
+    if (range->by_page && room > reserved / ROOM_ENOUGH_SHARE)
+        range_by_page_set(range, false);
+    else if (!range->by_page && room < reserved / ROOM_SHORT_SHARE &&
+             range_pieces_bytes(range) > reserved / PIECES_SHARE)
+        range_by_page_set(range, true);
+    pool_lock_release(pool->mapped->lock);
+}
+
 /* By page, a free page should be a whole handle: any other cannot be mapped elsewhere. */
 static uint64_t handle_most(const struct pool *pool)
 {
@@ -131,7 +151,7 @@ int supply_mapped_grow(struct supply_request *request, size_t more_bytes, bool s
     struct pool *pool = request->pool;
     const struct mapped_config *config = &pool->mapped->config;
 
-    mapped_placement_choose(pool->mapped, count_get(&pool->room));
+    placement_choose(pool);
     uint64_t most = handle_most(pool);
     struct mapped_wish wish = {
         .bytes = request->whole_run ? request->wanted_bytes : RANGE_PAGE_BYTES,

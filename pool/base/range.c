@@ -483,6 +483,16 @@ static void gap_offer(struct gap_search *search, const struct range_gap *gap)
         search->best = *gap;
 }
 
+static uint64_t block_from(const struct gap_search *search, uint64_t address)
+{
+    return search->by_page ? range_page_from(address, search->bytes) : address;
+}
+
+static uint64_t block_to(const struct gap_search *search, uint64_t end)
+{
+    return search->by_page ? range_page_to(end, search->bytes) : end - search->bytes;
+}
+
 /* The gaps that a hole offers: its front, joined to the extent before; its end, joined to the
  * extent behind; all of it, joined to both. */
 static void gap_offers(const struct extent *hole, struct gap_search *search)
@@ -490,11 +500,18 @@ static void gap_offers(const struct extent *hole, struct gap_search *search)
     struct extent *before = free_extent(hole->before), *after = free_extent(hole->after);
     uint64_t room = hole->node.bytes, bytes = search->bytes;
     uint64_t begin = hole->node.address, end = begin + room;
-    uint64_t front = before ? before->node.address : begin;
+    uint64_t from = block_from(search, before ? before->node.address : begin);
     uint64_t back = after ? extent_end(after) : end;
-    uint64_t from = search->by_page ? range_page_from(front, bytes) : front;
-    uint64_t to = search->by_page ? range_page_to(back, bytes) : back - bytes;
+    uint64_t to = block_to(search, back);
 
+    if (before && from + bytes <= begin) {
+        before = NULL; /* it needs no gap: a search of few extents has missed it, or it is new */
+        from = begin;
+    }
+    if (after && to >= end) {
+        after = NULL;
+        back = end;
+    }
     gap_offer(search,
               &(struct range_gap){.address = begin,
                                   .bytes = pool_round_up(from + bytes - begin, RANGE_PAGE_BYTES),

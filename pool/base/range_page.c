@@ -184,19 +184,27 @@ static void spot_offer(struct spot *spot, struct extent *extent, uint64_t addres
         *spot = (struct spot){extent, address, pages};
 }
 
-/* Takes the place that costs the fewest free pages; of equal ones in the smallest extent. */
+static void spots_offer(struct spot *spot, struct extent *extent, uint64_t bytes)
+{
+    spot_offer(spot, extent, range_page_from(extent->node.address, bytes), bytes);
+    spot_offer(spot, extent, range_page_to(extent_end(extent), bytes), bytes);
+}
+
+/* Takes the place that costs the fewest free pages; of equal ones in the smallest extent. If a
+ * search finds none, the smallest extent that certainly has one gives it. */
 static struct extent *large_take(struct range *range, uint64_t bytes)
 {
     struct size_node *node = size_tree_best(&range->free, bytes);
     struct spot spot = {0};
 
     for (unsigned tries = 0; node && tries < PAGE_TRIES; tries++) {
-        struct extent *extent = extent_of(node);
-
-        spot_offer(&spot, extent, range_page_from(node->address, bytes), bytes);
-        spot_offer(&spot, extent, range_page_to(extent_end(extent), bytes), bytes);
+        spots_offer(&spot, extent_of(node), bytes);
         node = size_tree_at_least(&range->free, node->bytes, node->address + 1);
     }
+    if (!spot.extent)
+        node = size_tree_best(&range->free, bytes + RANGE_PAGE_BYTES - RANGE_GRAIN_BYTES);
+    if (!spot.extent && node)
+        spots_offer(&spot, extent_of(node), bytes);
     return spot.extent ? range_take_at(range, spot.extent, spot.address, bytes) : NULL;
 }
 

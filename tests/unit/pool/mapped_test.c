@@ -141,6 +141,7 @@ static pool_count account, reserved;
 static uint64_t stitches, stitched_bytes, peak_bytes;
 static unsigned divided;
 static bool large_first; /* handles */
+static uint64_t sure_bytes = UINT64_MAX;
 
 static void setup_with(uint64_t capacity, uint64_t page_bytes, uint64_t slack_bytes)
 {
@@ -176,7 +177,7 @@ static int take(uint64_t bytes, struct extent **ret_extent)
     struct mapped_wish wish = {
         .bytes = pool_round_up(bytes, RANGE_GRAIN_BYTES),
         .first_bytes = large_first ? mapped.config.first_bytes : 0,
-        .sure_bytes = UINT64_MAX,
+        .sure_bytes = sure_bytes,
         .divide = large_first,
         .stitch = true,
         .create = true,
@@ -256,6 +257,24 @@ Test(mapped, a_full_device_is_an_error_that_changes_nothing)
     check_backed(block);
     cr_assert_eq(take(6 * MIB, &large), 0, "what is left can be had");
     check();
+}
+
+/* The ceiling alone would allow to take all of it from the device. */
+Test(mapped, what_is_left_and_what_is_free_serve_together)
+{
+    struct extent *block[3], *large;
+
+    setup_with(128 * MIB, 2 * MIB, 512 * MIB);
+    cr_assert_eq(take(32 * MIB, &block[0]), 0);
+    cr_assert_eq(take(32 * MIB, &block[1]), 0);
+    cr_assert_eq(take(8 * MIB, &block[2]), 0);
+    range_give(&mapped.range, block[0]);
+    sure_bytes = 0;
+    cr_assert_eq(take(90 * MIB, &large), -ENOMEM, "more than both");
+    check();
+    cr_assert_eq(take(80 * MIB, &large), 0);
+    check();
+    check_backed(large);
 }
 
 Test(mapped, trimming_leaves_what_is_live)

@@ -172,6 +172,29 @@ Test(pressure, small_blocks_use_the_holes_of_larger_ones, .init = setup, .fini =
 }
 #endif
 
+#ifdef TEST_MAPPED
+/* What is left lies beside large blocks, where placement by page puts no small one. */
+Test(pressure, a_block_gets_the_last_place_where_blocks_are_placed_by_page, .init = setup,
+     .fini = teardown)
+{
+    static uint64_t blocks[1024];
+    struct pool_block block;
+
+    fake.capacity_bytes = 256 * MIB;
+    int count = fill_with_holes(3 * MIB, blocks, 1024);
+    cr_assert_gt(count, 70);
+    while (pool_allocate(pool, 2 * MIB, 0, &block) == 0)
+        continue;
+    uint64_t spare = pool_spare_bytes(pool);
+    cr_assert_gt(spare, 8 * MIB);
+    unsigned served = 0;
+    while (pool_allocate(pool, MIB, 0, &block) == 0)
+        served++;
+    cr_assert_geq(served, 8, "%u of %d MiB", served, (int)(spare >> 20));
+    check_pool();
+}
+#endif
+
 #ifndef TEST_MAPPED /* nothing is unmapped that a fence has not covered */
 Test(pressure, what_no_fence_can_tell_of_goes_to_the_driver, .init = setup, .fini = teardown)
 {

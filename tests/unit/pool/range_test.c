@@ -190,6 +190,51 @@ Test(range, the_gap_by_page_leaves_the_block_in_as_few_pages, .init = setup)
     cr_assert_eq(gap.block, BASE + MIB, "it shares a page where that saves one");
 }
 
+#define MANY_PAGES 256u
+
+/* Twenty free extents of 3 MiB, each with one whole page and a part on either side: by page, no
+ * block of this size fits. */
+static void many_misfits(void)
+{
+    range_done(&range);
+    cr_assert_eq(
+        range_init(&range, BASE, MANY_PAGES * RANGE_PAGE_BYTES, sizeof(struct extent), &account),
+        0);
+    range_change(BASE, 120 * MIB, EXTENT_FREE);
+    for (uint64_t index = 0; index < 20; index++) {
+        range_claim(&range, BASE + 6 * index * MIB, 3 * MIB / 2, EXTENT_LIVE);
+        range_claim(&range, BASE + 6 * index * MIB + 9 * MIB / 2, 3 * MIB / 2, EXTENT_LIVE);
+    }
+}
+
+Test(range, by_page_a_search_in_vain_ends_where_the_block_certainly_fits, .init = setup)
+{
+    many_misfits();
+    range_change(BASE + 200 * MIB, 8 * MIB, EXTENT_FREE);
+    range_by_page_set(&range, true);
+    cr_assert_eq(take(3 * MIB), 200 * MIB);
+    cr_assert_eq(take(3 * MIB), 203 * MIB);
+    cr_assert_eq(take(3 * MIB), UINT64_MAX);
+}
+
+/* A short search misses the extents beside the hole, which would do. */
+Test(range, by_page_a_gap_needs_memory, .init = setup)
+{
+    struct range_gap gap;
+
+    many_misfits();
+    range_claim(&range, BASE + 120 * MIB, 82 * MIB, EXTENT_LIVE);
+    range_change(BASE + 202 * MIB, 4 * MIB, EXTENT_FREE);
+    range_claim(&range, BASE + 202 * MIB, MIB, EXTENT_LIVE);
+    range_change(BASE + 300 * MIB, 4 * MIB, EXTENT_FREE);
+    range_claim(&range, BASE + 303 * MIB, MIB, EXTENT_LIVE);
+    range_claim(&range, BASE + 304 * MIB, MANY_PAGES * RANGE_PAGE_BYTES - 304 * MIB, EXTENT_LIVE);
+    range_by_page_set(&range, true);
+    cr_assert_eq(range_gap_find(&range, 3 * MIB, true, NULL, NULL, &gap), 0);
+    cr_assert_eq(gap.bytes, 4 * MIB);
+    cr_assert_eq(gap.block, BASE + 206 * MIB);
+}
+
 /* ---- random operations against a map ---- */
 
 #define GRAINS (PAGES * RANGE_PAGE_BYTES / RANGE_GRAIN_BYTES)
