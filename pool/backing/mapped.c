@@ -663,13 +663,27 @@ int mapped_probe(struct mapped *mapped, uint64_t bytes)
     return error;
 }
 
-static int gap_probe(struct mapped *mapped, const struct mapped_wish *wish, const struct plan *plan)
+static uint64_t plan_missing(const struct plan *plan)
 {
-    uint64_t missing = pool_minus(plan->gap.bytes, plan_bytes(plan));
+    return pool_minus(plan->gap.bytes, plan_bytes(plan));
+}
 
-    return missing <= wish->sure_bytes || missing <= handle_most_now(mapped, wish)
-               ? 0
-               : mapped_probe(mapped, missing);
+/* Sees to it that the device has what the plan lacks. If that is not sure, what is free in the
+ * range comes first: the two together may be enough. */
+static int gap_secure(struct mapped *mapped, const struct mapped_wish *wish, struct plan *plan)
+{
+    uint64_t sure = pool_max(wish->sure_bytes, handle_most_now(mapped, wish));
+    int error = 0;
+
+    if (plan_missing(plan) > sure && wish->stitch) {
+        pool_lock_acquire(mapped->lock);
+        error = plan_harvest(mapped, plan->gap.bytes, plan);
+        pool_lock_release(mapped->lock);
+    }
+    if (error == 0 && plan_missing(plan) > sure)
+        error = mapped_probe(mapped, plan_missing(plan));
+    mapped->stitched = mapped->stitched || plan->harvested_bytes > 0;
+    return error;
 }
 
 /* Collects the memory: harvested under the lock, the rest created without it. */
@@ -683,14 +697,7 @@ static int collect(struct mapped *mapped, const struct mapped_wish *wish, struct
     if (error < 0)
         return error;
     mapped->stitched = mapped->stitched || plan->harvested_bytes > 0;
-    error = gap_probe(mapped, wish, plan);
-    if (error == -ENOMEM && wish->stitch) {
-        /* With what is free in the range, what the device has may be enough. */
-        pool_lock_acquire(mapped->lock);
-        error = plan_harvest(mapped, plan->gap.bytes, plan);
-        pool_lock_release(mapped->lock);
-        error = error < 0 ? error : gap_probe(mapped, wish, plan);
-    }
+    error = gap_secure(mapped, wish, plan);
     if (error == 0)
         error = plan_create(mapped, handle_most_now(mapped, wish), plan);
     if (plan_bytes(plan) >= plan->gap.bytes)

@@ -604,29 +604,32 @@ static int pressure_whole(struct supply_request *request)
 }
 
 /* Whether neither a wait nor a return can help, as far as that shows without either: programs try
- * sizes until one fits, and repeat what was refused. */
-static bool is_hopeless(const struct supply_request *request)
+ * sizes until one fits, and repeat what was refused. *ret_near: any other place may still help. */
+static bool is_hopeless(const struct supply_request *request, bool *ret_near)
 {
     struct pool *pool = request->pool;
     uint64_t total;
 
     supply_empties_release(pool);
-    if (!supply_may_gain(pool, true))
-        return true;
-    if (!request->whole_run)
-        return false; /* one object may be enough */
+    bool gains = supply_may_gain(pool, true);
+    bool by_page = pool->mapped && pool->runs.range->by_page;
+    *ret_near = false;
+    if (!request->whole_run || (!gains && !by_page))
+        return !gains; /* one object may be enough */
     uint64_t room = device_room(pool, &total);
-    return total != 0 && pool_spare_bytes(pool) + room < request->wanted_bytes;
+    bool enough = total == 0 || pool_spare_bytes(pool) + room >= request->wanted_bytes;
+    *ret_near = enough && by_page;
+    return !gains || !enough;
 }
 
 /* What was empty, or is in any other place, may still serve; it may need less of the driver. */
-static int hopeless_try(struct supply_request *request)
+static int hopeless_try(struct supply_request *request, bool near)
 {
     int error = -ENOMEM;
 
     request->rung = SUPPLY_WHOLE;
     request->fit = EXTENTS_FIT_WHOLE;
-    if (request->pool->mapped && request->pool->runs.range->by_page)
+    if (near)
         error = memory_grow(request, least_growth(request), false);
     return error == -ENOMEM ? 0 : error; /* one more attempt */
 }
@@ -636,11 +639,12 @@ static int pressure_climb(struct supply_request *request)
 {
     struct pool *pool = request->pool;
     int error = -ENOMEM;
+    bool near;
 
     switch (request->rung) {
     case SUPPLY_GROW:
-        if (is_hopeless(request))
-            return hopeless_try(request);
+        if (is_hopeless(request, &near))
+            return hopeless_try(request, near);
         request->rung = SUPPLY_RETIRE;
         if (pressure_retire(request))
             return 0;

@@ -16,7 +16,7 @@ import tempfile
 FEW, MANY = 5, 25
 # Driver calls of one refusal, by mode. Natively two: the request, and the look at the current
 # context. Each fence that is asked in vain adds four, each wait many.
-MODES = {"mode:pool": 16, "mode:pool,backing:vmm": 24, "mode:pool,backing:vmm,defrag:move": 28,
+MODES = {"mode:pool": 16, "mode:pool,backing:vmm": 28, "mode:pool,backing:vmm,defrag:move": 28,
          "mode:pool,limit:1GiB": 16}
 # Blocks, and a request that the freed ones and the rest of the device are too little for.
 SHAPES = (("1048576", "1000000000"), ("33554432", "1000000000"), ("33554432", "900000000000"))
