@@ -72,23 +72,51 @@ void supply_stitch_note(struct pool *pool, const struct mapped_grown *grown, uin
                                               .duration_ns = pool_minus(now_ns, start_ns)});
 }
 
+/* After a refusal the figure is zero, whatever the device has. */
+static void room_ask(struct pool *pool)
+{
+    uint64_t total, room = device_room(pool, &total);
+
+    if (pool->config.limit_bytes != 0)
+        room = pool_min(room, pool_minus(pool->config.limit_bytes, count_get(&pool->reserved)));
+    if (total != 0)
+        count_set(&pool->room, room);
+}
+
+static bool room_is_short(const struct pool *pool)
+{
+    return count_get(&pool->room) < count_get(&pool->reserved) / ROOM_SHORT_SHARE;
+}
+
 /* Placement by page ends only when the device has clearly more left than where memory is short. */
 #define ROOM_ENOUGH_SHARE 4u
 
 /* It begins when more than this share of reserved memory is in pieces of pages. */
 #define PIECES_SHARE 48u
 
+static bool is_in_pieces(struct pool *pool)
+{
+    pool_lock_acquire(pool->mapped->lock);
+    uint64_t pieces = range_pieces_bytes(&pool->mapped->range);
+    pool_lock_release(pool->mapped->lock);
+    return pieces > count_get(&pool->reserved) / PIECES_SHARE;
+}
+
 static void placement_choose(struct pool *pool)
 {
     struct range *range = &pool->mapped->range;
-    uint64_t reserved = count_get(&pool->reserved), room = count_get(&pool->room);
+    bool by_page = range->by_page;
 
+    if (by_page && count_get(&pool->room) > count_get(&pool->reserved) / ROOM_ENOUGH_SHARE) {
+        by_page = false;
+    } else if (!by_page && room_is_short(pool) && is_in_pieces(pool)) {
+        room_ask(pool);
+        by_page = room_is_short(pool);
+    }
+    if (by_page == range->by_page)
+        return;
     pool_lock_acquire(pool->mapped->lock);
-    if (range->by_page && room > reserved / ROOM_ENOUGH_SHARE)
-        range_by_page_set(range, false);
-    else if (!range->by_page && room < reserved / ROOM_SHORT_SHARE &&
-             range_pieces_bytes(range) > reserved / PIECES_SHARE)
-        range_by_page_set(range, true);
+    range_by_page_set(range, by_page);
     pool_lock_release(pool->mapped->lock);
 }
 
@@ -135,14 +163,8 @@ static uint64_t sure_bytes(struct pool *pool, uint64_t wanted, uint64_t handle_b
 {
     if (wanted <= handle_bytes)
         return wanted;
-    if (wanted > count_get(&pool->room) || wanted / handle_bytes > HANDLES_UNASKED) {
-        uint64_t total, room = device_room(pool, &total);
-
-        if (pool->config.limit_bytes != 0)
-            room = pool_min(room, pool_minus(pool->config.limit_bytes, count_get(&pool->reserved)));
-        if (total != 0)
-            count_set(&pool->room, room);
-    }
+    if (wanted > count_get(&pool->room) || wanted / handle_bytes > HANDLES_UNASKED)
+        room_ask(pool);
     return count_get(&pool->room);
 }
 

@@ -173,6 +173,33 @@ Test(pressure, small_blocks_use_the_holes_of_larger_ones, .init = setup, .fini =
 #endif
 
 #ifdef TEST_MAPPED
+static void immediate(struct pool_config *config)
+{
+    config->reuse = POOL_REUSE_IMMEDIATE;
+}
+
+/* A refusal alone does not show that memory is short. */
+Test(pressure, a_refusal_beside_much_memory_leaves_placement_alone, .fini = teardown)
+{
+    uint64_t blocks[32];
+
+    setup_with(immediate);
+    fake.capacity_bytes = 1024 * MIB;
+    for (int index = 0; index < 32; index++)
+        blocks[index] = take(3 * MIB);
+    for (int index = 1; index < 32; index += 8)
+        give(blocks[index]);
+    for (int round = 0; round < 3; round++) {
+        uint64_t small;
+
+        refused_calls(2000 * MIB);
+        uint64_t grown = take(20 * MIB);
+        while ((small = take(MIB / 2)) > grown)
+            continue;
+        cr_assert_eq(small, blocks[1] + (uint64_t)round * MIB / 2, "round %d", round);
+    }
+}
+
 /* What is left lies beside large blocks, where placement by page puts no small one. */
 Test(pressure, a_block_gets_the_last_place_where_blocks_are_placed_by_page, .init = setup,
      .fini = teardown)
