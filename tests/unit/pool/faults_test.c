@@ -23,7 +23,7 @@ static void tight(struct pool_config *config)
 
 /* Memory that the pool may hold beyond live memory: slabs, half-used segments, small blocks that
  * got a page of their own near the limit, and quarantined memory without a fence. */
-#define SLACK_BYTES (10 * MIB)
+#define SLACK_BYTES (8 * MIB)
 
 /* A fixed program that tolerates failures; returns how many allocations failed that had room. */
 static unsigned program_run(void)
