@@ -604,8 +604,9 @@ static int pressure_whole(struct supply_request *request)
 }
 
 /* Whether neither a wait nor a return can help, as far as that shows without either: programs try
- * sizes until one fits, and repeat what was refused. *ret_near: any other place may still help. */
-static bool is_hopeless(const struct supply_request *request, bool *ret_near)
+ * sizes until one fits, and repeat what was refused. *ret_anywhere: another place, against the
+ * placement by page, may still serve. */
+static bool is_hopeless(const struct supply_request *request, bool *ret_anywhere)
 {
     struct pool *pool = request->pool;
     uint64_t total;
@@ -613,23 +614,23 @@ static bool is_hopeless(const struct supply_request *request, bool *ret_near)
     supply_empties_release(pool);
     bool gains = supply_may_gain(pool, true);
     bool by_page = pool->mapped && pool->runs.range->by_page;
-    *ret_near = false;
+    *ret_anywhere = false;
     if (!request->whole_run || (!gains && !by_page))
         return !gains; /* one object may be enough */
     uint64_t room = device_room(pool, &total);
     bool enough = total == 0 || pool_spare_bytes(pool) + room >= request->wanted_bytes;
-    *ret_near = enough && by_page;
+    *ret_anywhere = enough && by_page;
     return !gains || !enough;
 }
 
-/* What was empty, or is in any other place, may still serve; it may need less of the driver. */
-static int hopeless_try(struct supply_request *request, bool near)
+/* What was empty, or lies anywhere, may still serve; there it may need less of the driver. */
+static int hopeless_try(struct supply_request *request, bool anywhere)
 {
     int error = -ENOMEM;
 
     request->rung = SUPPLY_WHOLE;
     request->fit = EXTENTS_FIT_WHOLE;
-    if (near)
+    if (anywhere)
         error = memory_grow(request, least_growth(request), false);
     return error == -ENOMEM ? 0 : error; /* one more attempt */
 }
@@ -639,12 +640,12 @@ static int pressure_climb(struct supply_request *request)
 {
     struct pool *pool = request->pool;
     int error = -ENOMEM;
-    bool near;
+    bool anywhere;
 
     switch (request->rung) {
     case SUPPLY_GROW:
-        if (is_hopeless(request, &near))
-            return hopeless_try(request, near);
+        if (is_hopeless(request, &anywhere))
+            return hopeless_try(request, anywhere);
         request->rung = SUPPLY_RETIRE;
         if (pressure_retire(request))
             return 0;

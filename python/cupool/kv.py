@@ -210,10 +210,10 @@ def take_events(poll: Callable[..., int]) -> List[Event]:
 class Prefetch:
     """Blocks of a sequence that come back from the tiers below a pool; see KVPool.prefetch()."""
 
-    def __init__(self, pool: "KVPool", keys: ctypes.Array, count: int, handles: ctypes.Array,
-                 sources: ctypes.Array, ticket: int):
+    def __init__(self, pool: "KVPool", pending: dict, keys: ctypes.Array, count: int,
+                 handles: ctypes.Array, sources: ctypes.Array, ticket: int):
         # The library reads and writes the arrays until the end.
-        self._pool, self._keys, self._count = pool, keys, count
+        self._pool, self._pending, self._keys, self._count = pool, pending, keys, count
         self._handles, self._sources, self._ticket = handles, sources, ticket
         self._cancelled = False
 
@@ -229,7 +229,7 @@ class Prefetch:
         answer = api.kv_ticket_result(self._pool.handle, self._ticket)
         if answer == -errno.EINPROGRESS:
             return False
-        self._pool.prefetch_end(self._ticket)
+        self._pending.pop(self._ticket, None)
         self._ticket = 0
         if not self._cancelled:
             check(answer, "the prefetch failed")
@@ -442,17 +442,13 @@ class KVPool(Owner):
         before = to_hashes([parent]) if parent is not None else None
         self._check(api.kv_prefetch(self.handle, hashes, len(keys), before, stream, handles, sources, None,
                                     None, ctypes.byref(ticket)))
-        begun = Prefetch(self, hashes, len(keys), handles, sources, ticket.value)
+        begun = Prefetch(self, self._prefetches, hashes, len(keys), handles, sources, ticket.value)
         self._prefetches[ticket.value] = begun
         return begun
 
     def _cancelled_forget(self) -> None:
         for earlier in list(self._prefetches.values()):
             earlier.forget_cancelled()
-
-    def prefetch_end(self, ticket: int) -> None:
-        """Forgets a prefetch that has ended."""
-        self._prefetches.pop(ticket, None)
 
     def match(self, keys: Sequence[bytes]) -> List[int]:
         """Takes references to the blocks of the longest cached prefix."""

@@ -5,6 +5,7 @@
 #include "tests/unit/harness.h"
 #include <errno.h>
 
+#include "pool/heap/types.h"
 #include "tests/unit/pool/fixture.h"
 
 #define MIB ((size_t)1 << 20)
@@ -170,9 +171,6 @@ Test(pressure, small_blocks_use_the_holes_of_larger_ones, .init = setup, .fini =
             take(bytes);
     check_pool();
 }
-#endif
-
-#ifdef TEST_MAPPED
 static void immediate(struct pool_config *config)
 {
     config->reuse = POOL_REUSE_IMMEDIATE;
@@ -198,6 +196,30 @@ Test(pressure, a_refusal_beside_much_memory_leaves_placement_alone, .fini = tear
             continue;
         cr_assert_eq(small, blocks[1] + (uint64_t)round * MIB / 2, "round %d", round);
     }
+}
+
+/* Placement by page ends when the device has much memory again. */
+Test(pressure, placement_by_page_ends_with_the_shortage, .init = setup, .fini = teardown)
+{
+    static uint64_t blocks[1024];
+    struct pool_block block;
+    size_t returned;
+
+    fake.capacity_bytes = 256 * MIB;
+    int count = fill_with_holes(3 * MIB, blocks, 1024);
+    while (pool_allocate(pool, 2 * MIB, 0, &block) == 0)
+        continue;
+    cr_assert(pool->runs.range->by_page);
+    for (int index = 0; index < count; index++)
+        if (index % 8 != 0)
+            give(blocks[index]);
+    fake_complete(&fake);
+    cr_assert_eq(pool_trim(pool, 0, &returned), 0);
+    cr_assert_gt(returned, 128 * MIB);
+    take(20 * MIB);
+    take(64 * MIB);
+    cr_assert_not(pool->runs.range->by_page);
+    check_pool();
 }
 
 /* What is left lies beside large blocks, where placement by page puts no small one. */
