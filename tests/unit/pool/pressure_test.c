@@ -77,6 +77,36 @@ Test(pressure, a_device_out_of_memory_answers_and_recovers, .init = setup, .fini
     cr_assert_gt(statistics().pressure_retire, 0);
 }
 
+static void high_ceiling(struct pool_config *config)
+{
+    config->ceiling_percent = 100;
+}
+
+/* Below the ceiling nothing is returned before the device refuses. */
+Test(pressure, what_is_free_is_returned_when_the_device_refuses, .fini = teardown)
+{
+    uint64_t blocks[16];
+    struct pool_block block;
+
+    setup_with(high_ceiling);
+    fake.capacity_bytes = 64 * MIB;
+    fake.complete_at_once = true;
+    for (int index = 0; index < 16; index++)
+        blocks[index] = take(4 * MIB);
+    give(blocks[2]);
+    give(blocks[9]);
+    cr_assert_eq(statistics().reserved_bytes.current, 64 * MIB);
+    take(8 * MIB);
+    cr_assert_eq(statistics().failures, 0);
+    /* Mapped memory was stitched while growing; here too few whole pages are free. */
+    give(blocks[4]);
+    give(blocks[6]);
+    take(MIB);
+    cr_assert_eq(pool_allocate(pool, 7 * MIB, 0, &block), -ENOMEM);
+    cr_assert_gt(statistics().pressure_return, 0);
+    check_pool();
+}
+
 /* Calls of the device that one more refused request makes. */
 static uint64_t refused_calls(size_t bytes)
 {
