@@ -34,10 +34,7 @@ int scope_enter(struct scope *scope, const struct context *context)
             return -EIO;
         scope->pushed = true;
     }
-    scope->mode = CU_STREAM_CAPTURE_MODE_RELAXED;
-    scope->exchanged = scope->driver->cuThreadExchangeStreamCaptureMode &&
-                       REAL_ASK(scope->driver->cuThreadExchangeStreamCaptureMode(&scope->mode)) ==
-                           CUDA_SUCCESS;
+    scope->exchanged = capture_mode_relax(scope->driver, &scope->mode);
     return 0;
 }
 

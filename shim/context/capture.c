@@ -106,23 +106,24 @@ void capture_forget_context(CUcontext context)
     pthread_mutex_unlock(&lock);
 }
 
-/* False when the driver refuses. */
-static bool mode_exchange(const struct driver_functions *driver, CUstreamCaptureMode *mode)
+bool capture_mode_relax(const struct driver_functions *driver, CUstreamCaptureMode *ret_mode)
 {
-    return REAL_ASK(driver->cuThreadExchangeStreamCaptureMode(mode)) == CUDA_SUCCESS;
+    *ret_mode = CU_STREAM_CAPTURE_MODE_RELAXED;
+    return driver->cuThreadExchangeStreamCaptureMode &&
+           REAL_ASK(driver->cuThreadExchangeStreamCaptureMode(ret_mode)) == CUDA_SUCCESS;
 }
 
 void capture_mode_restore(const struct driver_functions *driver, CUstreamCaptureMode mode)
 {
-    mode_exchange(driver, &mode);
+    (void)REAL_ASK(driver->cuThreadExchangeStreamCaptureMode(&mode));
 }
 
 /* Reads the thread's interaction mode by exchanging it twice. */
 static CUstreamCaptureMode thread_mode(const struct driver_functions *driver)
 {
-    CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
+    CUstreamCaptureMode mode;
 
-    if (!driver->cuThreadExchangeStreamCaptureMode || !mode_exchange(driver, &mode))
+    if (!capture_mode_relax(driver, &mode))
         return CU_STREAM_CAPTURE_MODE_GLOBAL;
     capture_mode_restore(driver, mode);
     return mode;

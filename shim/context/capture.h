@@ -35,6 +35,10 @@ void capture_end(CUstream stream, bool per_thread);
 /** Forgets the captures of a context that ends. */
 void capture_forget_context(CUcontext context);
 
+/** Relaxes the thread's interaction mode, for calls of our own. False when nothing was changed, so
+ * that nothing is to be restored. */
+bool capture_mode_relax(const struct driver_functions *driver, CUstreamCaptureMode *ret_mode);
+
 /**
  * Restores the thread's interaction mode after an exchange. Repeats the call if the driver
  * refuses: left in the other mode, the thread would be allowed what it must not do.

@@ -133,23 +133,31 @@ static bool capture_refuses(const struct pooled_request *request)
 
 /*
  * Whether this driver accepts a stream-ordered free of ordinary memory, which the headers leave
- * open. Tested once, with a block from the driver.
+ * open. Tested once, with a block from the driver; without touching a stream but the request's,
+ * because another may capture. What a refusal says of the stream is not remembered.
  */
-static bool driver_frees_in_order(const struct driver_functions *driver)
+static bool driver_frees_in_order(const struct driver_functions *driver, CUstream stream)
 {
     enum { UNKNOWN, ACCEPTS, REFUSES };
     static atomic_int answer;
+    CUstreamCaptureMode mode;
     CUdeviceptr probe;
+    CUresult result = CUDA_ERROR_UNKNOWN;
     int known = atomic_load_explicit(&answer, memory_order_relaxed);
-    if (known != UNKNOWN)
+    if (known != UNKNOWN || !driver->cuMemFreeAsync)
         return known == ACCEPTS;
-    if (!driver->cuMemFreeAsync || driver->cuMemAlloc_v2(&probe, 1) != CUDA_SUCCESS)
-        return false;
-    bool accepts = driver->cuMemFreeAsync(probe, NULL) == CUDA_SUCCESS;
-    if (!accepts)
-        driver->cuMemFree_v2(probe);
-    atomic_store_explicit(&answer, accepts ? ACCEPTS : REFUSES, memory_order_relaxed);
-    return accepts;
+    bool relaxed = capture_mode_relax(driver, &mode);
+    if (driver->cuMemAlloc_v2(&probe, 1) == CUDA_SUCCESS) {
+        result = driver->cuMemFreeAsync(probe, stream);
+        if (result != CUDA_SUCCESS)
+            driver->cuMemFree_v2(probe);
+    }
+    if (relaxed)
+        capture_mode_restore(driver, mode);
+    if (result == CUDA_SUCCESS || result == CUDA_ERROR_INVALID_VALUE)
+        atomic_store_explicit(&answer, result == CUDA_SUCCESS ? ACCEPTS : REFUSES,
+                              memory_order_relaxed);
+    return result == CUDA_SUCCESS;
 }
 
 static bool is_pooled(uint64_t address, struct context **ret_context)
@@ -178,7 +186,7 @@ static bool driver_refuses(const struct pooled_request *request)
     if (!is_pooled(request->address, &context))
         return false;
     return capturing || (context && atomic_load(&context->broken)) ||
-           (request->stream_ordered && !driver_frees_in_order(driver));
+           (request->stream_ordered && !driver_frees_in_order(driver, request->stream));
 }
 
 enum pooled_free pooled_free(const struct call *call, const struct pooled_request *request,

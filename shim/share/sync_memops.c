@@ -227,14 +227,13 @@ CUresult sync_memops_set(const struct driver_functions *real, const struct addre
 static void set_aside(uint64_t address, CUcontext context, unsigned value)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
-    CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
+    CUstreamCaptureMode mode;
     CUcontext popped;
 
     if (!driver || !driver->cuPointerSetAttribute ||
         (context && REAL_ASK(driver->cuCtxPushCurrent_v2(context)) != CUDA_SUCCESS))
         return;
-    bool exchanged = driver->cuThreadExchangeStreamCaptureMode &&
-                     REAL_ASK(driver->cuThreadExchangeStreamCaptureMode(&mode)) == CUDA_SUCCESS;
+    bool exchanged = capture_mode_relax(driver, &mode);
     (void)REAL_ASK(
         driver->cuPointerSetAttribute(&value, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS, address));
     if (exchanged)

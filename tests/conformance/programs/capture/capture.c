@@ -28,6 +28,14 @@ static void free_spare(const char *who)
     route_report("last error", route_last_error());
 }
 
+static CUstream beside; /* captures nothing */
+
+static void free_in_order(const char *who)
+{
+    printf("%s frees in order: %s\n", who, route_error_name(route_free_async(spare, beside)));
+    route_report("last error", route_last_error());
+}
+
 static void *other(void *body)
 {
     route_start();
@@ -117,6 +125,8 @@ int program_capture(const char *self, const char *route, const char *argument)
     };
 
     route_start();
+    route_report("stream", route_stream_create(&beside));
+    during("global, the first free in order", CU_STREAM_CAPTURE_MODE_GLOBAL, free_in_order, false);
     for (int i = 0; i < 3; i++) {
         for (int thread = 0; thread < 2; thread++) {
             during(modes[i].title, modes[i].mode, both, thread);
