@@ -23,6 +23,7 @@
 #include "shim/guard/fault.h"
 #include "shim/guard/guard.h"
 #include "shim/memory/ledger.h"
+#include "shim/memory/limit.h"
 #include "shim/resolve/caller.h"
 #include "shim/context/context.h"
 #include "shim/context/gate.h"
@@ -58,6 +59,7 @@ static void context_ended(struct context *context)
     if (guard_is_on())
         guard_forget_context(context->number);
     ledger_forget_context(context->number);
+    limit_forget_context(context);
     share_forget_context(context->number);
     record_context(context, false);
 }

@@ -65,18 +65,20 @@ static int segment_allocate(void *state, size_t bytes, uint64_t *ret_address)
 
     if (error < 0)
         return error;
-    if (!limit_admits(scope.driver, context->device, bytes))
-        error = -ENOMEM;
-    else
-        error = scope_error(scope.driver->cuMemAlloc_v2(&address, bytes));
+    if (!limit_take_segment(scope.driver, context, bytes)) {
+        scope_leave(&scope);
+        return -ENOMEM;
+    }
+    error = scope_error(scope.driver->cuMemAlloc_v2(&address, bytes));
     if (error == 0 && address % POOL_SEGMENT_BYTES != 0) {
         scope.driver->cuMemFree_v2(address);
         error = -ENOTSUP;
     }
     scope_leave(&scope);
-    if (error < 0)
+    if (error < 0) {
+        limit_give_segment(context, bytes);
         return error;
-    atomic_fetch_add_explicit(&context->segment_bytes, bytes, memory_order_relaxed);
+    }
     *ret_address = address;
     return 0;
 }
@@ -92,7 +94,7 @@ static int segment_free(void *state, uint64_t address, size_t bytes)
     error = scope_error(REAL_ASK(scope.driver->cuMemFree_v2(address)));
     scope_leave(&scope);
     if (error == 0)
-        atomic_fetch_sub_explicit(&context->segment_bytes, bytes, memory_order_relaxed);
+        limit_give_segment(context, bytes);
     return error;
 }
 

@@ -152,9 +152,11 @@ static int page_create(void *state, size_t bytes, pool_page_handle *ret_handle)
 
     if (error < 0)
         return error;
-    error = limit_admits(scope.driver, context->device, bytes)
-                ? vmm_error(create(scope.driver, context, bytes, &handle))
-                : -ENOMEM;
+    if (!limit_take_segment(scope.driver, context, bytes)) {
+        scope_leave(&scope);
+        return -ENOMEM;
+    }
+    error = vmm_error(create(scope.driver, context, bytes, &handle));
     if (error == 0) {
         page = vmm_page_add(vmm_of(context), handle, bytes);
         if (!page) {
@@ -163,9 +165,10 @@ static int page_create(void *state, size_t bytes, pool_page_handle *ret_handle)
         }
     }
     scope_leave(&scope);
-    if (error < 0)
+    if (error < 0) {
+        limit_give_segment(context, bytes);
         return error;
-    atomic_fetch_add_explicit(&context->segment_bytes, bytes, memory_order_relaxed);
+    }
     *ret_handle = (pool_page_handle)(uintptr_t)page;
     return 0;
 }
@@ -190,7 +193,7 @@ static int page_release(void *state, pool_page_handle handle)
     if (error < 0)
         return error;
     vmm_page_remove(vmm_of(context), page);
-    atomic_fetch_sub_explicit(&context->segment_bytes, bytes, memory_order_relaxed);
+    limit_give_segment(context, bytes);
     return 0;
 }
 

@@ -7,12 +7,21 @@
 #define SHIM_CONTEXT_THREAD_STATE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "cupti/base/likely.h"
 
 struct context;
 struct gate_slot;
+
+/** Room on a device that a request of the thread holds until it is counted; bytes 0: none. */
+struct held_room {
+    int device;
+    size_t bytes;
+};
+
+#define HELD_ROOMS 4 /* devices on which one request may take memory */
 
 struct thread_state {
     unsigned depth;   /* hooks entered; only the outermost one serves and records */
@@ -23,6 +32,7 @@ struct thread_state {
     uint64_t context_generation;
     int64_t unpublished_bytes; /* taken less given back since the live page was last due */
     struct context *context;   /* valid while handle and generation are the current ones */
+    struct held_room held[HELD_ROOMS];
 };
 
 extern _Thread_local struct thread_state thread_state __attribute__((visibility("hidden")));

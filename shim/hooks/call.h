@@ -16,6 +16,7 @@
 
 #include "cupti/base/likely.h"
 #include "shim/context/thread_state.h"
+#include "shim/memory/limit.h"
 #include "shim/observe/call_info.h"
 #include "shim/observe/live.h"
 #include "shim/observe/record.h"
@@ -58,7 +59,10 @@ static inline void call_end(struct call *call)
                  atomic_load_explicit(&record_next_tick_ns, memory_order_relaxed)))
         record_tick(call->begin_ns);
     thread_state.depth = 0;
-    thread_cancel_allow();
+    if (unlikely(thread_state.uncancelled)) {
+        limit_hold_end();
+        thread_cancel_allow();
+    }
     errno = call->saved_errno;
 }
 

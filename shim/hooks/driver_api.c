@@ -14,9 +14,13 @@
 
 static CUresult allocate(const struct driver_functions *real, CUdeviceptr *dptr, size_t bytes)
 {
-    if (!limit_admits_here(real, TRACE_MEMORY_DEVICE, bytes))
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    return real->cuMemAlloc_v2(dptr, bytes);
+    CUresult result = limit_hold_here(real, TRACE_MEMORY_DEVICE, bytes)
+                          ? real->cuMemAlloc_v2(dptr, bytes)
+                          : CUDA_ERROR_OUT_OF_MEMORY;
+
+    if (result != CUDA_SUCCESS)
+        limit_hold_end();
+    return result;
 }
 
 CUresult cuMemAlloc_v2(CUdeviceptr *dptr, size_t bytesize)

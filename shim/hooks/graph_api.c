@@ -96,6 +96,8 @@ static CUresult driver_launch(const struct driver_functions *driver,
         CUresult result = body && graph_memory_is_refused(driver, body) ? CUDA_ERROR_OUT_OF_MEMORY
                                                                         : real(handle, stream);
 
+        if (result != CUDA_SUCCESS)
+            limit_hold_end();
         if (!body || attempt == RELIEFS_MAX || result != CUDA_ERROR_OUT_OF_MEMORY || !relieve(body))
             return result;
     }

@@ -59,10 +59,12 @@ static CUresult create(const struct driver_functions *real, CUmemGenericAllocati
                        int place)
 {
     for (int attempt = 0;; attempt++) {
-        CUresult result = limit_admits_at(real, TRACE_MEMORY_PHYSICAL, place, size)
+        CUresult result = limit_hold_at(real, TRACE_MEMORY_PHYSICAL, place, size)
                               ? real->cuMemCreate(handle, size, prop, flags)
                               : CUDA_ERROR_OUT_OF_MEMORY;
 
+        if (result != CUDA_SUCCESS)
+            limit_hold_end();
         if (attempt == RELIEFS_MAX || result != CUDA_ERROR_OUT_OF_MEMORY ||
             !pooled_relieve_at(place, size))
             return result;

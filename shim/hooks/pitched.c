@@ -191,14 +191,17 @@ static CUresult driver_allocate(const struct driver_functions *real, const struc
                                 CUdeviceptr *dptr, size_t *ret_pitch)
 {
     size_t pitch = pitch_known(key_here(wanted)), bytes;
+    CUresult result = CUDA_ERROR_OUT_OF_MEMORY;
 
     if (!pitch)
         pitch = wanted->width;
-    if (!__builtin_mul_overflow(pitch, wanted->rows, &bytes) &&
-        !limit_admits_here(real, TRACE_MEMORY_DEVICE, bytes))
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    return real->cuMemAllocPitch_v2(dptr, ret_pitch, wanted->width, wanted->rows,
-                                    wanted->element_bytes);
+    if (__builtin_mul_overflow(pitch, wanted->rows, &bytes) ||
+        limit_hold_here(real, TRACE_MEMORY_DEVICE, bytes))
+        result = real->cuMemAllocPitch_v2(dptr, ret_pitch, wanted->width, wanted->rows,
+                                          wanted->element_bytes);
+    if (result != CUDA_SUCCESS)
+        limit_hold_end();
+    return result;
 }
 
 CUresult cuMemAllocPitch_v2(CUdeviceptr *dptr, size_t *pPitch, size_t width, size_t height,

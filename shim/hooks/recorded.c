@@ -30,7 +30,9 @@
 #define AS_NUMBER(value) ((uint64_t)(uintptr_t)(value))
 
 #define REFUSED_RUNTIME(real, memory, bytes, place) false
-#define REFUSED_DRIVER(real, memory, bytes, place)  !limit_admits_at(real, memory, place, bytes)
+#define REFUSED_DRIVER(real, memory, bytes, place)  !limit_hold_at(real, memory, place, bytes)
+#define FAILED_RUNTIME()                            (void)0
+#define FAILED_DRIVER()                             limit_hold_end()
 #define RELIEVED_RUNTIME(result, place)             false
 #define RELIEVED_DRIVER(result, place)                                                             \
     ((result) == CUDA_ERROR_OUT_OF_MEMORY && pooled_relieve_at(place, 0))
@@ -76,6 +78,8 @@
             result = REFUSED_##family(real, TRACE_MEMORY_##memory_, requested_, place)             \
                          ? NO_MEMORY_##family                                                      \
                          : real->name args;                                                        \
+            if (result != 0)                                                                       \
+                FAILED_##family();                                                                 \
             if (attempt == RELIEFS_MAX || !RELIEVED_##family(result, place))                       \
                 break;                                                                             \
         }                                                                                          \

@@ -200,7 +200,7 @@ bool graph_memory_is_refused(const struct driver_functions *driver, const struct
 
         if (device == LEDGER_HOST || device == asked)
             continue;
-        if (!limit_admits(driver, device, body_needs(body, device)))
+        if (!limit_hold(driver, device, body_needs(body, device)))
             return true;
         asked = device;
     }

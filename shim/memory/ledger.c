@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "cupti/replay/memory_kind.h"
+#include "shim/context/thread_state.h"
 #include "shim/memory/table.h"
 
 struct block {
@@ -51,13 +52,93 @@ static void add(_Atomic uint64_t *total, uint64_t change)
     atomic_fetch_add_explicit(total, change, memory_order_relaxed);
 }
 
+static bool has_total(int device)
+{
+    return device >= 0 && device < LEDGER_DEVICES;
+}
+
+bool ledger_device_add(int device, size_t bytes, size_t limit)
+{
+    if (!has_total(device))
+        return true;
+    uint64_t now = atomic_load_explicit(&device_bytes[device], memory_order_relaxed);
+    do {
+        if (now > limit || bytes > limit - now)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(&device_bytes[device], &now, now + bytes,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    return true;
+}
+
+void ledger_device_remove(int device, size_t bytes)
+{
+    if (has_total(device))
+        add(&device_bytes[device], -(uint64_t)bytes);
+}
+
+/* Returns the thread's room on a device, or with `unused` a place for one; NULL: none. */
+static struct held_room *room_on(int device, bool unused)
+{
+    struct held_room *found = NULL;
+
+    for (int i = 0; i < HELD_ROOMS; i++) {
+        struct held_room *room = &thread_state.held[i];
+
+        if (room->bytes && room->device == device)
+            return room;
+        if (unused && !room->bytes)
+            found = room;
+    }
+    return found;
+}
+
+bool ledger_hold(int device, size_t bytes, size_t limit)
+{
+    struct held_room *room = room_on(device, true);
+
+    if (!ledger_device_add(device, bytes, limit))
+        return false;
+    if (!room) {
+        ledger_device_remove(device, bytes);
+        return true;
+    }
+    room->device = device;
+    room->bytes += bytes;
+    return true;
+}
+
+void ledger_hold_end(void)
+{
+    for (int i = 0; i < HELD_ROOMS; i++) {
+        struct held_room *room = &thread_state.held[i];
+
+        if (room->bytes)
+            ledger_device_remove(room->device, room->bytes);
+        room->bytes = 0;
+    }
+}
+
+/* Counts memory of a device in place of the room held for it, in one step. */
+static void device_begin(int device, size_t bytes)
+{
+    struct held_room *room = room_on(device, false);
+    size_t held = !room ? 0 : room->bytes < bytes ? room->bytes : bytes;
+
+    if (held)
+        room->bytes -= held;
+    add(&device_bytes[device], bytes - held);
+}
+
 void ledger_count(const struct ledger_entry *entry, int sign)
 {
     add(&kind_blocks[entry->memory], (uint64_t)sign);
     add(&kind_bytes[entry->memory], (uint64_t)sign * entry->requested_bytes);
-    if (memory_kind(entry->memory)->takes_device && entry->device >= 0 &&
-        entry->device < LEDGER_DEVICES)
-        add(&device_bytes[entry->device], (uint64_t)sign * entry->allocated_bytes);
+    if (!memory_kind(entry->memory)->takes_device || !has_total(entry->device))
+        return;
+    if (sign > 0)
+        device_begin(entry->device, entry->allocated_bytes);
+    else
+        ledger_device_remove(entry->device, entry->allocated_bytes);
 }
 
 /* Head of a context's list; without host memory for it, the block outlives its context here. */
@@ -186,9 +267,8 @@ void ledger_forget_context(uint32_t context)
 
 uint64_t ledger_device_bytes(int device)
 {
-    return device < 0 || device >= LEDGER_DEVICES
-               ? 0
-               : atomic_load_explicit(&device_bytes[device], memory_order_relaxed);
+    return has_total(device) ? atomic_load_explicit(&device_bytes[device], memory_order_relaxed)
+                             : 0;
 }
 
 void ledger_totals(struct ledger_total ret_totals[LEDGER_KINDS])

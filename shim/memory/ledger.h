@@ -7,8 +7,9 @@
  * address), so a key is an address and an address space. Kept only while there is a trace, a limit
  * or a live page.
  *
- * Invariant: the totals are the sums over all entries, by kind and, for device memory, by device;
- * nothing is ever summed on demand. Memory that ends with a context is on a list of that context,
+ * Invariant: the totals are the sums over all entries, by kind and, for device memory, by device,
+ * where segments of the pools and room held for requests are added; nothing is ever summed on
+ * demand. Memory that ends with a context is on a list of that context,
  * so the end of a context touches only its own memory. All other costs are independent of the
  * number of entries.
  *
@@ -56,13 +57,29 @@ void ledger_return(const struct ledger_entry *entry);
 /** Finds the entry at an address of the same space as `memory`. False when there is none. */
 bool ledger_look_up(enum trace_memory memory, uint64_t address, struct ledger_entry *ret_entry);
 
-/** Counts memory that another list keeps: it begins (+1) or ends (-1) to exist. */
+/** Counts memory that another list keeps: it begins (+1) or ends (-1) to exist. Memory that begins
+ * takes the place of the room that the thread holds for it. */
 void ledger_count(const struct ledger_entry *entry, int sign);
 
 /** Removes what ended with a context. */
 void ledger_forget_context(uint32_t context);
 
-/** Returns the device memory that this process has taken and the ledger knows. */
+/**
+ * Counts bytes of a device that no entry has: a pool's segment, or memory that is still to come.
+ * False, and nothing counted, where the device's total would exceed `limit`. Of concurrent callers
+ * as many succeed as there is room for.
+ */
+bool ledger_device_add(int device, size_t bytes, size_t limit);
+/** Undoes ledger_device_add. */
+void ledger_device_remove(int device, size_t bytes);
+
+/** As ledger_device_add; the thread holds the room for the memory that it counts next on the
+ * device. */
+bool ledger_hold(int device, size_t bytes, size_t limit);
+/** Gives back what the thread still holds. */
+void ledger_hold_end(void);
+
+/** Returns the device memory that this process has taken, or holds room for. */
 uint64_t ledger_device_bytes(int device);
 
 #define LEDGER_KINDS 16 /* of enum trace_memory */

@@ -34,12 +34,7 @@ size_t limit_bytes(const struct driver_functions *driver, int device)
 
 size_t limit_used_bytes(int device)
 {
-    size_t used = ledger_device_bytes(device);
-
-    for (struct context *context = context_first(); context; context = context_next(context))
-        if (context->device == device)
-            used += atomic_load_explicit(&context->segment_bytes, memory_order_relaxed);
-    return used;
+    return ledger_device_bytes(device);
 }
 
 bool limit_admits(const struct driver_functions *driver, int device, size_t bytes)
@@ -50,18 +45,50 @@ bool limit_admits(const struct driver_functions *driver, int device, size_t byte
     return used <= limit && bytes <= limit - used;
 }
 
-bool limit_admits_at(const struct driver_functions *driver, enum trace_memory memory, int place,
-                     size_t bytes)
+bool limit_hold(const struct driver_functions *driver, int device, size_t bytes)
+{
+    size_t limit = limit_bytes(driver, device);
+
+    return limit == SIZE_MAX || ledger_hold(device, bytes, limit);
+}
+
+bool limit_hold_at(const struct driver_functions *driver, enum trace_memory memory, int place,
+                   size_t bytes)
 {
     if (!limit_is_set() || place == PLACE_GRAPH ||
         !memory_kind(place_memory(memory, place))->takes_device)
         return true;
     int device = place_device(place);
-    return device == LEDGER_HOST || limit_admits(driver, device, bytes);
+    return device == LEDGER_HOST || limit_hold(driver, device, bytes);
 }
 
-bool limit_admits_here(const struct driver_functions *driver, enum trace_memory memory,
-                       size_t bytes)
+bool limit_hold_here(const struct driver_functions *driver, enum trace_memory memory, size_t bytes)
 {
-    return limit_admits_at(driver, memory, PLACE_HERE, bytes);
+    return limit_hold_at(driver, memory, PLACE_HERE, bytes);
+}
+
+void limit_hold_end(void)
+{
+    ledger_hold_end();
+}
+
+bool limit_take_segment(const struct driver_functions *driver, struct context *context,
+                        size_t bytes)
+{
+    if (!ledger_device_add(context->device, bytes, limit_bytes(driver, context->device)))
+        return false;
+    atomic_fetch_add_explicit(&context->segment_bytes, bytes, memory_order_relaxed);
+    return true;
+}
+
+void limit_give_segment(struct context *context, size_t bytes)
+{
+    atomic_fetch_sub_explicit(&context->segment_bytes, bytes, memory_order_relaxed);
+    ledger_device_remove(context->device, bytes);
+}
+
+void limit_forget_context(struct context *context)
+{
+    ledger_device_remove(context->device, atomic_exchange_explicit(&context->segment_bytes, 0,
+                                                                   memory_order_relaxed));
 }

@@ -308,6 +308,17 @@ def check_limit(suite, failures, options):
         failures.expect(limit // 2 < most <= limit, f"{route}: at most {most} bytes")
 
 
+def check_limit_race(suite, failures, _):
+    """Threads that allocate at the same moment get no more than the limit together."""
+    for path, route in suite.routes():
+        for chosen in ("limit:1GiB", "limit:1GiB,backing:vmm") if route in ("dynamic", "driver") else ():
+            run = suite.run(path, "limit_race", route, f"mode:pool,{chosen}", SIMGPU_MEMORY="8GiB",
+                            SIMGPU_SET="call_us=300")
+            print(f"{route}, {chosen}: {run[1]}")
+            failures.expect(run == (0, "most at once: 3 of 4\nright: 4\n", ""),
+                            f"{route}, {chosen}: {run}")
+
+
 def check_smaller_device(suite, failures, _):
     """For the program, a large device with a limit equals a small device without."""
     for path, route in suite.routes():

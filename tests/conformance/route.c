@@ -259,9 +259,12 @@ bool route_open(const char *name)
     if (strcmp(name, "dynamic") != 0 && strcmp(name, "driver") != 0)
         return false;
     runtime_linked();
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 #define X(name) route_driver.name##_ = name;
     ROUTE_DRIVER_FUNCTIONS(X)
 #undef X
+#pragma GCC diagnostic pop
     route_is_runtime = strcmp(name, "dynamic") == 0;
     return true;
 }

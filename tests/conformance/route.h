@@ -67,11 +67,14 @@ struct route_runtime {
 #undef X
 };
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* programs in use still call them */
 struct route_driver {
 #define X(name) __typeof__(name) *name##_;
     ROUTE_DRIVER_FUNCTIONS(X)
 #undef X
 };
+#pragma GCC diagnostic pop
 
 /* The headers' macros rename the driver's functions, so a member is reached as DRIVER(cuInit). */
 #define DRIVER(name) route_driver.name##_

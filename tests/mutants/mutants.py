@@ -379,4 +379,11 @@ MUTANTS = [
            "    const struct runtime_functions *real = real_runtime_at(call.library);\n",
            "    const struct runtime_functions *real = real_runtime_at(call.library);\n",
            ("cancelled",)),
+    # What threads take of a limit together, and what a test call of our own touches.
+    Mutant("limit", "limit.c", "return limit == SIZE_MAX || ledger_hold(device, bytes, limit);",
+           "return limit_admits(driver, device, bytes);", ("check_limit_race",)),
+    Mutant("limit", "ledger.c", "size_t held = !room ? 0 : room->bytes < bytes ? room->bytes : bytes;",
+           "size_t held = 0 * bytes;", ("shim-ledger",)),
+    Mutant("capture", "pooled.c", "result = driver->cuMemFreeAsync(probe, stream);",
+           "result = driver->cuMemFreeAsync(probe, NULL);", ("capture",)),
 ]

@@ -2,6 +2,8 @@
 /*
  * The ledger of memory that the driver handed out itself, and sizes of arrays.
  */
+#include <pthread.h>
+
 #include <criterion/criterion.h>
 
 #include "shim/memory/array_size.h"
@@ -16,6 +18,71 @@ static void put(enum trace_memory memory, uint64_t address, size_t bytes, uint32
                                       .allocated_bytes = bytes,
                                       .context = context,
                                       .device = device});
+}
+
+#define LIMIT ((size_t)100)
+
+Test(ledger, held_room_counts_until_the_memory_does)
+{
+    struct ledger_entry entry = {0};
+
+    cr_assert(ledger_hold(0, 60, LIMIT));
+    cr_assert_not(ledger_hold(0, 50, LIMIT), "60 of 100 are held");
+    cr_assert(ledger_hold(1, 100, LIMIT), "another device");
+    cr_assert(ledger_hold(0, 40, LIMIT));
+    put(TRACE_MEMORY_DEVICE, 0x1000, 70, 1, 0);
+    cr_assert_eq(ledger_device_bytes(0), 100, "counted twice: %lu", ledger_device_bytes(0));
+    ledger_hold_end();
+    cr_assert_eq(ledger_device_bytes(0), 70);
+    cr_assert_eq(ledger_device_bytes(1), 0);
+    put(TRACE_MEMORY_DEVICE, 0x2000, 30, 1, 0);
+    cr_assert_eq(ledger_device_bytes(0), 100);
+    cr_assert(ledger_take(TRACE_MEMORY_DEVICE, 0x1000, &entry));
+    cr_assert_eq(ledger_device_bytes(0), 30);
+}
+
+Test(ledger, memory_beyond_the_held_room_is_counted)
+{
+    cr_assert(ledger_hold(0, 10, LIMIT));
+    put(TRACE_MEMORY_DEVICE, 0x1000, 25, 1, 0);
+    cr_assert_eq(ledger_device_bytes(0), 25);
+    ledger_hold_end();
+    cr_assert_eq(ledger_device_bytes(0), 25);
+}
+
+Test(ledger, room_on_too_many_devices_is_not_held)
+{
+    for (int device = 0; device < 6; device++)
+        cr_assert(ledger_hold(device, 10, LIMIT));
+    ledger_hold_end();
+    for (int device = 0; device < 6; device++)
+        cr_assert_eq(ledger_device_bytes(device), 0);
+}
+
+static void *hold_many(void *unused)
+{
+    uintptr_t held = 0;
+
+    for (int i = 0; i < 1000; i++)
+        held += ledger_device_add(0, 1, 2500);
+    return (void *)held;
+}
+
+Test(ledger, threads_never_pass_a_limit_together)
+{
+    pthread_t threads[4];
+    uintptr_t sum = 0;
+
+    for (int i = 0; i < 4; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, hold_many, NULL), 0);
+    for (int i = 0; i < 4; i++) {
+        void *held;
+
+        pthread_join(threads[i], &held);
+        sum += (uintptr_t)held;
+    }
+    cr_assert_eq(sum, 2500);
+    cr_assert_eq(ledger_device_bytes(0), 2500);
 }
 
 Test(ledger, gives_back_what_was_put_and_only_once)

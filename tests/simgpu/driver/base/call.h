@@ -10,6 +10,8 @@
 #ifndef SIMGPU_DRIVER_BASE_CALL_H
 #define SIMGPU_DRIVER_BASE_CALL_H
 
+#include <unistd.h>
+
 #include "tests/simgpu/driver/base/fault.h"
 #include "tests/simgpu/driver/base/log.h"
 #include "tests/simgpu/driver/base/observed.h"
@@ -70,6 +72,8 @@ static inline void call_bytes(enum call_id id, uint64_t bytes)
         if (unlikely(profile.cancel_points))                                                       \
             pthread_testcancel();                                                                  \
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state_);                            \
+        if (unlikely(profile.call_us))                                                             \
+            usleep((useconds_t)profile.call_us);                                                   \
         pthread_mutex_lock(&driver_lock);                                                          \
         CUresult locked_ = (work);                                                                 \
         pthread_mutex_unlock(&driver_lock);                                                        \
