@@ -321,10 +321,7 @@ void pool_statistics_get(struct pool *pool, struct pool_statistics *ret_statisti
  */
 int pool_check(struct pool *pool, char *why, size_t why_bytes);
 
-/** Around fork: take and release every lock of every pool. */
-void pool_fork_prepare(void);
-void pool_fork_parent(void);
-/** In the child: forgets the parent's pools, which are not touched again. */
+/** In the child after fork: forgets the parent's pools, which are not touched again. */
 void pool_fork_child(void);
 
 #ifdef __cplusplus

@@ -36,6 +36,7 @@
 
 static enum shim_mode first_mode; /* of the process that started first; UNKNOWN: none has */
 static _Thread_local bool starting;
+static atomic_bool page_is_wiped; /* in a child, by the kernel; else fork handlers alone act */
 
 /* Prints one line for each bad option: the user wrote it and would wait for its effect in vain. */
 static void complain(void *state, const char *line)
@@ -78,7 +79,7 @@ static const struct context_listener listener = {
     .ended = context_ended,
 };
 
-static void fork_child(void)
+static void child_begin(void)
 {
     UNCANCELLED;
     bool used = context_fork_child();
@@ -91,8 +92,16 @@ static void fork_child(void)
     caller_fork_child();
     real_fork_child();
     share_fork_child();
-    pthread_mutex_init(&shim_page.now.start_lock, NULL);
     atomic_store(&shim_page.now.mode, used ? SHIM_OFF : first_mode);
+}
+
+/* The program's own handlers may run before this one, and start the child's use of the library. */
+static void fork_child(void)
+{
+    if (atomic_load(&page_is_wiped) && atomic_load(&shim_page.now.mode) != SHIM_UNKNOWN)
+        return;
+    pthread_mutex_init(&shim_page.now.start_lock, NULL);
+    child_begin();
 }
 
 static enum shim_mode mode_of(int option)
@@ -110,14 +119,12 @@ enum shim_mode shim_start(void)
     if (starting)
         return SHIM_OFF;
     starting = true;
-    madvise(&shim_page, sizeof(shim_page), MADV_WIPEONFORK); /* without: fork handlers alone */
+    atomic_store(&page_is_wiped, !madvise(&shim_page, sizeof(shim_page), MADV_WIPEONFORK));
     pthread_mutex_lock(&shim_page.now.start_lock);
     int mode = atomic_load(&shim_page.now.mode);
     if (mode == SHIM_UNKNOWN && first_mode != SHIM_UNKNOWN) {
-        fork_child(); /* no fork handler ran in this child */
+        child_begin(); /* no fork handler of ours has run in this child */
         mode = atomic_load(&shim_page.now.mode);
-        starting = false;
-        return mode;
     }
     if (mode == SHIM_UNKNOWN) {
         options_load(&mode_options, complain, NULL);
@@ -125,9 +132,9 @@ enum shim_mode shim_start(void)
         context_listen(&listener);
         if (mode == SHIM_POOL)
             guard_start();
-        /* Without a fork handler a child could touch its parent's memory, which would be unsafe. */
-        if (mode != SHIM_OFF &&
-            (gate_init() < 0 || pthread_atfork(pool_fork_prepare, pool_fork_parent, fork_child)))
+        /* Without a fork handler a child could touch its parent's memory, which would be unsafe.
+         * Nothing is locked at a fork: a handler of the program may allocate and free. */
+        if (mode != SHIM_OFF && (gate_init() < 0 || pthread_atfork(NULL, NULL, fork_child)))
             mode = SHIM_OFF;
         first_mode = mode;
         atomic_store_explicit(&shim_page.now.mode, mode, memory_order_release);

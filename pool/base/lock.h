@@ -90,7 +90,7 @@ static inline void pool_lock_acquire(struct pool_lock *lock)
         pool_lock_acquire_slow(lock);
 }
 
-/** For fork and for the checker, which hold all locks of a rank at once, in one fixed order. */
+/** For the checker, which holds all locks of a rank at once, in one fixed order. */
 static inline void pool_lock_acquire_among_equals(struct pool_lock *lock)
 {
     pool_lock_rank_enter(lock, false);

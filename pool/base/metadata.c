@@ -132,16 +132,6 @@ void metadata_free(enum metadata_kind kind, void *object, size_t bytes, pool_cou
     pool_lock_release(&metadata.lock);
 }
 
-void metadata_fork_prepare(void)
-{
-    pool_lock_acquire_among_equals(&metadata.lock);
-}
-
-void metadata_fork_parent(void)
-{
-    pool_lock_release(&metadata.lock);
-}
-
 void metadata_fork_child(void)
 {
     for (int kind = 0; kind < METADATA_KIND_COUNT; kind++)

@@ -46,8 +46,6 @@ void *metadata_map(size_t bytes);
 /** Unmaps such a mapping; nobody may access it any more. */
 void metadata_unmap(void *memory, size_t bytes);
 
-void metadata_fork_prepare(void);
-void metadata_fork_parent(void);
 /** Forgets everything: the parent's objects stay as they are and are never used again. */
 void metadata_fork_child(void);
 

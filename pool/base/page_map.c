@@ -231,16 +231,6 @@ void page_map_replace(uint64_t address, size_t bytes, page_entry entry)
 
 /* ---- fork ---- */
 
-void page_map_fork_prepare(void)
-{
-    pool_lock_acquire_among_equals(&write_lock);
-}
-
-void page_map_fork_parent(void)
-{
-    pool_lock_release(&write_lock);
-}
-
 /* Leaves are forgotten, like other metadata. */
 void page_map_fork_child(void)
 {

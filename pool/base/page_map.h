@@ -59,8 +59,6 @@ int page_map_insert_whole(uint64_t address, size_t bytes, page_entry entry);
 /** Changes the owner of pages that have one; 0 removes it. */
 void page_map_replace(uint64_t address, size_t bytes, page_entry entry);
 
-void page_map_fork_prepare(void);
-void page_map_fork_parent(void);
 /** Empties the table: no address is known in the child. */
 void page_map_fork_child(void);
 

@@ -2,9 +2,10 @@
 /*
  * Fork, and the list it needs.
  *
- * The parent holds every lock while it forks, so the child finds no structure half changed. The
- * child then forgets everything: the page map is emptied, so no address is known, and host memory
- * starts anew. It never touches the parent's device memory nor calls its backends.
+ * The child forgets everything: the page map is emptied, so no address is known, and host memory
+ * starts anew. It never touches the parent's device memory nor calls its backends, so it does not
+ * matter if the fork interrupted a change. No lock is held around a fork: a fork handler of the
+ * program may allocate and free.
  */
 #include "pool/core/registry.h"
 
@@ -70,24 +71,6 @@ void registry_pool_unlock_all(struct pool *pool)
     extents_each(pool, pool_lock_release);
     bins_each(pool, pool_lock_release);
     pool_lock_release(&pool->backend_lock);
-}
-
-void pool_fork_prepare(void)
-{
-    pool_lock_acquire(&registry_lock);
-    for (struct pool *pool = registry_first; pool; pool = pool->registry_next)
-        registry_pool_lock_all(pool);
-    metadata_fork_prepare();
-    page_map_fork_prepare();
-}
-
-void pool_fork_parent(void)
-{
-    page_map_fork_parent();
-    metadata_fork_parent();
-    for (struct pool *pool = registry_first; pool; pool = pool->registry_next)
-        registry_pool_unlock_all(pool);
-    pool_lock_release(&registry_lock);
 }
 
 void pool_fork_child(void)

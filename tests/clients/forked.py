@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Tests workers of a forking server. A worker is pooled, limited and recorded, whatever its server looked up
-before the fork. If the server used memory, the worker leaves that memory and the server's trace alone.
+before the fork. If the server used memory, the worker leaves that memory and the server's trace alone. Fork
+handlers of the program may allocate and free.
 
-usage: forked.py --build BUILD FORKS
+usage: forked.py --build BUILD FORKS FORK_HANDLERS
 """
 
 import argparse
@@ -26,10 +27,24 @@ def run(machine, command, options):
     return done.stdout.decode(), sorted((part["allocations"], part["frees"]) for part in summaries)
 
 
+def check_handlers(machine, program):
+    """The traces, less empty ones, are one of the server, or one of each worker."""
+    expected = {"server": [(14, 14)], "worker": [(1, 1)] * 3}
+    for who, records in expected.items():
+        bare = machine.run([program, who])
+        for mode in ("mode:observe", "mode:pool", "backing:vmm", "guard:redzone"):
+            text, found = run(machine, [program, who], mode)
+            preload.expect_equal(f"handlers of the {who}, {mode}", text, bare.stdout.decode())
+            preload.expect_equal(f"handlers of the {who}, {mode}: records",
+                                 [part for part in found if part != (0, 0)], records)
+        print(f"fork handlers of the {who}: as bare")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", required=True, type=pathlib.Path)
     parser.add_argument("program", type=lambda path: str(pathlib.Path(path).resolve()))
+    parser.add_argument("handlers", type=lambda path: str(pathlib.Path(path).resolve()))
     options = parser.parse_args()
     machine = preload.Machine(options.build)
     for how in ("fork", "clone"):
@@ -42,6 +57,7 @@ def main():
         preload.expect_equal(f"{how}, context", text, "server: 0 0 0\nexit 7\nserver: 0 0\n")
         preload.expect_equal(f"{how}, context: records", records, [(2, 2)])
         print(f"{how}: workers are served, the server's memory is left alone")
+    check_handlers(machine, options.handlers)
 
 
 main()

@@ -173,11 +173,9 @@ Test(fork, the_child_forgets_and_the_parent_goes_on, .init = setup, .fini = tear
     uint64_t address = take(1000), calls = fake.calls_total;
     int status = -1;
 
-    pool_fork_prepare();
     pid_t child = fork();
     if (child == 0)
         _exit(child_main(address, calls));
-    pool_fork_parent();
     cr_assert_gt(child, 0);
     cr_assert_eq(waitpid(child, &status, 0), child);
     cr_assert_eq(status, 0, "the child found fault %d", WEXITSTATUS(status));
