@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 
-from runner import SKIPPED, Suite, arguments, compare, sanitizer
+from runner import SKIPPED, Suite, arguments, compare, left_of, sanitizer
 from trace import Trace
 
 
@@ -526,6 +526,24 @@ def check_synchronous(suite, failures, _):
         # One block drops it while another still has it.
         failures.expect(any(values[:5] == [1, 1, 1, 1, 1] for values in sets.values()),
                         f"{route}: taken from a block that has it: {dict(sets)}")
+
+
+def check_refused_end(suite, failures, _):
+    """Mapped memory that the driver refuses to take back when a context ends goes back with the end
+    of the next one, and nothing is given back twice."""
+    log = os.path.join(suite.directory, "refused_end.log")
+    for path, route in suite.routes():
+        left = {}
+        for call in ("", "cuMemUnmap", "cuMemRelease", "cuMemAddressFree"):
+            if os.path.exists(log):
+                os.unlink(log)
+            fault = ",".join([f"{call}:1:UNKNOWN"] * 2)  # a refused call is repeated once
+            run = suite.run(path, "context_end", route, "mode:pool,backing:vmm", SIMGPU_LOG=log,
+                            **({"SIMGPU_FAULT": fault} if call else {}))
+            failures.expect(run[0] == 0, f"{route}, {call}: {run}")
+            left[call] = left_of(log)
+        failures.expect(left[""]["mapped"] > 0 and all(one == left[""] for one in left.values()),
+                        f"{route}: left {left}")
 
 
 def neighbours():
