@@ -400,19 +400,37 @@ void backend_vmm_peer_disabled(struct context *owner, int device)
     (void)peer_change(owner, device, -1);
 }
 
-/* At the end: these calls need no context, and none is left. */
-static void reclaim(const struct driver_functions *driver, struct vmm *vmm)
+static bool page_reclaim(const struct driver_functions *driver, struct vmm *vmm,
+                         struct vmm_page *page)
 {
+    if (page->address) {
+        if (REAL_ASK(driver->cuMemUnmap(page->address, page->bytes)) != CUDA_SUCCESS)
+            return false;
+        pthread_mutex_lock(&vmm->lock);
+        vmm_page_unmapped_locked(vmm, page);
+        pthread_mutex_unlock(&vmm->lock);
+    }
+    if (REAL_ASK(driver->cuMemRelease(page->handle)) != CUDA_SUCCESS)
+        return false;
+    vmm_page_remove(vmm, page);
+    return true;
+}
+
+/* At the end: these calls need no context, and none is left. False: the driver refused some; what
+ * was done is not done again. */
+static bool reclaim(const struct driver_functions *driver, struct vmm *vmm)
+{
+    bool all = true;
+
     for (struct vmm_page *page = vmm->pages, *next; page; page = next) {
         next = page->next;
-        if (page->address)
-            (void)REAL_ASK(driver->cuMemUnmap(page->address, page->bytes));
-        (void)REAL_ASK(driver->cuMemRelease(page->handle));
-        vmm_page_remove(vmm, page);
+        all = page_reclaim(driver, vmm, page) && all;
     }
-    if (vmm->bytes)
-        (void)REAL_ASK(driver->cuMemAddressFree(vmm->address, vmm->bytes));
+    if (!all || (vmm->bytes &&
+                 REAL_ASK(driver->cuMemAddressFree(vmm->address, vmm->bytes)) != CUDA_SUCCESS))
+        return false;
     vmm_range_clear(vmm);
+    return true;
 }
 
 void backend_vmm_drop(struct context *context)
@@ -423,7 +441,7 @@ void backend_vmm_drop(struct context *context)
     if (!vmm)
         return;
     if (driver)
-        reclaim(driver, vmm);
+        (void)reclaim(driver, vmm);
     pthread_mutex_destroy(&vmm->lock);
     free(vmm);
 }
@@ -437,8 +455,8 @@ void backend_vmm_reclaim(void)
         if (atomic_load_explicit(&context->gone, memory_order_acquire) &&
             atomic_load_explicit(&context->over, memory_order_acquire)) {
             struct vmm *vmm = atomic_exchange(&context->vmm, NULL);
-            if (vmm)
-                reclaim(driver, vmm);
+            if (vmm && !reclaim(driver, vmm))
+                atomic_store(&context->vmm, vmm); /* for the next time */
         }
 }
 

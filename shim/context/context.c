@@ -164,17 +164,32 @@ static void context_drop_over(struct context *context)
     context_drop(context);
 }
 
+/* Without ids (before CUDA 12) the driver says which handles are dead, and whether a device has a
+ * primary context; whose handle that was, context_api.c found out before it ended. */
+static bool context_has_ended_unnamed(const struct driver_functions *driver,
+                                      const struct context *context)
+{
+    unsigned int version, flags;
+    int active;
+    CUresult result = driver->cuCtxGetApiVersion
+                          ? REAL_ASK(driver->cuCtxGetApiVersion(context->handle, &version))
+                          : CUDA_SUCCESS;
+
+    if (result == CUDA_ERROR_INVALID_CONTEXT || result == CUDA_ERROR_CONTEXT_IS_DESTROYED)
+        return true;
+    return atomic_load(&context->primary) &&
+           REAL_ASK(driver->cuDevicePrimaryCtxGetState(context->device, &flags, &active)) ==
+               CUDA_SUCCESS &&
+           !active;
+}
+
 static bool context_has_ended(const struct driver_functions *driver, const struct context *context)
 {
     uint64_t id;
-    unsigned int flags;
-    int active;
 
-    if (driver->cuCtxGetId)
-        return !context_is_alive(driver, context->handle, &id) || id != context->id;
-    return REAL_ASK(driver->cuDevicePrimaryCtxGetState(context->device, &flags, &active)) ==
-               CUDA_SUCCESS &&
-           !active;
+    if (!driver->cuCtxGetId)
+        return context_has_ended_unnamed(driver, context);
+    return !context_is_alive(driver, context->handle, &id) || id != context->id;
 }
 
 void context_drop_ended(const struct driver_functions *driver, CUdevice device)

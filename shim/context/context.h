@@ -32,6 +32,7 @@ struct context {
     struct pool *pool;              /* NULL without pooling; immutable until gone */
     atomic_bool gone;               /* destroyed: must not be used any more */
     atomic_bool over;               /* the driver has ended it: what outlives it may be returned */
+    atomic_bool primary;            /* of its device; only known if the driver has no ids */
     atomic_bool broken;             /* a sticky error was seen: the driver answers everything */
     _Atomic uint64_t segment_bytes; /* taken from the driver by the pool */
     _Atomic uint64_t peers;         /* devices that may access its memory, one bit each */

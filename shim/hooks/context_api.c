@@ -103,8 +103,7 @@ static void drop_ended(const struct driver_functions *driver, CUdevice device)
     ipc_mapped_reclaim();
 }
 
-/* The last detach ends the context; the driver says which was the last. One without cuCtxGetId says
- * so of primary contexts alone: then the pool stays, rather than be taken from a living context. */
+/* The last detach ends the context; the driver says which was the last. */
 CUresult cuCtxDetach(CUcontext ctx)
 {
     const struct driver_functions *real = real_driver();
@@ -118,10 +117,39 @@ CUresult cuCtxDetach(CUcontext ctx)
         guards_check_before(context);
     errno = saved_errno;
     CUresult result = real->cuCtxDetach(ctx);
-    if (context && result == CUDA_SUCCESS && real->cuCtxGetId)
+    if (context && result == CUDA_SUCCESS)
         drop_ended(real, context->device);
     errno = saved_errno;
     return result;
+}
+
+/* Finds the primary context of a device by retaining it; an inactive one is not activated for
+ * that. */
+static struct context *primary_find(const struct driver_functions *real, CUdevice dev)
+{
+    unsigned int flags;
+    int active = 0;
+    CUcontext handle;
+
+    if (shim_mode() == SHIM_OFF || !real->cuDevicePrimaryCtxRetain ||
+        real->cuDevicePrimaryCtxGetState(dev, &flags, &active) != CUDA_SUCCESS || !active ||
+        real->cuDevicePrimaryCtxRetain(&handle, dev) != CUDA_SUCCESS)
+        return NULL;
+    if (real->cuDevicePrimaryCtxRelease_v2)
+        real->cuDevicePrimaryCtxRelease_v2(dev);
+    else if (real->cuDevicePrimaryCtxRelease)
+        real->cuDevicePrimaryCtxRelease(dev);
+    return context_find(handle);
+}
+
+/* Before a call that may end the primary context: afterwards a driver without ids of contexts no
+ * longer says which one it was. */
+static void primary_note(const struct driver_functions *real, CUdevice dev)
+{
+    struct context *primary = real->cuCtxGetId ? NULL : primary_find(real, dev);
+
+    if (primary)
+        atomic_store(&primary->primary, true);
 }
 
 static CUresult release(const struct driver_functions *real,
@@ -131,8 +159,10 @@ static CUresult release(const struct driver_functions *real,
         return MISSING_DRIVER;
     UNCANCELLED;
     int saved_errno = errno;
-    if (shim_mode() != SHIM_OFF)
+    if (shim_mode() != SHIM_OFF) {
         guards_check_all(dev);
+        primary_note(real, dev);
+    }
     errno = saved_errno;
     CUresult result = function(dev);
     saved_errno = errno;
@@ -156,20 +186,11 @@ CUresult cuDevicePrimaryCtxRelease_v2(CUdevice dev)
     return release(real, real ? real->cuDevicePrimaryCtxRelease_v2 : NULL, dev);
 }
 
-/* Retaining a primary context returns its handle; an inactive one is not activated for that. */
 static struct context *primary_ends(const struct driver_functions *real, CUdevice dev)
 {
-    unsigned int flags;
-    int active = 0;
-    CUcontext handle;
+    struct context *context = primary_find(real, dev);
 
-    if (shim_mode() == SHIM_OFF || !real->cuDevicePrimaryCtxRetain ||
-        real->cuDevicePrimaryCtxGetState(dev, &flags, &active) != CUDA_SUCCESS || !active ||
-        real->cuDevicePrimaryCtxRetain(&handle, dev) != CUDA_SUCCESS)
-        return NULL;
-    struct context *context = context_ends(handle);
-    real->cuDevicePrimaryCtxRelease_v2(dev);
-    return context;
+    return context ? context_ends(context->handle) : NULL;
 }
 
 static CUresult reset(const struct driver_functions *real,
@@ -217,6 +238,8 @@ cudaError_t cudaDeviceReset(void)
     int saved_errno = errno;
     if (driver && shim_mode() != SHIM_OFF)
         context = context_current(driver);
+    if (context)
+        primary_note(driver, context->device);
     cudaError_t result = real->cudaDeviceReset();
     if (context)
         drop_ended(driver, context->device);

@@ -19,16 +19,24 @@
 /* Connections to an exporter that one opening attempts. */
 #define CONNECT_TRIES 16u
 
+/** A piece of the exporter's memory, mapped behind the one before. */
+struct page {
+    uint64_t end;                        /* from the base of the mapping on */
+    CUmemGenericAllocationHandle handle; /* 0: released, as it is as soon as it is mapped */
+};
+
 /** A block, however often it was opened. */
 struct mapping {
     struct ipc_token token;
     uint64_t base, bytes;
     struct context *context;
     int home;        /* device that the memory is on; -1: unknown */
-    uint32_t opened; /* how often; 0: its context has ended */
+    uint32_t opened; /* how often; 0: its context has ended, or nobody got the address */
+    bool unused;     /* nobody got the address */
+    bool partial;    /* pages are missing: only to be closed */
     struct mapping *next;
-    uint32_t count;  /* mapped pages */
-    uint64_t ends[]; /* of each page, from base on */
+    uint32_t count; /* mapped pages */
+    struct page pages[];
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -39,7 +47,7 @@ static atomic_uint count_now;    /* their number, for readers without the lock *
 
 static uint64_t mapped_bytes(const struct mapping *mapping)
 {
-    return mapping->count ? mapping->ends[mapping->count - 1] : 0;
+    return mapping->count ? mapping->pages[mapping->count - 1].end : 0;
 }
 
 static bool is_token(const struct mapping *mapping, const struct ipc_token *token)
@@ -53,7 +61,8 @@ static struct mapping *find_token_locked(const struct ipc_token *token,
 {
     struct mapping *each = mappings;
 
-    while (each && !(each->opened && each->context == context && is_token(each, token)))
+    while (each &&
+           !(each->opened && !each->partial && each->context == context && is_token(each, token)))
         each = each->next;
     return each;
 }
@@ -119,11 +128,11 @@ bool ipc_mapped_page_at(uint64_t address, uint64_t *ret_base, uint64_t *ret_byte
     if (mapping) {
         uint32_t page = 0;
 
-        while (address - mapping->base >= mapping->ends[page])
+        while (address - mapping->base >= mapping->pages[page].end)
             page++;
-        uint64_t begin = page ? mapping->ends[page - 1] : 0;
+        uint64_t begin = page ? mapping->pages[page - 1].end : 0;
         *ret_base = mapping->base + begin;
-        *ret_bytes = mapping->ends[page] - begin;
+        *ret_bytes = mapping->pages[page].end - begin;
     }
     pthread_mutex_unlock(&lock);
     return mapping;
@@ -131,18 +140,43 @@ bool ipc_mapped_page_at(uint64_t address, uint64_t *ret_base, uint64_t *ret_byte
 
 /* ---- mapping and unmapping ---- */
 
+/* The last page was unmapped. */
+static void page_drop(const struct driver_functions *driver, struct mapping *mapping)
+{
+    struct page *page = &mapping->pages[--mapping->count];
+
+    if (page->handle)
+        (void)REAL_ASK(driver->cuMemRelease(page->handle));
+}
+
 /* Unmaps from the end, so that the rest stays contiguous after an error. */
-static CUresult pages_unmap_all(const struct driver_functions *driver, struct mapping *mapping)
+static CUresult pages_unmap_singly(const struct driver_functions *driver, struct mapping *mapping)
 {
     CUresult result = CUDA_SUCCESS;
 
     while (mapping->count && result == CUDA_SUCCESS) {
-        uint64_t begin = mapping->count > 1 ? mapping->ends[mapping->count - 2] : 0;
+        uint64_t begin = mapping->count > 1 ? mapping->pages[mapping->count - 2].end : 0;
 
         result = REAL_ASK(driver->cuMemUnmap(mapping->base + begin, mapped_bytes(mapping) - begin));
-        mapping->count -= result == CUDA_SUCCESS;
+        if (result == CUDA_SUCCESS) {
+            page_drop(driver, mapping);
+            mapping->partial = true;
+        }
     }
     return result;
+}
+
+/* By one call, which unmaps all pages or none, as a driver's own close does. That it may take
+ * several mappings works in practice, but is not documented. */
+static CUresult pages_unmap_all(const struct driver_functions *driver, struct mapping *mapping)
+{
+    CUresult result = CUDA_ERROR_INVALID_VALUE;
+
+    if (mapping->count > 1)
+        result = REAL_ASK(driver->cuMemUnmap(mapping->base, mapped_bytes(mapping)));
+    while (result == CUDA_SUCCESS && mapping->count)
+        page_drop(driver, mapping);
+    return result == CUDA_ERROR_INVALID_VALUE ? pages_unmap_singly(driver, mapping) : result;
 }
 
 static CUresult unmake(const struct driver_functions *driver, struct mapping *mapping)
@@ -156,12 +190,13 @@ static CUresult unmake(const struct driver_functions *driver, struct mapping *ma
     return CUDA_SUCCESS;
 }
 
-/* If the driver does not unmap it now, ipc_mapped_reclaim() tries again after the context's end. */
+/* If the driver does not unmap it now, ipc_mapped_reclaim() tries again. */
 static void discard(const struct driver_functions *driver, struct mapping *mapping)
 {
     if (unmake(driver, mapping) == CUDA_SUCCESS)
         return;
     mapping->opened = 0;
+    mapping->unused = true;
     pthread_mutex_lock(&lock);
     insert_locked(mapping);
     pthread_mutex_unlock(&lock);
@@ -177,7 +212,8 @@ static int home_of(const struct driver_functions *driver, CUmemGenericAllocation
     return known && prop.location.type == CU_MEM_LOCATION_TYPE_DEVICE ? prop.location.id : -1;
 }
 
-/* Releases the handle: the mapping keeps the memory. */
+/* Releases the handle: the mapping keeps the memory. A handle that the driver keeps is released
+ * with the page. */
 static CUresult page_add(const struct driver_functions *driver, struct mapping *mapping,
                          int descriptor, uint64_t bytes)
 {
@@ -193,9 +229,9 @@ static CUresult page_add(const struct driver_functions *driver, struct mapping *
     if (!mapping->count)
         mapping->home = home_of(driver, handle);
     result = REAL_ASK(driver->cuMemMap(mapping->base + at, bytes, 0, handle, 0));
-    (void)REAL_ASK(driver->cuMemRelease(handle));
+    bool released = REAL_ASK(driver->cuMemRelease(handle)) == CUDA_SUCCESS;
     if (result == CUDA_SUCCESS)
-        mapping->ends[mapping->count++] = at + bytes;
+        mapping->pages[mapping->count++] = (struct page){at + bytes, released ? 0 : handle};
     return result;
 }
 
@@ -276,7 +312,7 @@ static CUresult access_set(const struct driver_functions *driver, const struct m
         .flags = flags,
     };
 
-    return REAL_ASK(driver->cuMemSetAccess(mapping->base, mapping->bytes, &access, 1));
+    return REAL_ASK(driver->cuMemSetAccess(mapping->base, mapped_bytes(mapping), &access, 1));
 }
 
 /* Gives access to the context's device, its peers, and the memory's own device, which takes part in
@@ -300,7 +336,7 @@ static CUresult make(const struct driver_functions *driver, const struct ipc_tok
                      struct mapping **ret_mapping)
 {
     CUdeviceptr base;
-    struct mapping *made = malloc(sizeof(*made) + pages->count * sizeof(*made->ends));
+    struct mapping *made = malloc(sizeof(*made) + pages->count * sizeof(*made->pages));
 
     if (!made)
         return CUDA_ERROR_OUT_OF_MEMORY;
@@ -381,6 +417,7 @@ CUresult ipc_mapped_open(const struct driver_functions *driver, const CUipcMemHa
     struct context *context = context_current(driver);
     if (!context)
         return CUDA_ERROR_INVALID_CONTEXT;
+    ipc_mapped_reclaim();
     uint64_t base = open_again(&parts, context);
     CUresult result = base ? CUDA_SUCCESS : make(driver, &parts, &pages, context, &made);
     if (result == CUDA_SUCCESS)
@@ -408,6 +445,8 @@ CUresult ipc_mapped_close(const struct driver_functions *driver, uint64_t base,
     CUresult result = unmake(driver, last);
     if (result == CUDA_SUCCESS)
         return result;
+    if (atomic_load(&last->context->gone))
+        last->opened = 0; /* not found while it was not in the list */
     pthread_mutex_lock(&lock);
     insert_locked(last);
     pthread_mutex_unlock(&lock);
@@ -425,35 +464,49 @@ void ipc_mapped_forget_context(uint32_t context)
     pthread_mutex_unlock(&lock);
 }
 
-CUresult ipc_mapped_peer(const struct driver_functions *driver, struct context *owner, int device,
-                         bool enabled)
+/* Of all open mappings. Enabling ends with the first error. */
+static CUresult peer_set_locked(const struct driver_functions *driver, const struct context *owner,
+                                int device, bool enabled)
 {
     CUresult result = CUDA_SUCCESS;
 
+    for (struct mapping *each = mappings; each && result == CUDA_SUCCESS; each = each->next)
+        if (each->opened && each->context == owner && each->home != device) {
+            CUresult one = access_set(driver, each, device,
+                                      enabled ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE
+                                              : CU_MEM_ACCESS_FLAGS_PROT_NONE);
+
+            result = enabled ? one : CUDA_SUCCESS;
+        }
+    return result;
+}
+
+CUresult ipc_mapped_peer(const struct driver_functions *driver, struct context *owner, int device,
+                         bool enabled)
+{
     if (device < 0 || device >= 64 || device == owner->device)
-        return result;
+        return CUDA_SUCCESS;
     uint64_t bit = UINT64_C(1) << device;
     uint64_t before = enabled ? atomic_fetch_or(&owner->peers, bit)
                               : atomic_fetch_and(&owner->peers, ~bit);
     if (!atomic_load(&count_now) || !(before & bit) != enabled)
-        return result;
+        return CUDA_SUCCESS;
     pthread_mutex_lock(&lock);
-    for (struct mapping *each = mappings; each && result == CUDA_SUCCESS; each = each->next)
-        if (each->opened && each->context == owner && each->home != device)
-            result = access_set(driver, each, device,
-                                enabled ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE
-                                        : CU_MEM_ACCESS_FLAGS_PROT_NONE);
-    pthread_mutex_unlock(&lock);
-    if (result != CUDA_SUCCESS && enabled)
+    CUresult result = peer_set_locked(driver, owner, device, enabled);
+    if (result != CUDA_SUCCESS) { /* enabled for some */
         atomic_fetch_and(&owner->peers, ~bit);
+        (void)peer_set_locked(driver, owner, device, false);
+    }
+    pthread_mutex_unlock(&lock);
     return result;
 }
 
+/* One that nobody uses: its context has ended, or it was never handed out. */
 static struct mapping *take_over(void)
 {
     pthread_mutex_lock(&lock);
     struct mapping **link = &mappings;
-    while (*link && !(!(*link)->opened && atomic_load(&(*link)->context->over)))
+    while (*link && ((*link)->opened || !((*link)->unused || atomic_load(&(*link)->context->over))))
         link = &(*link)->next;
     struct mapping *taken = *link ? take_locked(link) : NULL;
     pthread_mutex_unlock(&lock);
@@ -463,12 +516,21 @@ static struct mapping *take_over(void)
 void ipc_mapped_reclaim(void)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
-    struct mapping *over;
+    struct mapping *over, *refused = NULL;
 
     if (!driver || !atomic_load(&count_now))
         return;
     while ((over = take_over()))
-        (void)unmake(driver, over);
+        if (unmake(driver, over) != CUDA_SUCCESS) {
+            over->next = refused;
+            refused = over;
+        }
+    pthread_mutex_lock(&lock);
+    while ((over = refused)) {
+        refused = over->next;
+        insert_locked(over);
+    }
+    pthread_mutex_unlock(&lock);
 }
 
 void ipc_mapped_fork_child(void)

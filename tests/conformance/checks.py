@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 
-from runner import SKIPPED, Suite, arguments, compare, sanitizer
+from runner import SKIPPED, Suite, arguments, compare, left_of, sanitizer
 from trace import Trace
 
 
@@ -537,6 +537,52 @@ def check_synchronous(suite, failures, _):
         # One block drops it while another still has it.
         failures.expect(any(values[:5] == [1, 1, 1, 1, 1] for values in sets.values()),
                         f"{route}: taken from a block that has it: {dict(sets)}")
+
+
+def without_function(suite, name):
+    """Makes a directory of the device's libraries in which the driver does not have a function."""
+    directory = os.path.join(suite.directory, "without_" + name)
+    os.mkdir(directory)
+    for one in os.listdir(suite.device):
+        os.symlink(os.path.join(suite.device, one), os.path.join(directory, one))
+    path = os.path.join(directory, "libcuda.so.1")
+    with open(path, "rb") as file:
+        content = file.read()
+    os.unlink(path)
+    with open(path, "wb") as file:  # found by no name: symbol table and look-ups
+        file.write(content.replace(b"\0" + name.encode() + b"\0", b"\0" + name[:-1].encode() + b"_\0"))
+    return directory
+
+
+def check_old_driver(suite, failures, _):
+    """Contexts end and begin on a driver that has no ids of contexts (before CUDA 12)."""
+    variables = {"LD_LIBRARY_PATH": without_function(suite, "cuCtxGetId")}
+    for path, route in suite.routes():
+        for program in ("contexts", "context_end"):
+            bare = suite.run(path, program, route, **variables)
+            failures.expect(bare[0] == 0, f"{route}, {program}: bare {bare}")
+            for mode in ("mode:observe", "mode:pool", "mode:pool,backing:vmm"):
+                run = suite.run(path, program, route, mode, **variables)
+                failures.expect(compare(f"{program}, {route}, {mode}", bare, run), f"{route}, {mode}")
+        print(f"{route}: without cuCtxGetId")
+
+
+def check_refused_end(suite, failures, _):
+    """Mapped memory that the driver refuses to take back when a context ends goes back with the end
+    of the next one, and nothing is given back twice."""
+    log = os.path.join(suite.directory, "refused_end.log")
+    for path, route in suite.routes():
+        left = {}
+        for call in ("", "cuMemUnmap", "cuMemRelease", "cuMemAddressFree"):
+            if os.path.exists(log):
+                os.unlink(log)
+            fault = ",".join([f"{call}:1:UNKNOWN"] * 2)  # a refused call is repeated once
+            run = suite.run(path, "context_end", route, "mode:pool,backing:vmm", SIMGPU_LOG=log,
+                            **({"SIMGPU_FAULT": fault} if call else {}))
+            failures.expect(run[0] == 0, f"{route}, {call}: {run}")
+            left[call] = left_of(log)
+        failures.expect(left[""]["mapped"] > 0 and all(one == left[""] for one in left.values()),
+                        f"{route}: left {left}")
 
 
 def neighbours():

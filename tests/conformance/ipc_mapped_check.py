@@ -23,7 +23,7 @@ import sys
 import threading
 
 from ipc_check import GONE, INVALID, SLOT, Exporter, Place, begin, runs
-from runner import TIMEOUT_S
+from runner import TIMEOUT_S, left_of
 
 LARGE, BLOCKS, MIB = 5, 6, 1 << 20
 PAGES = struct.Struct("<16sQI36s")  # instead of a driver's handle: magic, bytes, count, zero
@@ -250,6 +250,42 @@ def check_faults(suite, failures, path, route, place):
     print(f"{route}: calls that always fail")
 
 
+def check_faults_midway(suite, failures, path, route, place):
+    """A driver call fails in the middle of an opening or a closing of several pages: nothing is
+    left behind, nothing is unmapped twice, and whoever opens the block gets all of its pages."""
+    exporter = Exporter(suite, path, route, vmm(place) + ",page:2MiB", "serve-large")
+    handle = exporter.handles[0]
+
+    def twice(call, number):  # a refused call is repeated once; a rule counts what the others pass
+        return ",".join([f"cuMem{call}:{number}:UNKNOWN"] * 2)
+
+    singly = twice("Unmap", 1).replace("UNKNOWN", "INVALID_VALUE") + ","  # all pages by one call
+    wanted = {twice("Unmap", 1): "whole", singly + twice("Unmap", 1): "whole",
+              singly + twice("Unmap", 9): "other", singly + twice("Unmap", 36): "other",
+              singly + "cuMemUnmap:9:UNKNOWN": "closed",
+              twice("Release", 1): "closed", twice("Release", 7): "closed",
+              twice("Map", 20): "refused", twice("ImportFromShareableHandle", 20): "refused",
+              twice("SetAccess", 1): "refused", twice("Map", 20) + "," + twice("Unmap", 1): "kept"}
+    for fault, result in wanted.items():
+        log = os.path.join(suite.directory, "midway.log")
+        output = suite.run(path, "ipc_blocks", route, vmm(place, "observe"), "close " + handle,
+                           SIMGPU_FAULT=fault, SIMGPU_LOG=log)[1]
+        if result in ("refused", "kept"):
+            good = re.search("open: .*(Unknown|UNKNOWN)", output)
+        else:
+            good = (re.search("once more: .*(InvalidValue|INVALID_VALUE)", output) and
+                    ("refused" in output) == (result != "closed") and
+                    bytes_in(output, "first") in ([], [21]) and
+                    ("the same: 1" in output) == (result == "whole"))
+            good = good and (result == "closed" or "first: 21\n" in output and "last: 22\n" in output)
+        failures.expect(good, f"{route}, {fault}: {output}")
+        left = left_of(log)
+        failures.expect(result == "kept" or not any(left.values()), f"{route}, {fault}: left {left}")
+        os.unlink(log)
+    exporter.end()
+    print(f"{route}: {len(wanted)} faults in the middle")
+
+
 def check_lies_of_the_board(suite, failures, path, route, place):
     exporter = Exporter(suite, path, route, vmm(place))
     board = os.path.join(place.own, place.boards()[0])
@@ -463,6 +499,7 @@ def main():
         check_many_pages(suite, failures, path, route, place)
         check_threads(suite, failures, path, route, place)
         check_faults(suite, failures, path, route, place)
+        check_faults_midway(suite, failures, path, route, place)
         check_lies_of_the_board(suite, failures, path, route, place)
     path, route = suite.routes()[0]
     check_liars(suite, failures, path, route, Place(suite, "liars"))

@@ -9,6 +9,7 @@ Exit 0: equal through every route; 1: different; 77: the program skipped everywh
 import argparse
 import difflib
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -75,6 +76,25 @@ class Suite:
         except subprocess.TimeoutExpired as late:
             return "timeout", (late.stdout or b"").decode(errors="replace"), ""
         return done.returncode, done.stdout, done.stderr
+
+
+def left_of(log):
+    """Handles, addresses and mapped bytes that a process did not give back."""
+    counts = {"handles": 0, "addresses": 0, "mapped": 0}
+    with open(log, encoding="ascii") as file:
+        for line in file:
+            if "CUDA_SUCCESS" not in line:
+                continue
+            size = int((re.findall(r"bytes=(\d+)", line) or [0])[0])
+            for call, what, number in (("cuMemImportFromShareableHandle", "handles", 1),
+                                       ("cuMemCreate", "handles", 1),
+                                       ("cuMemRelease", "handles", -1),
+                                       ("cuMemAddressReserve", "addresses", 1),
+                                       ("cuMemAddressFree", "addresses", -1),
+                                       ("cuMemMap", "mapped", size), ("cuMemUnmap", "mapped", -size)):
+                if call in line.split():
+                    counts[what] += number
+    return counts
 
 
 def text_of(run):

@@ -88,6 +88,16 @@ def bounded(inputs):
                    "hole.csv:3")
 
 
+def more_addresses_than_there_are(inputs):
+    """Blocks that nothing kept fits, one after the other: more bytes in total than a pointer has."""
+    sizes = [(60 << 30) + (i * 37 % 4096) * 2 * MIB for i in range(4700)]
+    assert sum(sizes) > 1 << 48
+    rows = "".join(f"{i},{2 * i},{2 * i + 1},{size}\n" for i, size in enumerate(sizes))
+    policy = inputs.read("long.csv", "id,lower,upper,size\n" + rows, "-p", "cupool",
+                         "--capacity", "80GiB")["policies"][0]
+    preload.expect(policy["completed"], f"addresses: {policy}")
+
+
 def rmm(inputs):
     head = "Thread,Time,Action,Pointer,Size,Stream\n"
     log = (f"{head}7,23:59:59:900000,allocate,0x100,{MIB},0x0\n"
@@ -197,6 +207,7 @@ def main():
     lifetimes(inputs)
     rmm(inputs)
     bounded(inputs)
+    more_addresses_than_there_are(inputs)
     snapshots(inputs)
     real_snapshot(inputs)
 

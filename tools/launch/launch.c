@@ -26,6 +26,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tools/launch/stop.h"
+
 #define WITNESS_LOOKS    4
 #define WITNESS_PAUSE_NS 2000000
 
@@ -34,9 +36,6 @@
 static const int forwarded[] = {SIGHUP,  SIGINT,    SIGQUIT, SIGABRT, SIGUSR1,  SIGUSR2,   SIGALRM,
                                 SIGTERM, SIGSTKFLT, SIGURG,  SIGIO,   SIGWINCH, SIGVTALRM, SIGPROF,
                                 SIGPWR,  SIGTSTP,   SIGTTIN, SIGTTOU, SIGCONT};
-
-/* Of a stop that is over. */
-static const int job_control[] = {SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT};
 
 /** What was before, for the program to have. */
 struct inherited {
@@ -87,14 +86,19 @@ static int exec_result(int report)
     return got == (ssize_t)sizeof error ? -error : 0;
 }
 
+void launch_close_all(void)
+{
+    if (syscall(SYS_close_range, 0U, ~0U, 0U) < 0)
+        for (int fd = (int)sysconf(_SC_OPEN_MAX); fd-- > 0;)
+            close(fd);
+}
+
 /** In the witness: closes everything, and sleeps until this process ends. */
 static void witness_be(pid_t parent)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     prctl(PR_SET_NAME, "cupool-signals");
-    if (syscall(SYS_close_range, 0U, ~0U, 0U) < 0)
-        for (int fd = (int)sysconf(_SC_OPEN_MAX); fd-- > 0;)
-            close(fd);
+    launch_close_all();
     while (getppid() == parent)
         pause();
     _exit(0);
@@ -184,64 +188,33 @@ static void signal_forward(pid_t pid, const siginfo_t *info)
         kill(pid, info->si_signo);
 }
 
-/** Whether this process was continued and has not taken the signal. */
-static bool continue_waits(void)
+/** Whether the program went on since its stop was seen. */
+static bool has_continued(pid_t pid)
 {
-    sigset_t waiting;
-
-    sigemptyset(&waiting);
-    sigpending(&waiting);
-    return sigismember(&waiting, SIGCONT) == 1;
-}
-
-/** Stops this process by the signal that stopped the program, which a shell shows. In an orphaned
- * group only SIGSTOP stops. */
-static void stop_by(int signal)
-{
-    const struct sigaction by_default = {.sa_handler = SIG_DFL};
-    struct sigaction before;
-    sigset_t one;
-
-    sigemptyset(&one);
-    sigaddset(&one, signal);
-    if (signal != SIGSTOP) {
-        sigaction(signal, &by_default, &before);
-        kill(getpid(), signal);
-        sigprocmask(SIG_UNBLOCK, &one, NULL);
-        sigprocmask(SIG_BLOCK, &one, NULL);
-        sigaction(signal, &before, NULL);
-    }
-    if (!continue_waits())
-        kill(getpid(), SIGSTOP);
-}
-
-/** The program stopped: this process stops, too, unless it had stopped with the program and
- * was continued first, and both continue together. The continuing signal is taken here, with the
- * witness's view of the stop. */
-static void stop_follow(pid_t pid, int signal, struct witness *witness)
-{
-    const struct timespec now = {0};
     siginfo_t info = {0};
-    sigset_t jobs;
 
-    sigemptyset(&jobs);
-    for (size_t i = 0; i < sizeof job_control / sizeof *job_control; i++)
-        sigaddset(&jobs, job_control[i]);
-    if (!continue_waits())
-        stop_by(signal);
-    /* Of a signal to the group this process may get its own before the program does. */
-    if ((waitid(P_PID, (id_t)pid, &info, WCONTINUED | WNOHANG) != 0 || info.si_pid != pid) &&
-        !group_got(pid, witness, SIGCONT))
-        kill(pid, SIGCONT);
-    while (sigtimedwait(&jobs, NULL, &now) > 0)
-        ;
+    return waitid(P_PID, (id_t)pid, &info, WCONTINUED | WNOHANG) == 0 && info.si_pid == pid;
+}
+
+/** The program stopped: this process stops, too, unless it had stopped with the program and was
+ * continued first, and both continue together. What the witness has seen of stop signals until here
+ * is about this stop; what comes later is passed on. */
+static void stop_follow(pid_t pid, int signal, struct witness *witness, struct stopper *stopper)
+{
     if (witness->pid > 0)
         witness_replace(witness);
-    for (size_t i = 0; i < sizeof job_control / sizeof *job_control; i++)
-        witness->seen &= ~(UINT64_C(1) << (job_control[i] - 1));
+    for (size_t i = 0; i < STOP_SIGNALS; i++)
+        witness->seen &= ~(UINT64_C(1) << (stop_signals[i] - 1));
+    /* Of a signal to the group this process may get its own before the program does. */
+    if (stopper_stop(stopper, signal, pid) && !has_continued(pid) &&
+        !group_got(pid, witness, SIGCONT))
+        kill(pid, SIGCONT);
+    if (witness->pid > 0)
+        witness_replace(witness);
+    witness->seen &= ~(UINT64_C(1) << (SIGCONT - 1));
 }
 
-static int program_wait(pid_t pid, const sigset_t *signals)
+static int program_wait(pid_t pid, const sigset_t *signals, struct stopper *stopper)
 {
     struct witness witness = {witness_start(), 0};
     int status;
@@ -251,13 +224,16 @@ static int program_wait(pid_t pid, const sigset_t *signals)
         pid_t found = waitpid(pid, &status, WNOHANG | WUNTRACED);
 
         if (found == pid && WIFSTOPPED(status)) {
-            stop_follow(pid, WSTOPSIG(status), &witness);
+            stop_follow(pid, WSTOPSIG(status), &witness, stopper);
             continue;
         }
         if (found == pid || (found < 0 && errno != EINTR))
             break;
-        if (sigwaitinfo(signals, &info) > 0 && info.si_signo != SIGCHLD &&
-            !group_got(pid, &witness, info.si_signo))
+        if (sigwaitinfo(signals, &info) <= 0 || info.si_signo == SIGCHLD)
+            continue;
+        if (info.si_signo == SIGCONT)
+            stopper_arm(stopper);
+        if (!group_got(pid, &witness, info.si_signo))
             signal_forward(pid, &info);
     }
     witness_end(witness.pid);
@@ -268,8 +244,9 @@ int launch_program(char *const *argv, struct launch *ret_launch)
 {
     struct sigaction child_default = {.sa_handler = SIG_DFL};
     struct inherited inherited;
+    struct stopper stopper;
     sigset_t signals;
-    int report[2], error, status;
+    int report[2], error, status = 0;
     pid_t pid;
 
     if (pipe2(report, O_CLOEXEC) < 0)
@@ -282,15 +259,19 @@ int launch_program(char *const *argv, struct launch *ret_launch)
         sigaddset(&signals, signal);
     sigprocmask(SIG_BLOCK, &signals, &inherited.mask);
     sigaction(SIGCHLD, &child_default, &inherited.on_child);
+    stopper_start(&stopper);
     pid = fork();
-    if (pid == 0)
+    if (pid == 0) {
+        stopper_restore(&stopper);
         program_become(argv, &inherited, report[1]);
+    }
     error = pid < 0 ? -errno : 0;
     close(report[1]);
-    if (error == 0) {
+    if (error == 0) { /* a program may be stopped before it is executed */
+        status = program_wait(pid, &signals, &stopper);
         error = exec_result(report[0]);
-        status = program_wait(pid, &signals);
     }
+    stopper_end(&stopper);
     close(report[0]);
     sigprocmask(SIG_SETMASK, &inherited.mask, NULL);
     if (error == 0)

@@ -3,7 +3,7 @@
  * Starts a program with the preload library and waits for it transparently: its exit status, its
  * signals.
  *
- * Threading: single-threaded.
+ * Threading: single-threaded; see stop.h.
  */
 #ifndef TOOLS_LAUNCH_LAUNCH_H
 #define TOOLS_LAUNCH_LAUNCH_H
@@ -23,6 +23,9 @@ struct launch {
  * fork or exec; -ENOENT: there is no such program.
  */
 int launch_program(char *const *argv, struct launch *ret_launch);
+
+/** In a child that keeps nothing open. */
+void launch_close_all(void);
 
 /** An exit code as a shell gives it: 128+N for signal N. */
 int launch_exit_code(int wait_status);

@@ -2,7 +2,7 @@
 /*
  * Counts calls, and provides the device as a backend of the pool.
  *
- * Addresses ascend and are never reused, unless the script contains those that the driver gave. A
+ * Addresses are those of the script while it is followed, then of an address space beside them. A
  * fence's handle is the time at which it is signalled, + 1.
  */
 #include "tools/replay/device_model.h"
@@ -18,6 +18,7 @@
 
 #define PROFILE_MOST_BYTES ((size_t)1 << 20)
 #define FIRST_ADDRESS      (UINT64_C(1) << 40)
+#define END_ADDRESS        (UINT64_C(1) << 48) /* the pool knows no more */
 #define ENDLESS_BYTES      (UINT64_C(1) << 40) /* what an endless device says it has */
 
 static const struct {
@@ -108,8 +109,18 @@ int device_profile_read(const char *path, struct device_profile *profile, char *
 
 void device_model_init(struct device_model *ret_device, const struct device_profile *profile)
 {
-    *ret_device = (struct device_model){
-        .next_address = FIRST_ADDRESS, .total_bytes = ENDLESS_BYTES, .profile = profile};
+    *ret_device = (struct device_model){.total_bytes = ENDLESS_BYTES, .profile = profile};
+    address_space_init(&ret_device->addresses, FIRST_ADDRESS, END_ADDRESS);
+}
+
+void device_model_done(struct device_model *device)
+{
+    address_space_done(&device->addresses);
+}
+
+void device_model_end(struct device_model *device, unsigned context)
+{
+    address_space_give_all(&device->addresses, context);
 }
 
 uint64_t device_model_calls(const struct device_model *device)
@@ -186,9 +197,10 @@ static int segment_allocate(void *state, size_t bytes, uint64_t *ret_address)
         *ret_address = call->address;
         return 0;
     }
-    *ret_address = device->next_address;
-    device->next_address += bytes;
-    return 0;
+    error = address_space_take(&device->addresses, context->context, bytes, ret_address);
+    if (error < 0)
+        device_model_give(device, bytes);
+    return error;
 }
 
 static int segment_free(void *state, uint64_t address, size_t bytes)
@@ -196,11 +208,11 @@ static int segment_free(void *state, uint64_t address, size_t bytes)
     struct device_context *context = state;
     const struct script_call *call = script_step(context, SCRIPT_FREE, bytes);
 
-    (void)address;
     device_model_call(context->device, DEVICE_FREE, bytes);
     if (call && call->error < 0)
         return call->error;
     device_model_give(context->device, bytes);
+    address_space_give(&context->device->addresses, context->context, address);
     return 0;
 }
 
@@ -305,22 +317,23 @@ static int range_reserve(void *state, size_t bytes, uint64_t *ret_address)
 {
     struct device_context *context = state;
     struct device_model *device = context->device;
-    uint64_t address = device->next_address;
+    uint64_t address = 0;
 
     device_model_call(device, DEVICE_RESERVE, 0);
     if (!script_range(context, bytes, &address))
         return -ENOMEM;
-    if (address == device->next_address)
-        device->next_address += bytes;
+    if (!address)
+        return address_space_take(&device->addresses, context->context, bytes, ret_address);
     *ret_address = address;
     return 0;
 }
 
 static int range_release(void *state, uint64_t address, size_t bytes)
 {
-    (void)state;
-    (void)address;
+    struct device_context *context = state;
+
     (void)bytes;
+    address_space_give(&context->device->addresses, context->context, address);
     return 0;
 }
 

@@ -14,6 +14,7 @@
 #define TOOLS_REPLAY_DEVICE_MODEL_H
 
 #include "pool/pool.h"
+#include "tools/replay/address_space.h"
 #include "tools/replay/replay_trace.h"
 
 enum device_call {
@@ -54,7 +55,7 @@ struct device_model {
     uint64_t calls[DEVICE_CALLS];
     uint64_t simulated_ns; /* spent in calls and in waiting */
     uint64_t now_ns;       /* of the trace */
-    uint64_t next_address;
+    struct address_space addresses;
     uint64_t fence_delay_ns; /* where the record does not say it */
     const struct device_profile *profile;
     const struct device_work *work; /* NULL: the record says nothing */
@@ -67,6 +68,8 @@ struct device_model {
 };
 
 void device_model_init(struct device_model *ret_device, const struct device_profile *profile);
+
+void device_model_done(struct device_model *device);
 
 /** Assumption about fences that are not in the trace: only the program knows how much work there
  * was, and another run's device may be slower or faster. */
@@ -103,6 +106,9 @@ uint64_t device_model_take_often(struct device_model *device, uint64_t bytes, ui
 /** Allocates memory: -ENOMEM if the device has not enough. Counts no call. */
 int device_model_take(struct device_model *device, uint64_t bytes);
 void device_model_give(struct device_model *device, uint64_t bytes);
+
+/** The context has ended: its addresses can be used again. */
+void device_model_end(struct device_model *device, unsigned context);
 
 /** One context's pool on the device. */
 struct device_context {

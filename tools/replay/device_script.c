@@ -10,9 +10,46 @@
 
 #include "tools/base/bound.h"
 
+/* Widens [*low, *high) so that it has these addresses. */
+static void cover(uint64_t address, uint64_t bytes, uint64_t *low, uint64_t *high)
+{
+    uint64_t end;
+
+    if (!address || __builtin_add_overflow(address, bytes, &end))
+        return;
+    *low = address < *low ? address : *low;
+    *high = end > *high ? end : *high;
+}
+
+/* After the first different call the model's own addresses are needed beside the recorded ones:
+ * from below or above those, where there are more. */
+static void addresses_choose(struct device_model *device)
+{
+    const struct replay_trace *trace = device->script;
+    struct address_space *space = &device->addresses;
+    uint64_t first = space->next, end = space->end, low = UINT64_MAX, high = 0;
+
+    for (size_t i = 0; i < trace->script_count; i++)
+        if (trace->script[i].kind == SCRIPT_ALLOCATE && !trace->script[i].error)
+            cover(trace->script[i].address, trace->script[i].bytes, &low, &high);
+    for (unsigned context = 0; context < REPLAY_CONTEXTS_MAX; context++)
+        cover(trace->backing[context].range_address, trace->backing[context].range_bytes, &low,
+              &high);
+    if (low >= end || high <= first)
+        return;
+    high = (high + POOL_SEGMENT_BYTES - 1) / POOL_SEGMENT_BYTES * POOL_SEGMENT_BYTES;
+    low = low / POOL_SEGMENT_BYTES * POOL_SEGMENT_BYTES;
+    uint64_t below = low > first ? low - first : 0, above = high < end ? end - high : 0;
+    if (below >= above)
+        address_space_init(space, first, first + below);
+    else
+        address_space_init(space, high, end);
+}
+
 void device_model_follow(struct device_model *device, const struct replay_trace *trace)
 {
     device->script = trace;
+    addresses_choose(device);
 }
 
 /* Returns the next recorded call of a context; NULL: none. */

@@ -166,6 +166,7 @@ static void pool_end(struct cupool_policy *policy, unsigned context)
     policy->allocated[context] = 0;
     device_model_give(policy->device, figures.reserved_bytes.current);
     pool_destroy(policy->pool[context], POOL_END_ABANDON);
+    device_model_end(policy->device, context);
     policy->pool[context] = NULL;
 }
 

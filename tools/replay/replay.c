@@ -211,6 +211,7 @@ int replay_run(const struct replay_trace *trace, const struct policy *policy,
         progress_end(run.progress);
     run.ops->destroy(run.state);
 done:
+    device_model_done(&run.device);
     device_work_destroy(work);
     free(run.tokens);
     if (error == 0)

@@ -9,10 +9,11 @@
 #include "program.h"
 
 #if CUDA_VERSION >= 13000
-#define CREATE(context) DRIVER(cuCtxCreate)(context, NULL, 0, 0)
+#define CREATE_ON(context, device) DRIVER(cuCtxCreate)(context, NULL, 0, device)
 #else
-#define CREATE(context) DRIVER(cuCtxCreate)(context, 0, 0)
+#define CREATE_ON(context, device) DRIVER(cuCtxCreate)(context, 0, device)
 #endif
+#define CREATE(context) CREATE_ON(context, 0)
 
 /* A context that its users count: the last to detach ends it. */
 static void counted(CUcontext first)
@@ -44,6 +45,37 @@ static void counted(CUcontext first)
     route_report("synchronize", DRIVER(cuCtxSynchronize)());
     route_report("free", route_free(pointer));
     route_report("detach", DRIVER(cuCtxDetach)(second));
+    route_report("current", DRIVER(cuCtxSetCurrent)(first));
+}
+
+/* On a device of its own: the primary context begins and ends beside it. */
+static void beside_primary(CUcontext first)
+{
+    CUcontext second, primary;
+    void *inside, *gone;
+    unsigned char byte = 0;
+    int error = (int)CREATE_ON(&second, 1);
+
+    route_report("on the second device", error);
+    if (error)
+        return;
+    route_report("allocate", route_allocate(&inside, 5000));
+    route_report("fill", route_fill(inside, 44, 5000));
+    for (int round = 0; round < 2; round++) {
+        route_report("retain", DRIVER(cuDevicePrimaryCtxRetain)(&primary, 1));
+        route_report("current", DRIVER(cuCtxSetCurrent)(primary));
+        route_report("allocate", route_allocate(&gone, 5000));
+        route_report("retain", DRIVER(cuDevicePrimaryCtxRetain)(&primary, 1));
+        route_report("release", DRIVER(cuDevicePrimaryCtxRelease)(1));
+        route_report("fill", route_fill(gone, 55, 5000));
+        route_report("release", DRIVER(cuDevicePrimaryCtxRelease)(1));
+        route_report("current", DRIVER(cuCtxSetCurrent)(second));
+        route_report("stale", route_free(gone));
+        route_report("read", route_read(&byte, inside, 1));
+        printf("byte: %d\n", byte);
+    }
+    route_report("free", route_free(inside));
+    route_report("destroy", DRIVER(cuCtxDestroy)(second));
     route_report("current", DRIVER(cuCtxSetCurrent)(first));
 }
 
@@ -82,6 +114,7 @@ int program_contexts(const char *self, const char *route, const char *argument)
         route_report("free", route_free(pointer));
     }
     counted(first);
+    beside_primary(first);
     route_report("last error", route_last_error());
     return 0;
 }

@@ -161,6 +161,34 @@ static int child_hold(char *handles)
     return 0;
 }
 
+/* Opens a block that the driver may refuse to close; then it is open as before, or another opening
+ * is not affected. */
+static int child_close(const char *text)
+{
+    unsigned char bytes[CHECK_BYTES];
+    CUipcMemHandle handle;
+    char *opened = NULL, *second = NULL;
+
+    from_text(text, &handle);
+    route_report("open", route_ipc_open((void **)&opened, handle));
+    for (int tries = 0; route_ipc_close(opened) && tries < 4; tries++) {
+        size_t last = LARGE_BYTES - CHECK_BYTES;
+
+        route_report("refused; open", route_ipc_open((void **)&second, handle));
+        printf("the same: %d\n", second == opened);
+        route_report("read", route_read(bytes, second, CHECK_BYTES));
+        printf("first: %d\n", bytes[0]);
+        route_report("read", route_read(bytes, second + last, CHECK_BYTES));
+        printf("last: %d\n", bytes[0]);
+        if (second != opened)
+            route_report("close", route_ipc_close(second));
+        else
+            route_report("opened twice; close", route_ipc_close(second));
+    }
+    route_report("once more", route_ipc_close(opened));
+    return 0;
+}
+
 /* One handle of a line, which may lie: what opens can be read from its first to its last byte. */
 static void try_handle(const char *text)
 {
@@ -416,6 +444,8 @@ int program_ipc_blocks(const char *self, const char *route, const char *argument
         return serve(argument);
     if (argument && strcmp(argument, "try") == 0)
         return child_try();
+    if (argument && strncmp(argument, "close ", 6) == 0)
+        return child_close(argument + 6);
     if (argument) {
         snprintf(line, sizeof(line), "%s", strchr(argument, ' ') + 1);
         if (strncmp(argument, "race ", 5) == 0)

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Preloaded into cupool: sends it a signal in an instant that is otherwise a matter of luck, once.
+ * INSTANT=stop: SIGCONT right before cupool stops itself; again: SIGTSTP right after it was
+ * continued; execute: SIGSTOP to the program before it is executed.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define NEXT(name) ((__typeof__(&(name)))dlsym(RTLD_NEXT, #name))
+
+static atomic_bool past;
+
+static bool is_now(const char *instant)
+{
+    const char *wanted = getenv("INSTANT");
+
+    return wanted && !strcmp(program_invocation_short_name, "cupool") && !strcmp(wanted, instant) &&
+           !atomic_exchange(&past, true);
+}
+
+static void send(int signal)
+{
+    syscall(SYS_kill, getpid(), signal);
+}
+
+static bool stops(int signal)
+{
+    return signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
+}
+
+int kill(pid_t pid, int signal)
+{
+    if (pid == getpid() && stops(signal) && is_now("stop"))
+        send(SIGCONT);
+    return NEXT(kill)(pid, signal);
+}
+
+int pthread_sigmask(int how, const sigset_t *set, sigset_t *before)
+{
+    bool any = false;
+
+    for (int signal = 1; set && how == SIG_UNBLOCK && signal < SIGRTMIN; signal++)
+        any |= stops(signal) && sigismember(set, signal) == 1;
+    if (any && is_now("stop"))
+        send(SIGCONT);
+    return NEXT(pthread_sigmask)(how, set, before);
+}
+
+int waitid(idtype_t type, id_t id, siginfo_t *info, int options)
+{
+    if (options & WCONTINUED && is_now("again"))
+        send(SIGTSTP);
+    return NEXT(waitid)(type, id, info, options);
+}
+
+int execvp(const char *file, char *const argv[])
+{
+    if (is_now("execute"))
+        send(SIGSTOP);
+    return NEXT(execvp)(file, argv);
+}
