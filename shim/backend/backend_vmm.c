@@ -451,7 +451,7 @@ void backend_vmm_reclaim(void)
     const struct driver_functions *driver = real_driver_if_loaded();
 
     for (struct context *context = atomic_load_explicit(&context_list, memory_order_acquire);
-         context && driver; context = context->next)
+         context && driver; context = atomic_load_explicit(&context->next, memory_order_acquire))
         if (atomic_load_explicit(&context->gone, memory_order_acquire) &&
             atomic_load_explicit(&context->over, memory_order_acquire)) {
             struct vmm *vmm = atomic_exchange(&context->vmm, NULL);

@@ -2,8 +2,9 @@
 /*
  * The list of contexts: how one is found, and how it ends. See context.h.
  *
- * The list only grows at its head, so it is walked without a lock; list_lock serializes additions.
- * Ending a pool needs the gate, because any thread may be inside the pool.
+ * The list grows at its head only, and an entry that leaves it still leads to the older ones, so it
+ * is walked without a lock; list_lock serializes changes. Ending a pool needs the gate, because any
+ * thread may be inside the pool.
  */
 #include "shim/context/context.h"
 
@@ -27,10 +28,15 @@ void context_listen(const struct context_listener *wanted)
     listener = wanted;
 }
 
+static struct context *after(const struct context *context)
+{
+    return atomic_load_explicit(&context->next, memory_order_acquire);
+}
+
 static struct context *living_from(struct context *context)
 {
     while (context && atomic_load_explicit(&context->gone, memory_order_acquire))
-        context = context->next;
+        context = after(context);
     return context;
 }
 
@@ -41,7 +47,7 @@ struct context *context_first(void)
 
 struct context *context_next(const struct context *context)
 {
-    return living_from(context->next);
+    return living_from(after(context));
 }
 
 struct context *context_find(CUcontext handle)
@@ -74,6 +80,21 @@ static bool context_is_alive(const struct driver_functions *driver, CUcontext ha
     return true;
 }
 
+/* Takes entries that nobody looks for any more from the list. */
+static void gone_unlist_locked(void)
+{
+    _Atomic(struct context *) *link = &context_list;
+    struct context *context;
+
+    while ((context = atomic_load_explicit(link, memory_order_relaxed))) {
+        if (atomic_load_explicit(&context->gone, memory_order_acquire) &&
+            !atomic_load_explicit(&context->vmm, memory_order_acquire))
+            atomic_store_explicit(link, after(context), memory_order_release);
+        else
+            link = &context->next;
+    }
+}
+
 /* The handle is current, or a green context of it. */
 static struct context *context_create_locked(const struct driver_functions *driver,
                                              CUcontext handle, uint64_t id)
@@ -92,7 +113,8 @@ static struct context *context_create_locked(const struct driver_functions *driv
     pthread_mutex_init(&context->backend_lock, NULL);
     listener->made(context);
     context->pool = listener->pool_make(context, driver);
-    context->next = atomic_load(&context_list);
+    gone_unlist_locked();
+    atomic_store_explicit(&context->next, atomic_load(&context_list), memory_order_relaxed);
     atomic_store_explicit(&context_list, context, memory_order_release);
     return context;
 }

@@ -5,7 +5,8 @@
  * A context is known from the first allocation in it until the program destroys or resets it. The
  * driver reuses handles, so an entry also holds the driver's id of the context. Every end of a
  * context increments a generation, which invalidates what threads remember. Entries are never
- * freed: a record or a fence may still name a context that has ended.
+ * freed: a record or a fence may still name a context that has ended. But they leave the list, so
+ * that a program that makes and ends contexts all the time does not walk past all of them.
  *
  * Threading: every function from any thread.
  */
@@ -37,7 +38,7 @@ struct context {
     _Atomic uint64_t segment_bytes; /* taken from the driver by the pool */
     _Atomic uint64_t peers;         /* devices that may access its memory, one bit each */
     _Atomic(struct vmm *) vmm;      /* mapped memory of the pool (backend/backend_vmm.h), or NULL */
-    struct context *next;           /* immutable once listed */
+    _Atomic(struct context *) next; /* written under the list's lock; leads to all older ones */
 
     pthread_mutex_t backend_lock;
     CUevent events[CONTEXT_EVENTS_KEPT]; /* spare ones; guarded by backend_lock */
@@ -48,7 +49,7 @@ struct context {
 
 struct vmm;
 
-extern _Atomic(struct context *) context_list; /* newest first, gone ones included */
+extern _Atomic(struct context *) context_list; /* newest first, with gone ones that have a vmm */
 extern _Atomic uint64_t context_generation;
 extern atomic_int context_broken_count;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Makes blocks of every kind that stay, then calls every function that makes, frees or asks about
- * memory, a fixed number of times, in a function of its own: cost.py counts the instructions that
- * libcupool spends there, with few blocks and with many.
+ * Makes blocks of every kind that stay, and contexts that end, then calls every function that makes,
+ * frees or asks about memory, a fixed number of times, in a function of its own: cost.py counts the
+ * instructions that libcupool spends there, with few and with many.
  *
  *   cost BLOCKS
  */
@@ -47,6 +47,21 @@ static CUgraphExec graph_make(CUdeviceptr *ret_pointer)
 static size_t at_most(size_t blocks, size_t most)
 {
     return blocks < most ? blocks : most;
+}
+
+/* Each had a pool. */
+static void contexts_end(size_t contexts)
+{
+    CUcontext context, current;
+    void *pointer;
+
+    OK(cuCtxGetCurrent(&current));
+    for (size_t i = 0; i < contexts; i++) {
+        OK(cuCtxCreate(&context, NULL, 0, 0));
+        OK(cudaMalloc(&pointer, 512));
+        OK(cuCtxDestroy(context));
+        OK(cuCtxSetCurrent(current));
+    }
 }
 
 static void stay(size_t blocks)
@@ -171,6 +186,7 @@ int main(int count, char **words)
     OK(cudaFree(NULL));
     OK(cudaStreamCreate(&stream));
     OK(cuMemPoolCreate(&pool, &pool_on_device));
+    contexts_end(at_most(blocks / 10, 600));
     stay(blocks);
     OK(cuMemAddressReserve(&range, PAGE, 0, 0, 0));
     CUgraphExec exec = graph_make(&of_graph);
