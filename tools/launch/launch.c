@@ -38,11 +38,38 @@ static const int forwarded[] = {SIGHUP,  SIGINT,    SIGQUIT, SIGABRT, SIGUSR1,  
 /* Of a stop that is over. */
 static const int job_control[] = {SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT};
 
+/* Signals for what this process writes itself: a message without a reader, or a file at its limit.
+ */
+static const int of_output[] = {SIGPIPE, SIGXFSZ};
+
+#define OF_OUTPUT (sizeof of_output / sizeof *of_output)
+
 /** What was before, for the program to have. */
 struct inherited {
     sigset_t mask;
     struct sigaction on_child;
 };
+
+static struct {
+    bool ignored;
+    struct sigaction before[OF_OUTPUT];
+} output;
+
+void launch_output_ignore(void)
+{
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+    for (size_t i = 0; i < OF_OUTPUT && !output.ignored; i++)
+        sigaction(of_output[i], &ignore, &output.before[i]);
+    output.ignored = true;
+}
+
+void launch_output_restore(void)
+{
+    for (size_t i = 0; i < OF_OUTPUT && output.ignored; i++)
+        sigaction(of_output[i], &output.before[i], NULL);
+    output.ignored = false;
+}
 
 int launch_preload(const char *library)
 {
@@ -67,6 +94,7 @@ static void program_become(char *const *argv, const struct inherited *inherited,
     int error;
 
     sigaction(SIGCHLD, &inherited->on_child, NULL);
+    launch_output_restore();
     sigprocmask(SIG_SETMASK, &inherited->mask, NULL);
     execvp(argv[0], argv);
     error = errno;

@@ -24,6 +24,15 @@ struct launch {
  */
 int launch_program(char *const *argv, struct launch *ret_launch);
 
+/**
+ * From now on messages that cannot be written end neither this process nor, before it began, the
+ * program, which gets the signals (SIGPIPE, SIGXFSZ) as they were.
+ */
+void launch_output_ignore(void);
+
+/** Ends launch_output_ignore(). */
+void launch_output_restore(void);
+
 /** An exit code as a shell gives it: 128+N for signal N. */
 int launch_exit_code(int wait_status);
 

@@ -11,6 +11,7 @@ import glob
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import stat
@@ -250,6 +251,34 @@ class Cli(unittest.TestCase):
                    for command in ([], [CUPOOL, "run", "-q", "--"])]
         self.assertEqual(*outputs)
         self.assertIn("[1, 1, 0]", outputs[0])
+
+    def test_run_outlives_its_messages(self):
+        """A summary that nobody reads changes neither the program nor its exit status."""
+        ignored = [signal.SIGPIPE, signal.SIGXFSZ]
+
+        def prepare(at, limit=None):
+            for number in ignored:
+                signal.signal(number, at)
+            if limit is not None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+        def run(*words, stderr, **how):
+            return subprocess.run([*words, "sh", "-c", "grep SigIgn: /proc/self/status; exit 7"], stderr=stderr,
+                                  cwd=self.directory.name, env=self.environment, stdout=subprocess.PIPE,
+                                  timeout=PATIENCE_S, check=False, restore_signals=False,
+                                  preexec_fn=functools.partial(prepare, **how))
+
+        reader, writer = os.pipe()
+        os.close(reader)
+        self.addCleanup(os.close, writer)
+        for at in (signal.SIG_DFL, signal.SIG_IGN):
+            bare = run(stderr=writer, at=at)
+            done = run(CUPOOL, "run", "--", stderr=writer, at=at)
+            self.assertEqual((done.returncode, done.stdout), (7, bare.stdout), at)
+            self.assertEqual(run(CUPOOL, "run", "--fly", stderr=writer, at=at).returncode, 125)
+        with open(self.path("messages"), "w") as file:
+            done = run(CUPOOL, "run", "--fly", stderr=file, at=signal.SIG_DFL, limit=0)
+        self.assertEqual(done.returncode, 125)
 
     def test_run_refuses_bad_values(self):
         for words, named in ((("--mode", "foo"), "off|observe|pool"), (("-O", "mode:bad"), "off|observe|pool"),
