@@ -252,6 +252,10 @@ static int output_check(const char *pattern, bool force)
     const char *directory;
     struct stat status;
 
+    if (trace_path_expand(pattern, copy, sizeof copy) == -EINVAL)
+        return verb_error(VERB_NAME, EXIT_RUN_FAILED,
+                          "%s: unknown placeholder: use %%p, %%e, %%h, %%n, %%q{VAR} or %%%%",
+                          pattern);
     if (strlen(pattern) >= sizeof copy)
         return verb_error(VERB_NAME, EXIT_RUN_FAILED, "%s: name too long: give another with -o",
                           pattern);

@@ -294,6 +294,21 @@ class Cli(unittest.TestCase):
                 self.assert_error(result, code, "no such profile")
                 self.assertNotIn("\n::", result.stderr)
 
+    def test_profiles_that_are_no_files(self):
+        os.mkfifo(self.path("pipe"))
+        with open(self.path("long"), "w") as file:
+            file.write("# 45678\n" * 8193)
+        for verb, code in (("run", 125), ("doctor", 2)):
+            for profile in ("./pipe", "./", "/dev/zero", "/dev/null", "./long"):
+                result = self.cupool(verb, f"--sim={profile}", "--", "true")
+                if "no simulated device" in result.stderr:
+                    self.skipTest("no simulated device")
+                self.assert_error(result, code, "no such profile")
+        with open(self.path("own"), "w") as file:
+            file.write("[device]\n")
+        result = self.cupool("run", "-q", "--sim=./own", "--", "sh", "-c", "cd /; echo $SIMGPU_PROFILE")
+        self.assertEqual(result.stdout, os.path.realpath(self.path("own")) + "\n")
+
     def test_output_that_cannot_be_written(self):
         for arguments in (("--version",), ("--help",), ("help", "run"), ("options",),
                           ("options", "--markdown"), ("doctor",), ("top", "--help")):
@@ -346,6 +361,29 @@ class Cli(unittest.TestCase):
         self.assertIn("simulated device", result.stderr)
         self.assertEqual(result.stderr.splitlines()[-1],
                          f"cupool: next: cupool report {os.path.basename(files[0])}")
+
+    def test_run_finds_traces_with_a_dot_in_front(self):
+        """By the program's name, or a variable; not those of the folders '.' and '..' of a pattern."""
+        shutil.copy(shutil.which("true"), self.path(".program"))
+        for pattern, name in (("%e.cupool", ".program.cupool"), ("%q{NAME}", ".variable"),
+                              (".%e/%q{NAME}", "..program/.variable"), ("%q{FOLDER}/t", ".folder/t"),
+                              ("%q{FOLDER}/%e/%q{NAME}", ".folder/.program/.variable"), ("{a,b}/%e", "{a,b}/.program"),
+                              ("%q{FOLDER}/{[a]\\*,b}/%e", ".folder/{[a]\\*,b}/.program")):
+            os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
+            result = self.cupool("run", "-o", pattern, "--", "./.program", NAME=".variable", FOLDER=".folder")
+            self.assertIn("peak 4.6 MiB", result.stderr, pattern)
+            self.assertNotIn("programs recorded", result.stderr, pattern)
+            self.assertEqual(self.report(self.path(name))["process"]["exit_status"], 0, pattern)
+        os.makedirs(self.path("below/x"))
+        result = self.cupool("run", "-o", "below/%q{NAME}/u", "--", "sh", "-c",
+                             f"LD_PRELOAD={PRELOAD} CUPOOL_TRACE={self.path('u')} env", NAME="x")
+        self.assertTrue(os.path.exists(self.path("u")), result.stderr)
+        self.assertNotIn("programs recorded", result.stderr)
+
+    def test_run_refuses_bad_patterns(self):
+        for pattern in ("%", "a%z", "%q{", "%q{}", "%q", "%P", "%q{" + "V" * 300 + "}"):
+            for words in (("-o", pattern), ("-O", f"trace:{pattern}")):
+                self.assert_error(self.cupool("run", "-q", *words, "--", "sh", "-c", "echo x"), 125, "placeholder")
 
     def test_run_quotes_the_next_command(self):
         result = self.cupool("run", "-o", "it's here.cupool", "--", "true")
