@@ -80,8 +80,11 @@ static int special_open(struct outfile *file, const struct outplace *place)
 
 static int descriptor_open(struct outfile *file, int descriptor)
 {
-    int fd = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+    int flags = fcntl(descriptor, F_GETFL), fd;
 
+    if (flags < 0 || flags & O_PATH || (flags & O_ACCMODE) == O_RDONLY)
+        return -EBADF;
+    fd = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
     return fd < 0 ? -errno : stream_begin(file, fd);
 }
 

@@ -154,6 +154,26 @@ class Files(Base):
             self.assertEqual((done.returncode, done.stderr), (0, ""), place)
             self.assertTrue(done.stdout.startswith("trace,pid"), place)
 
+    def test_closed_standard_streams(self):
+        """Their numbers do not become those of other files, and a program has them closed."""
+        for closed in ("<&-", ">&-", "2>&-", "<&- >&-", ">&- 2>&-", "<&- >&- 2>&-"):
+            for place, sign in (("/dev/stdout", " >"), ("/proc/self/fd/1", " >"), ("/dev/fd/2", " 2>"), ("/dev/fd/3", "")):
+                code = 2 if sign in " " + closed else 0
+                done = self.shell(f'"$0" report -f csv -o {place} t.cupool {closed}', CUPOOL)
+                self.assertEqual(done.returncode, code, (closed, place, done.stderr))
+                if code and "2>" not in closed:
+                    self.assertIn(f"{place}: Bad file descriptor", done.stderr, closed)
+            names = 'for i in 0 1 2; do [ -e /proc/self/fd/$i ] && s="$s$i"; done; echo "$s" >"$1"'
+            for words in ("", f'"{CUPOOL}" run -q -o r%p -- '):
+                self.shell(f"{words}sh -c '{names}' sh {'open' if words else 'bare'} {closed}")
+            self.assertEqual(content(self.path("open")), content(self.path("bare")), closed)
+
+    def shell(self, text, *words):
+        return subprocess.run(["sh", "-c", text, *words], cwd=self.directory, text=True, capture_output=True,
+                              env={"PATH": os.environ["PATH"], "CUPOOL_LIBRARY": PRELOAD, "CUPOOL_TEST_EVENTS": EVENTS,
+                                   "ASAN_OPTIONS": "verify_asan_link_order=0"},
+                              timeout=PATIENCE_S, check=False, stdin=subprocess.DEVNULL)
+
     def test_pipes(self):
         """A pipe without a reader is an error after a short time at most; one with a reader is
         written."""
