@@ -25,12 +25,13 @@ static int stream_begin(struct outfile *file, int fd)
 static int regular_open(struct outfile *file, const struct outplace *place, mode_t mode)
 {
     bool own = place->exists && place->status.st_uid == geteuid();
+    bool private = own && place->status.st_nlink == 1;
     int error;
 
     if (place->exists && !file->replace)
         return -EEXIST;
     memcpy(file->name, place->name, sizeof file->name);
-    error = outdraft_begin(place->directory, own ? 0600 : mode, &file->draft);
+    error = outdraft_begin(place->directory, private ? 0600 : mode, &file->draft);
     if (error < 0)
         return error;
     if (own)

@@ -37,6 +37,22 @@ class Files(Base):
                 os.unlink(path)
         self.expect_nothing_else()
 
+    def test_mode_of_a_file_with_several_names(self):
+        """In a shared directory another user can name any file there that the user lets others write."""
+        for earlier, wanted, packed in ((0o666, 0o644, 0o600), (0o777, 0o644, 0o600), (0o640, 0o640, 0o600),
+                                        (0o600, 0o600, 0o600), (0o4775, 0o644, 0o600)):
+            for name, arguments in self.writers():
+                os.link(self.write("real", "old"), self.path("out"))
+                os.chmod(self.path("real"), earlier)
+                done = self.cupool(*arguments, "out")
+                self.assertEqual(done.returncode, 0, (name, done.stderr))
+                self.assertEqual(oct(mode(self.path("out"))), oct(packed if name == "pack" else wanted),
+                                 f"{name} over {earlier:o}")
+                self.assertEqual((content(self.path("real")), oct(mode(self.path("real")))), (b"old", oct(earlier)))
+                os.unlink(self.path("out"))
+                os.unlink(self.path("real"))
+        self.expect_nothing_else()
+
     def test_mode_of_a_new_file(self):
         for mask, wanted in ((0o022, 0o644), (0o077, 0o600), (0o002, 0o664)):
             os.umask(mask)
