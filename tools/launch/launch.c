@@ -269,7 +269,7 @@ static void stop_follow(pid_t pid, int signal, struct witness *witness)
         witness->seen &= ~(UINT64_C(1) << (job_control[i] - 1));
 }
 
-static int program_wait(pid_t pid, const sigset_t *signals)
+static int program_wait(pid_t pid, const sigset_t *signals, int *ret_signal)
 {
     struct witness witness = {witness_start(), 0};
     int status;
@@ -284,8 +284,10 @@ static int program_wait(pid_t pid, const sigset_t *signals)
         }
         if (found == pid || (found < 0 && errno != EINTR))
             break;
-        if (sigwaitinfo(signals, &info) > 0 && info.si_signo != SIGCHLD &&
-            !group_got(pid, &witness, info.si_signo))
+        if (sigwaitinfo(signals, &info) < 0 || info.si_signo == SIGCHLD)
+            continue;
+        *ret_signal = info.si_signo;
+        if (!group_got(pid, &witness, info.si_signo))
             signal_forward(pid, &info);
     }
     witness_end(witness.pid);
@@ -297,7 +299,7 @@ int launch_program(char *const *argv, struct launch *ret_launch)
     struct sigaction child_default = {.sa_handler = SIG_DFL};
     struct inherited inherited;
     sigset_t signals;
-    int report[2], error, status;
+    int report[2], error, status, signal_got = 0;
     pid_t pid;
 
     if (pipe2(report, O_CLOEXEC) < 0)
@@ -317,12 +319,12 @@ int launch_program(char *const *argv, struct launch *ret_launch)
     close(report[1]);
     if (error == 0) {
         error = exec_result(report[0]);
-        status = program_wait(pid, &signals);
+        status = program_wait(pid, &signals, &signal_got);
     }
     close(report[0]);
     sigprocmask(SIG_SETMASK, &inherited.mask, NULL);
     if (error == 0)
-        *ret_launch = (struct launch){pid, status};
+        *ret_launch = (struct launch){pid, status, signal_got};
     return error;
 }
 

@@ -16,6 +16,7 @@ int launch_preload(const char *library);
 struct launch {
     pid_t pid;
     int wait_status;
+    int signal; /* the last that this process got for the program; 0: none */
 };
 
 /**

@@ -18,6 +18,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
@@ -308,6 +309,38 @@ class Cli(unittest.TestCase):
             file.write("[device]\n")
         result = self.cupool("run", "-q", "--sim=./own", "--", "sh", "-c", "cd /; echo $SIMGPU_PROFILE")
         self.assertEqual(result.stdout, os.path.realpath(self.path("own")) + "\n")
+
+    def doctor(self, *program, stdout=subprocess.PIPE):
+        os.makedirs(self.path("tmp"), exist_ok=True)
+        return subprocess.Popen([CUPOOL, "doctor", "--", *program], cwd=self.directory.name, text=True, stdout=stdout,
+                                env={**self.environment, "TMPDIR": self.path("tmp")}, stderr=subprocess.PIPE)
+
+    def test_doctor_leaves_nothing_behind(self):
+        """No directory of an earlier run, when nobody reads, or the program leaves files beside its trace."""
+        reader, writer = os.pipe()
+        os.close(reader)
+        with open(writer, "w") as broken:
+            process = self.doctor("true", stdout=broken)
+            process.communicate(timeout=PATIENCE_S)
+        self.assertIn(process.returncode, (2, -signal.SIGPIPE))
+        self.assertEqual(os.listdir(self.path("tmp")), [])
+        process = self.doctor("sh", "-c", "echo $PPID >$(dirname $CUPOOL_TRACE)/other; ls -d $TMPDIR/*")
+        self.assertIn(self.path("tmp/cupool-doctor-"), process.communicate(timeout=PATIENCE_S)[0])
+        self.assertEqual((process.returncode, os.listdir(self.path("tmp"))), (0, []))
+
+    def test_doctor_that_is_interrupted(self):
+        """Says so, instead of blaming the preload and running the program again."""
+        for words in ("exec sleep 600", "trap 'exit 143' TERM; while :; do sleep 0.05; done"):
+            process = self.doctor("sh", "-c", f"echo run >>runs; {words}")
+            while not os.path.exists(self.path("runs")):
+                time.sleep(0.01)
+            process.terminate()
+            output, errors = process.communicate(timeout=PATIENCE_S)
+            self.assertEqual((process.returncode, errors.count("\n")), (2, 1), output)
+            self.assertIn("interrupted: signal 15", errors)
+            self.assertNotIn("verdict", output)
+            self.assertEqual((read(self.path("runs")), os.listdir(self.path("tmp"))), (b"run\n", []))
+            os.unlink(self.path("runs"))
 
     def test_output_that_cannot_be_written(self):
         for arguments in (("--version",), ("--help",), ("help", "run"), ("options",),
