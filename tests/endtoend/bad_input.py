@@ -29,6 +29,11 @@ def check_programs(machine, llm, bare):
                 "unreadable")
     expect_line("no program", machine.run([*run, "--"]), 125, "run")
 
+    profile = machine.scratch / "profile.ini"
+    profile.write_text("no profile\n")
+    expect_line("a line of a profile", machine.run([*run, "-q", f"--sim={profile}", "--", *llm]), 0,
+                "profile.ini:1", "no profile")
+
     done = machine.run(llm, preload=True, CUPOOL="mode:pool,colour:red")
     preload.expect_equal("unknown option: stdout", done.stdout, bare.stdout)
     expect_line("unknown option", done, 0, "colour")

@@ -99,6 +99,11 @@ void outdraft_rights_keep(struct outdraft *draft, const char *name)
         rights->group = status.st_gid;
         if (!acl_read(draft->directory, name, fd, rights))
             rights->mode &= ~(mode_t)070;
+        /* Others may have put a link to any of the user's files here. */
+        if (status.st_nlink > 1) {
+            rights->acl_bytes = 0;
+            rights->mode &= fstat(draft->fd, &status) == 0 ? status.st_mode & 0777 : 0600;
+        }
     }
     close(fd);
 }

@@ -39,7 +39,9 @@ int outdraft_begin(int directory, mode_t mode, struct outdraft *ret_draft);
 
 /**
  * Takes over the rights of the user's own regular file `name`, without setuid, setgid and sticky
- * bit. Rights that cannot be kept in full are narrowed. Does nothing if there is no such file.
+ * bit. Rights that cannot be kept in full are narrowed, and of a file with several names those
+ * beyond the draft's own are not kept: another user may have made the name. Does nothing if there
+ * is no such file.
  */
 void outdraft_rights_keep(struct outdraft *draft, const char *name);
 

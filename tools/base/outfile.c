@@ -25,12 +25,13 @@ static int stream_begin(struct outfile *file, int fd)
 static int regular_open(struct outfile *file, const struct outplace *place, mode_t mode)
 {
     bool own = place->exists && place->status.st_uid == geteuid();
+    bool private = own && place->status.st_nlink == 1;
     int error;
 
     if (place->exists && !file->replace)
         return -EEXIST;
     memcpy(file->name, place->name, sizeof file->name);
-    error = outdraft_begin(place->directory, own ? 0600 : mode, &file->draft);
+    error = outdraft_begin(place->directory, private ? 0600 : mode, &file->draft);
     if (error < 0)
         return error;
     if (own)
@@ -80,8 +81,11 @@ static int special_open(struct outfile *file, const struct outplace *place)
 
 static int descriptor_open(struct outfile *file, int descriptor)
 {
-    int fd = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+    int flags = fcntl(descriptor, F_GETFL), fd;
 
+    if (flags < 0 || flags & O_PATH || (flags & O_ACCMODE) == O_RDONLY)
+        return -EBADF;
+    fd = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
     return fd < 0 ? -errno : stream_begin(file, fd);
 }
 

@@ -5,6 +5,7 @@
 #include "tools/cli/verb.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <getopt.h>
 #include <stdarg.h>
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tools/base/escape.h"
 
@@ -141,11 +143,21 @@ static int output_finish(const char *verb, int code)
                       errno ? strerror(errno) : "cannot be written");
 }
 
+/** Keeps the numbers of closed standard streams from the files that are opened later. Reading and
+ * writing fail as on a closed one, and a program that is started has it closed. */
+static void streams_hold(void)
+{
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/", O_PATH | O_CLOEXEC) < 0)
+            return;
+}
+
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : NULL;
     const struct verb *verb;
 
+    streams_hold();
     if (!name) {
         usage_print(stderr);
         return EXIT_TROUBLE;

@@ -9,7 +9,9 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tools/launch/locate.h"
@@ -18,10 +20,13 @@
 #define PROFILE_FOLDER "profiles"
 #define PROFILE_END    ".ini"
 
-/** A profile is a name, or a path with a slash. */
+#define PROFILE_BYTES_MOST 65536
+
+/** A profile is a name, or a path with a slash: a regular file of bounded length. */
 static bool profile_is_known(const char *directory, const char *profile)
 {
     char path[2 * PATH_MAX];
+    struct stat status;
 
     if (!profile || !*profile)
         return true;
@@ -29,7 +34,8 @@ static bool profile_is_known(const char *directory, const char *profile)
         snprintf(path, sizeof path, "%s", profile);
     else
         snprintf(path, sizeof path, "%s/" PROFILE_FOLDER "/%s" PROFILE_END, directory, profile);
-    return access(path, R_OK) == 0;
+    return access(path, R_OK) == 0 && stat(path, &status) == 0 && S_ISREG(status.st_mode) &&
+           status.st_size <= PROFILE_BYTES_MOST;
 }
 
 static int profile_refuse(const char *verb, int code, const char *directory, const char *profile)
@@ -56,6 +62,7 @@ static int profile_refuse(const char *verb, int code, const char *directory, con
 int simulation_use(const char *verb, int code, const char *profile)
 {
     char directory[PATH_MAX];
+    char *absolute; /* the program may change its directory */
     int error;
 
     if (locate_simulated_device(directory, sizeof directory) < 0)
@@ -63,7 +70,9 @@ int simulation_use(const char *verb, int code, const char *profile)
                           directory);
     if (!profile_is_known(directory, profile))
         return profile_refuse(verb, code, directory, profile);
-    error = locate_use_simulated_device(directory, profile);
+    absolute = profile && strchr(profile, '/') ? realpath(profile, NULL) : NULL;
+    error = locate_use_simulated_device(directory, absolute ? absolute : profile);
+    free(absolute);
     if (error == -EINVAL)
         return verb_error(verb, code,
                           "--sim: %s: the loader does not accept a path with a colon: move it",

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,10 +19,15 @@
 #include "cupti/base/outplace.h"
 #include "cupti/format/trace_format.h"
 
-/** A shell pattern that matches all names of a trace pattern. */
+#define FOLDERS_MOST 4 /* that may begin with a dot: each doubles the patterns */
+
+/** A shell pattern that matches all names of a trace pattern. For a dot in front of a folder's
+ * name, glob() needs an alternative. */
 static char *shell_pattern(const char *pattern)
 {
-    char *shell = malloc(2 * strlen(pattern) + 2), *to = shell;
+    char *shell = malloc(3 * strlen(pattern) + 4 * FOLDERS_MOST + 2), *to = shell;
+    const char *begin = pattern;
+    unsigned folders = 0;
 
     if (!shell)
         return NULL;
@@ -32,10 +38,13 @@ static char *shell_pattern(const char *pattern)
         } else if (pattern[0] == '%' && pattern[1]) {
             const char *end = pattern[1] == 'q' ? strchr(pattern, '}') : NULL;
 
+            if ((pattern == begin || pattern[-1] == '/') && strchr(pattern, '/') &&
+                folders++ < FOLDERS_MOST)
+                to = stpcpy(to, "{.,}");
             *to++ = '*';
             pattern = end ? end + 1 : pattern + 2;
         } else {
-            if (strchr("*?[\\", *pattern))
+            if (strchr("*?[\\{,}", *pattern))
                 *to++ = '\\';
             *to++ = *pattern++;
         }
@@ -123,6 +132,27 @@ static int compare(const void *a, const void *b)
     return strcmp(left->path, right->path);
 }
 
+/** Counts the names "." and ".." in a path. */
+static size_t dots_count(const char *path)
+{
+    size_t count = 0;
+
+    for (const char *name = path; *name; name += strspn(name, "/")) {
+        size_t length = strcspn(name, "/");
+
+        count += length && length <= 2 && strspn(name, ".") >= length;
+        name += length;
+    }
+    return count;
+}
+
+/** A placeholder matches names with a dot in front, as a program may have, but neither "." nor
+ * "..". */
+static bool adds_dots(const char *shell, const char *path)
+{
+    return dots_count(path) > dots_count(shell);
+}
+
 int traces_find(const char *pattern, uint64_t since_realtime_ns, struct trace_files *ret_files)
 {
     struct trace_files files = {0};
@@ -132,9 +162,10 @@ int traces_find(const char *pattern, uint64_t since_realtime_ns, struct trace_fi
 
     if (!shell)
         return -ENOMEM;
-    if (glob(shell, 0, NULL, &found) == 0) {
+    if (glob(shell, GLOB_PERIOD | GLOB_BRACE, NULL, &found) == 0) {
         for (size_t i = 0; i < found.gl_pathc && error == 0; i++)
-            error = files_add(&files, found.gl_pathv[i], since_realtime_ns);
+            if (!adds_dots(shell, found.gl_pathv[i]))
+                error = files_add(&files, found.gl_pathv[i], since_realtime_ns);
         globfree(&found);
     }
     free(shell);

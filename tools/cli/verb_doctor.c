@@ -7,7 +7,9 @@
 #include "tools/cli/verb.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <signal.h>
@@ -32,7 +34,9 @@
 #include "tools/cli/traces.h"
 #include "tools/base/units.h"
 
-#define VERB_NAME "doctor"
+#define VERB_NAME       "doctor"
+#define DIRECTORY_NAME  "/cupool-doctor-XXXXXX"
+#define DIRECTORY_BYTES 1024
 
 static const char help_text[] =
     "Options:\n"
@@ -406,23 +410,50 @@ static int run_judge(const struct program *program, char *const *argv, const str
 
     status_text(launch->wait_status, text, sizeof text);
     escape_line(stdout, "%-12s %s", "ran", text);
+    if (launch->signal && launch_exit_code(launch->wait_status) == 128 + launch->signal)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "interrupted: %s", text);
     if (launch_exit_code(launch->wait_status) && is_failed_by_us(argv, launch, preload))
         return EXIT_FOUND;
     return verdict(program, files, simulated);
 }
 
+/** Makes a directory of the user alone. Its path becomes part of a pattern. */
+static int directory_make(char ret_path[DIRECTORY_BYTES])
+{
+    const char *parent = getenv("TMPDIR");
+
+    if (!parent || *parent != '/' || strchr(parent, '%') ||
+        strlen(parent) + sizeof DIRECTORY_NAME > DIRECTORY_BYTES)
+        parent = "/tmp";
+    snprintf(ret_path, DIRECTORY_BYTES, "%s" DIRECTORY_NAME, parent);
+    return mkdtemp(ret_path) ? 0 : -errno;
+}
+
+static void directory_remove(const char *path)
+{
+    DIR *directory = opendir(path);
+    const struct dirent *entry;
+
+    while (directory && (entry = readdir(directory)))
+        unlinkat(dirfd(directory), entry->d_name, 0);
+    if (directory)
+        closedir(directory);
+    rmdir(path);
+}
+
 /** Runs the program in observe mode, with its trace in a temporary directory. */
 static int program_run(const struct program *program, char *const *argv, bool simulated)
 {
-    char directory[] = "/tmp/cupool-doctor-XXXXXX", pattern[64], library[PATH_MAX];
+    char directory[DIRECTORY_BYTES], pattern[DIRECTORY_BYTES + 3], library[PATH_MAX];
     struct trace_files files = {0};
     struct launch launch = {0};
     const char *before = getenv("LD_PRELOAD");
     char *preload;
-    int error, trouble;
+    int error = directory_make(directory), trouble;
 
-    if (!mkdtemp(directory))
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", directory, strerror(errno));
+    if (error < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", directory, strerror(-error));
+    launch_output_ignore(); /* the directory is removed, whoever reads */
     preload = before ? strdup(before) : NULL;
     snprintf(pattern, sizeof pattern, "%s/%%p", directory);
     neighbours_print(getenv("LD_PRELOAD"));
@@ -443,10 +474,9 @@ static int program_run(const struct program *program, char *const *argv, bool si
     } else {
         trouble = run_judge(program, argv, &launch, &files, preload, simulated);
     }
-    for (size_t i = 0; i < files.count; i++)
-        unlink(files.file[i].path);
     traces_done(&files);
-    rmdir(directory);
+    directory_remove(directory);
+    launch_output_restore();
     free(preload);
     return trouble;
 }

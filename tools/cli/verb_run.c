@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <signal.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -253,6 +252,10 @@ static int output_check(const char *pattern, bool force)
     const char *directory;
     struct stat status;
 
+    if (trace_path_expand(pattern, copy, sizeof copy) == -EINVAL)
+        return verb_error(VERB_NAME, EXIT_RUN_FAILED,
+                          "%s: unknown placeholder: use %%p, %%e, %%h, %%n, %%q{VAR} or %%%%",
+                          pattern);
     if (strlen(pattern) >= sizeof copy)
         return verb_error(VERB_NAME, EXIT_RUN_FAILED, "%s: name too long: give another with -o",
                           pattern);
@@ -422,10 +425,7 @@ static void run_conclude(const struct request *request, const char *pattern, uin
         return;
     main_file = traces_of(&files, launch->pid, trace_origin());
     if (main_file) {
-        int error;
-
-        signal(SIGXFSZ, SIG_IGN); /* the program, which gets it, has ended */
-        error = trace_file_append_exit(main_file->path, launch->wait_status);
+        int error = trace_file_append_exit(main_file->path, launch->wait_status);
 
         if (error < 0)
             verb_error(VERB_NAME, 0, "%s: exit status not recorded: %s", main_file->path,
@@ -449,8 +449,12 @@ int verb_run(int argc, char **argv)
     struct launch launch;
     char *pattern = NULL;
     uint64_t since_ns;
-    int trouble = request_read(argc, argv, &request), error;
+    int trouble, error;
 
+    launch_output_ignore();
+    trouble = request_read(argc, argv, &request);
+    if (trouble == EXIT_FINE + 1)
+        launch_output_restore(); /* help is for standard output */
     if (trouble)
         return trouble - 1;
     argv += optind;

@@ -37,11 +37,38 @@ static const int forwarded[] = {SIGHUP,  SIGINT,    SIGQUIT, SIGABRT, SIGUSR1,  
                                 SIGTERM, SIGSTKFLT, SIGURG,  SIGIO,   SIGWINCH, SIGVTALRM, SIGPROF,
                                 SIGPWR,  SIGTSTP,   SIGTTIN, SIGTTOU, SIGCONT};
 
+/* Signals for what this process writes itself: a message without a reader, or a file at its limit.
+ */
+static const int of_output[] = {SIGPIPE, SIGXFSZ};
+
+#define OF_OUTPUT (sizeof of_output / sizeof *of_output)
+
 /** What was before, for the program to have. */
 struct inherited {
     sigset_t mask;
     struct sigaction on_child;
 };
+
+static struct {
+    bool ignored;
+    struct sigaction before[OF_OUTPUT];
+} output;
+
+void launch_output_ignore(void)
+{
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+    for (size_t i = 0; i < OF_OUTPUT && !output.ignored; i++)
+        sigaction(of_output[i], &ignore, &output.before[i]);
+    output.ignored = true;
+}
+
+void launch_output_restore(void)
+{
+    for (size_t i = 0; i < OF_OUTPUT && output.ignored; i++)
+        sigaction(of_output[i], &output.before[i], NULL);
+    output.ignored = false;
+}
 
 int launch_preload(const char *library)
 {
@@ -66,6 +93,7 @@ static void program_become(char *const *argv, const struct inherited *inherited,
     int error;
 
     sigaction(SIGCHLD, &inherited->on_child, NULL);
+    launch_output_restore();
     sigprocmask(SIG_SETMASK, &inherited->mask, NULL);
     execvp(argv[0], argv);
     error = errno;
@@ -214,7 +242,8 @@ static void stop_follow(pid_t pid, int signal, struct witness *witness, struct s
     witness->seen &= ~(UINT64_C(1) << (SIGCONT - 1));
 }
 
-static int program_wait(pid_t pid, const sigset_t *signals, struct stopper *stopper)
+static int program_wait(pid_t pid, const sigset_t *signals, struct stopper *stopper,
+                        int *ret_signal)
 {
     struct witness witness = {witness_start(), 0};
     int status;
@@ -231,6 +260,7 @@ static int program_wait(pid_t pid, const sigset_t *signals, struct stopper *stop
             break;
         if (sigwaitinfo(signals, &info) <= 0 || info.si_signo == SIGCHLD)
             continue;
+        *ret_signal = info.si_signo;
         if (info.si_signo == SIGCONT)
             stopper_arm(stopper);
         if (!group_got(pid, &witness, info.si_signo))
@@ -246,7 +276,7 @@ int launch_program(char *const *argv, struct launch *ret_launch)
     struct inherited inherited;
     struct stopper stopper;
     sigset_t signals;
-    int report[2], error, status = 0;
+    int report[2], error, status = 0, signal_got = 0;
     pid_t pid;
 
     if (pipe2(report, O_CLOEXEC) < 0)
@@ -268,14 +298,14 @@ int launch_program(char *const *argv, struct launch *ret_launch)
     error = pid < 0 ? -errno : 0;
     close(report[1]);
     if (error == 0) { /* a program may be stopped before it is executed */
-        status = program_wait(pid, &signals, &stopper);
+        status = program_wait(pid, &signals, &stopper, &signal_got);
         error = exec_result(report[0]);
     }
     stopper_end(&stopper);
     close(report[0]);
     sigprocmask(SIG_SETMASK, &inherited.mask, NULL);
     if (error == 0)
-        *ret_launch = (struct launch){pid, status};
+        *ret_launch = (struct launch){pid, status, signal_got};
     return error;
 }
 

@@ -16,6 +16,7 @@ int launch_preload(const char *library);
 struct launch {
     pid_t pid;
     int wait_status;
+    int signal; /* the last that this process got for the program; 0: none */
 };
 
 /**
@@ -23,6 +24,15 @@ struct launch {
  * fork or exec; -ENOENT: there is no such program.
  */
 int launch_program(char *const *argv, struct launch *ret_launch);
+
+/**
+ * From now on messages that cannot be written end neither this process nor, before it began, the
+ * program, which gets the signals (SIGPIPE, SIGXFSZ) as they were.
+ */
+void launch_output_ignore(void);
+
+/** Ends launch_output_ignore(). */
+void launch_output_restore(void);
 
 /** In a child that keeps nothing open. */
 void launch_close_all(void);

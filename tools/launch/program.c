@@ -17,6 +17,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "tools/base/mapped_guard.h"
+
 /** First executable of that name on PATH. */
 static int path_find(const char *name, char *ret_path, size_t path_bytes)
 {
@@ -199,6 +201,7 @@ static int file_read(struct program *program, int fd)
         return 0;
     if (elf_version(EV_CURRENT) == EV_NONE)
         return -ENOEXEC;
+    mapped_guard_begin();
     elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
     if (!elf || elf_kind(elf) != ELF_K_ELF) {
         elf_end(elf);

@@ -28,6 +28,8 @@
 
 #include <elfutils/libdwelf.h>
 
+#include "tools/base/mapped_guard.h"
+
 #define DEBUG_ROOT       "/usr/lib/debug"
 #define SERVERS_VARIABLE "DEBUGINFOD_URLS"
 #define ALLOWED_VARIABLE "CUPOOL_DEBUGINFOD"
@@ -339,6 +341,7 @@ int module_files_open(const char *path, const char *build_id, struct module_file
 
     if (elf_version(EV_CURRENT) == EV_NONE)
         return -ENOENT;
+    mapped_guard_begin();
     fd = loadable_open(path, build_id);
     if (fd < 0)
         return fd;

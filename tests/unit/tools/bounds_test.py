@@ -10,6 +10,7 @@ import json
 import mmap
 import os
 import resource
+import shutil
 import struct
 import subprocess
 import sys
@@ -150,6 +151,34 @@ def debug_sections(entries):
             (".debug_info", 1, 0, struct.pack("<I", len(head) + len(unit)) + head + unit, 0, 0)]
 
 
+CUTTER = """
+#define _GNU_SOURCE
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+void *mmap64(void *at, size_t bytes, int access, int flags, int fd, off_t offset)
+{
+    static int seen;
+    const char *victim = getenv("VICTIM");
+    struct stat one, other;
+    long map = syscall(SYS_mmap, at, bytes, access, flags, fd, offset);
+
+    if (fd >= 0 && fstat(fd, &one) == 0 && stat(victim, &other) == 0 && one.st_ino == other.st_ino &&
+        ++seen == atoi(getenv("NTH")) && truncate(victim, atoi(getenv("SIZE"))) != 0)
+        abort();
+    return (void *)map;
+}
+
+void *mmap(void *at, size_t bytes, int access, int flags, int fd, off_t offset)
+{
+    return mmap64(at, bytes, access, flags, fd, offset);
+}
+"""
+
+
 class Bounds(unittest.TestCase):
     def setUp(self):
         directory = tempfile.TemporaryDirectory(prefix="cupool-bounds-")
@@ -194,6 +223,25 @@ class Bounds(unittest.TestCase):
         done = subprocess.run([CUPOOL, "report", "-q", trace], capture_output=True, text=True, check=True)
         for name in names:
             self.assertIn(name, done.stdout)
+
+    @unittest.skipIf(SANITIZED, "the sanitizer ends the process at the signal")
+    def test_a_library_that_is_cut_while_it_is_read(self):
+        """Its owner truncates it when it is mapped for the nth time: the report is made without the names."""
+        if not shutil.which("cc"):
+            self.skipTest("no compiler for the library that truncates")
+        with open(self.path("cut.c"), "w", encoding="ascii") as file:
+            file.write(CUTTER)
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", self.path("cut.so"), self.path("cut.c")], check=True)
+        symbols = bytes(24) + struct.pack("<IBBHQQ", 1, 2, 0, 1, 4096, 1 << 20) * 20000
+        sections = [(".strtab", 3, 0, b"\0victim\0", 0, 0), (".symtab", 2, 0, symbols, 3, 24), *debug_sections(9999)]
+        trace, cuts = self.trace("t", (elf(self.path("lib.so"), sections), [0x1001])), set()
+        for nth in range(1, 5):
+            for size in (0, 64, 4096, 200000):
+                library = elf(self.path("lib.so"), sections)
+                self.cost("report", "-q", trace, LD_PRELOAD=self.path("cut.so"), VICTIM=library, NTH=str(nth),
+                          SIZE=str(size))
+                cuts.add(os.stat(library).st_size == size)
+        self.assertIn(True, cuts)
 
     def test_symbols_in_a_hole(self):
         library = elf(self.path("lib.so"), [(".strtab", 3, 0, b"\0victim\0", 0, 0), (".symtab", 2, 0, b"", 3, 24)],

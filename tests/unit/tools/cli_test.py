@@ -11,12 +11,14 @@ import glob
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import stat
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
@@ -251,6 +253,34 @@ class Cli(unittest.TestCase):
         self.assertEqual(*outputs)
         self.assertIn("[1, 1, 0]", outputs[0])
 
+    def test_run_outlives_its_messages(self):
+        """A summary that nobody reads changes neither the program nor its exit status."""
+        ignored = [signal.SIGPIPE, signal.SIGXFSZ]
+
+        def prepare(at, limit=None):
+            for number in ignored:
+                signal.signal(number, at)
+            if limit is not None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+        def run(*words, stderr, **how):
+            return subprocess.run([*words, "sh", "-c", "grep SigIgn: /proc/self/status; exit 7"], stderr=stderr,
+                                  cwd=self.directory.name, env=self.environment, stdout=subprocess.PIPE,
+                                  timeout=PATIENCE_S, check=False, restore_signals=False,
+                                  preexec_fn=functools.partial(prepare, **how))
+
+        reader, writer = os.pipe()
+        os.close(reader)
+        self.addCleanup(os.close, writer)
+        for at in (signal.SIG_DFL, signal.SIG_IGN):
+            bare = run(stderr=writer, at=at)
+            done = run(CUPOOL, "run", "--", stderr=writer, at=at)
+            self.assertEqual((done.returncode, done.stdout), (7, bare.stdout), at)
+            self.assertEqual(run(CUPOOL, "run", "--fly", stderr=writer, at=at).returncode, 125)
+        with open(self.path("messages"), "w") as file:
+            done = run(CUPOOL, "run", "--fly", stderr=file, at=signal.SIG_DFL, limit=0)
+        self.assertEqual(done.returncode, 125)
+
     def test_run_refuses_bad_values(self):
         for words, named in ((("--mode", "foo"), "off|observe|pool"), (("-O", "mode:bad"), "off|observe|pool"),
                              (("-O", "speed:11"), "known options")):
@@ -264,6 +294,53 @@ class Cli(unittest.TestCase):
                     self.skipTest("no simulated device")
                 self.assert_error(result, code, "no such profile")
                 self.assertNotIn("\n::", result.stderr)
+
+    def test_profiles_that_are_no_files(self):
+        os.mkfifo(self.path("pipe"))
+        with open(self.path("long"), "w") as file:
+            file.write("# 45678\n" * 8193)
+        for verb, code in (("run", 125), ("doctor", 2)):
+            for profile in ("./pipe", "./", "/dev/zero", "/dev/null", "./long"):
+                result = self.cupool(verb, f"--sim={profile}", "--", "true")
+                if "no simulated device" in result.stderr:
+                    self.skipTest("no simulated device")
+                self.assert_error(result, code, "no such profile")
+        with open(self.path("own"), "w") as file:
+            file.write("[device]\n")
+        result = self.cupool("run", "-q", "--sim=./own", "--", "sh", "-c", "cd /; echo $SIMGPU_PROFILE")
+        self.assertEqual(result.stdout, os.path.realpath(self.path("own")) + "\n")
+
+    def doctor(self, *program, stdout=subprocess.PIPE):
+        os.makedirs(self.path("tmp"), exist_ok=True)
+        return subprocess.Popen([CUPOOL, "doctor", "--", *program], cwd=self.directory.name, text=True, stdout=stdout,
+                                env={**self.environment, "TMPDIR": self.path("tmp")}, stderr=subprocess.PIPE)
+
+    def test_doctor_leaves_nothing_behind(self):
+        """No directory of an earlier run, when nobody reads, or the program leaves files beside its trace."""
+        reader, writer = os.pipe()
+        os.close(reader)
+        with open(writer, "w") as broken:
+            process = self.doctor("true", stdout=broken)
+            process.communicate(timeout=PATIENCE_S)
+        self.assertIn(process.returncode, (2, -signal.SIGPIPE))
+        self.assertEqual(os.listdir(self.path("tmp")), [])
+        process = self.doctor("sh", "-c", "echo $PPID >$(dirname $CUPOOL_TRACE)/other; ls -d $TMPDIR/*")
+        self.assertIn(self.path("tmp/cupool-doctor-"), process.communicate(timeout=PATIENCE_S)[0])
+        self.assertEqual((process.returncode, os.listdir(self.path("tmp"))), (0, []))
+
+    def test_doctor_that_is_interrupted(self):
+        """Says so, instead of blaming the preload and running the program again."""
+        for words in ("exec sleep 600", "trap 'exit 143' TERM; while :; do sleep 0.05; done"):
+            process = self.doctor("sh", "-c", f"echo run >>runs; {words}")
+            while not os.path.exists(self.path("runs")):
+                time.sleep(0.01)
+            process.terminate()
+            output, errors = process.communicate(timeout=PATIENCE_S)
+            self.assertEqual((process.returncode, errors.count("\n")), (2, 1), output)
+            self.assertIn("interrupted: signal 15", errors)
+            self.assertNotIn("verdict", output)
+            self.assertEqual((read(self.path("runs")), os.listdir(self.path("tmp"))), (b"run\n", []))
+            os.unlink(self.path("runs"))
 
     def test_output_that_cannot_be_written(self):
         for arguments in (("--version",), ("--help",), ("help", "run"), ("options",),
@@ -317,6 +394,29 @@ class Cli(unittest.TestCase):
         self.assertIn("simulated device", result.stderr)
         self.assertEqual(result.stderr.splitlines()[-1],
                          f"cupool: next: cupool report {os.path.basename(files[0])}")
+
+    def test_run_finds_traces_with_a_dot_in_front(self):
+        """By the program's name, or a variable; not those of the folders '.' and '..' of a pattern."""
+        shutil.copy(shutil.which("true"), self.path(".program"))
+        for pattern, name in (("%e.cupool", ".program.cupool"), ("%q{NAME}", ".variable"),
+                              (".%e/%q{NAME}", "..program/.variable"), ("%q{FOLDER}/t", ".folder/t"),
+                              ("%q{FOLDER}/%e/%q{NAME}", ".folder/.program/.variable"), ("{a,b}/%e", "{a,b}/.program"),
+                              ("%q{FOLDER}/{[a]\\*,b}/%e", ".folder/{[a]\\*,b}/.program")):
+            os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
+            result = self.cupool("run", "-o", pattern, "--", "./.program", NAME=".variable", FOLDER=".folder")
+            self.assertIn("peak 4.6 MiB", result.stderr, pattern)
+            self.assertNotIn("programs recorded", result.stderr, pattern)
+            self.assertEqual(self.report(self.path(name))["process"]["exit_status"], 0, pattern)
+        os.makedirs(self.path("below/x"))
+        result = self.cupool("run", "-o", "below/%q{NAME}/u", "--", "sh", "-c",
+                             f"LD_PRELOAD={PRELOAD} CUPOOL_TRACE={self.path('u')} env", NAME="x")
+        self.assertTrue(os.path.exists(self.path("u")), result.stderr)
+        self.assertNotIn("programs recorded", result.stderr)
+
+    def test_run_refuses_bad_patterns(self):
+        for pattern in ("%", "a%z", "%q{", "%q{}", "%q", "%P", "%q{" + "V" * 300 + "}"):
+            for words in (("-o", pattern), ("-O", f"trace:{pattern}")):
+                self.assert_error(self.cupool("run", "-q", *words, "--", "sh", "-c", "echo x"), 125, "placeholder")
 
     def test_run_quotes_the_next_command(self):
         result = self.cupool("run", "-o", "it's here.cupool", "--", "true")

@@ -37,6 +37,22 @@ class Files(Base):
                 os.unlink(path)
         self.expect_nothing_else()
 
+    def test_mode_of_a_file_with_several_names(self):
+        """In a shared directory another user can name any file there that the user lets others write."""
+        for earlier, wanted, packed in ((0o666, 0o644, 0o600), (0o777, 0o644, 0o600), (0o640, 0o640, 0o600),
+                                        (0o600, 0o600, 0o600), (0o4775, 0o644, 0o600)):
+            for name, arguments in self.writers():
+                os.link(self.write("real", "old"), self.path("out"))
+                os.chmod(self.path("real"), earlier)
+                done = self.cupool(*arguments, "out")
+                self.assertEqual(done.returncode, 0, (name, done.stderr))
+                self.assertEqual(oct(mode(self.path("out"))), oct(packed if name == "pack" else wanted),
+                                 f"{name} over {earlier:o}")
+                self.assertEqual((content(self.path("real")), oct(mode(self.path("real")))), (b"old", oct(earlier)))
+                os.unlink(self.path("out"))
+                os.unlink(self.path("real"))
+        self.expect_nothing_else()
+
     def test_mode_of_a_new_file(self):
         for mask, wanted in ((0o022, 0o644), (0o077, 0o600), (0o002, 0o664)):
             os.umask(mask)
@@ -153,6 +169,26 @@ class Files(Base):
             done = self.cupool("report", "-f", "csv", "-o", place, "t.cupool")
             self.assertEqual((done.returncode, done.stderr), (0, ""), place)
             self.assertTrue(done.stdout.startswith("trace,pid"), place)
+
+    def test_closed_standard_streams(self):
+        """Their numbers do not become those of other files, and a program has them closed."""
+        for closed in ("<&-", ">&-", "2>&-", "<&- >&-", ">&- 2>&-", "<&- >&- 2>&-"):
+            for place, sign in (("/dev/stdout", " >"), ("/proc/self/fd/1", " >"), ("/dev/fd/2", " 2>"), ("/dev/fd/3", "")):
+                code = 2 if sign in " " + closed else 0
+                done = self.shell(f'"$0" report -f csv -o {place} t.cupool {closed}', CUPOOL)
+                self.assertEqual(done.returncode, code, (closed, place, done.stderr))
+                if code and "2>" not in closed:
+                    self.assertIn(f"{place}: Bad file descriptor", done.stderr, closed)
+            names = 'for i in 0 1 2; do [ -e /proc/self/fd/$i ] && s="$s$i"; done; echo "$s" >"$1"'
+            for words in ("", f'"{CUPOOL}" run -q -o r%p -- '):
+                self.shell(f"{words}sh -c '{names}' sh {'open' if words else 'bare'} {closed}")
+            self.assertEqual(content(self.path("open")), content(self.path("bare")), closed)
+
+    def shell(self, text, *words):
+        return subprocess.run(["sh", "-c", text, *words], cwd=self.directory, text=True, capture_output=True,
+                              env={"PATH": os.environ["PATH"], "CUPOOL_LIBRARY": PRELOAD, "CUPOOL_TEST_EVENTS": EVENTS,
+                                   "ASAN_OPTIONS": "verify_asan_link_order=0"},
+                              timeout=PATIENCE_S, check=False, stdin=subprocess.DEVNULL)
 
     def test_pipes(self):
         """A pipe without a reader is an error after a short time at most; one with a reader is

@@ -124,6 +124,8 @@ static void file_read(FILE *file, const char *path)
             if (!(costs ? cost_set(key, value) : key_set(key, value)))
                 fprintf(stderr, "simgpu: %s:%u: cannot read \"%s = %s\"\n", path, number, key,
                         value);
+        } else if (*key) {
+            fprintf(stderr, "simgpu: %s:%u: cannot read \"%s\"\n", path, number, key);
         }
     }
 }
