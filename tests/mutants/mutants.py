@@ -166,7 +166,8 @@ MUTANTS = [
            ("check_ipc_mapped",)),
     # Without its own state a child meets a board that is not mapped.
     Mutant("IPC board", "shim.c",
-           "    madvise(&shim_page, sizeof(shim_page), MADV_WIPEONFORK);", "    (void)madvise;",
+           "    atomic_store(&page_is_wiped, !madvise(&shim_page, sizeof(shim_page), MADV_WIPEONFORK));",
+           "    (void)madvise;",
            ("forked",)),
     # The labels of freed blocks.
     Mutant("labels", "quarantine.h", "return (int32_t)(retired - label) >= 0;",
