@@ -204,18 +204,21 @@ __attribute__((used)) static void emit(void)
 /* Returns our entry point for exactly this function, or the function itself. */
 static void *destination_of(const struct hook *hook, void *function)
 {
+    if (mode_now() == SHIM_OFF)
+        return function;
     if (hook->family == HOOK_FAMILY_DRIVER)
         return real_is_driver_function(hook, function) ? entry_of(hook, 0) : function;
     int library = real_runtime_of(hook, function);
     return library >= 0 ? entry_of(hook, (unsigned)library) : function;
 }
 
-/* A runtime and the driver stay loaded anyway, once they are known. */
+/* A runtime and the driver stay loaded anyway, once they are known. With mode:off nothing is kept
+ * loaded, hence only what the program is linked with is remembered. */
 static void *keep(const struct hook *hook, void *function)
 {
     void *destination = destination_of(hook, function);
 
-    if (destination == function)
+    if (destination == function && mode_now() != SHIM_OFF)
         next_keep(function);
     return destination;
 }
@@ -246,7 +249,7 @@ static void *route(const struct hook *hook, uint32_t target, struct caller *call
     if (function && module_is_linked(function))
         return remember(target, keep(hook, function));
     bool is_direct = module_imports(code, hook->name);
-    if (!function && (function = next_in_global_scope(hook, version)))
+    if (!function && (function = next_in_global_scope(hook, version)) && mode_now() != SHIM_OFF)
         return remember(target, keep(hook, function));
     if (!function)
         function = is_direct ? next_for_module(hook, version, code)
@@ -256,7 +259,8 @@ static void *route(const struct hook *hook, uint32_t target, struct caller *call
     if (!function)
         return NULL;
     void *destination = keep(hook, function);
-    return is_direct ? remember_for(caller, target, destination) : destination;
+    return is_direct && mode_now() != SHIM_OFF ? remember_for(caller, target, destination)
+                                               : destination;
 }
 
 void *entry_route(uint32_t target, const void *return_address)

@@ -78,15 +78,13 @@ static void *substitute(const struct hook *hook, void *function)
 {
     int library;
 
-    if (!function || real_is_own(function) || !real_is_in_our_namespace(function))
+    if (!function || real_is_own(function) || shim_mode() == SHIM_OFF ||
+        !real_is_in_our_namespace(function))
         return function;
-    void *entry = function;
     if (hook->family == HOOK_FAMILY_DRIVER)
-        entry = look_up_driver_pointer(function);
+        function = look_up_driver_pointer(function);
     else if ((library = real_runtime_of(hook, function)) >= 0)
-        entry = entry_of(hook, (unsigned)library);
-    if (shim_mode() != SHIM_OFF) /* else the library is known all the same, see entry.c */
-        function = entry;
+        function = entry_of(hook, (unsigned)library);
     dlerror(); /* this look-up succeeded, whatever was tried meanwhile */
     return function;
 }
