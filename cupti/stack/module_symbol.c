@@ -118,6 +118,50 @@ struct symbol_place module_symbol_in(uintptr_t base, const ElfW(Dyn) * dynamic, 
                                  .is_resolver = ELF64_ST_TYPE(symbol->st_info) == STT_GNU_IFUNC};
 }
 
+bool module_symbol_is_wanted(uintptr_t base, const ElfW(Dyn) * dynamic, const char *name)
+{
+    struct tables tables;
+    uint32_t count;
+
+    if (!tables_read(base, dynamic, &tables))
+        return false;
+    count = tables.hash ? tables.hash->first_symbol
+                        : tables.old->chains; /* the hash has no others */
+    for (uint32_t i = 1; i < count; i++)
+        if (tables.symbols[i].st_shndx == SHN_UNDEF &&
+            is_same(tables.names + tables.symbols[i].st_name, name))
+            return true;
+    return false;
+}
+
+const char *module_symbol_version(uintptr_t base, const ElfW(Dyn) * dynamic, size_t index)
+{
+    const ElfW(Half) *numbers = NULL;
+    const char *version = NULL, *names = NULL;
+
+    for (const ElfW(Dyn) *entry = dynamic; entry->d_tag != DT_NULL; entry++) {
+        uintptr_t address = entry->d_un.d_ptr < base ? entry->d_un.d_ptr + base : entry->d_un.d_ptr;
+
+        switch (entry->d_tag) {
+        case DT_VERSYM: numbers = (const void *)address; break;
+        case DT_VERDEF: version = (const void *)address; break;
+        case DT_STRTAB: names = (const void *)address; break;
+        default: break;
+        }
+    }
+    if (!numbers || !version || !names || (numbers[index] & 0x7fff) <= VER_NDX_GLOBAL)
+        return NULL;
+    for (;;) {
+        const ElfW(Verdef) *definition = (const void *)version;
+
+        if (definition->vd_ndx == (numbers[index] & 0x7fff))
+            return names + ((const ElfW(Verdaux) *)(version + definition->vd_aux))->vda_name;
+        if (!definition->vd_next)
+            return NULL;
+        version += definition->vd_next;
+    }
+}
+
 void *module_symbol_function(struct symbol_place place)
 {
     void *(*resolver)(void) = (void *(*)(void))place.address;

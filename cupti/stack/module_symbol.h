@@ -29,6 +29,12 @@ void *module_symbol_find(const char *name);
  */
 struct symbol_place module_symbol_in(uintptr_t base, const ElfW(Dyn) * dynamic, const char *name);
 
+/** Whether a module refers to a symbol that others define. */
+bool module_symbol_is_wanted(uintptr_t base, const ElfW(Dyn) * dynamic, const char *name);
+
+/** Returns the version of a definition by its index; NULL: it has none. */
+const char *module_symbol_version(uintptr_t base, const ElfW(Dyn) * dynamic, size_t index);
+
 /** Returns the function at a place, as the loader would bind it. Calls an ifunc resolver, if
  * there is one. */
 void *module_symbol_function(struct symbol_place place);

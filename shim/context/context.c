@@ -142,6 +142,7 @@ struct context *context_obtain(const struct driver_functions *driver, CUcontext 
     }
     if (context) {
         self->context = context;
+        self->had_context = true;
         self->context_handle = current;
         self->context_generation = generation;
     }

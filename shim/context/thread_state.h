@@ -27,6 +27,7 @@ struct thread_state {
     unsigned depth;   /* hooks entered; only the outermost one serves and records */
     bool uncancelled; /* by thread_cancel_hold(), until the outermost hook returns */
     bool gate_shared;
+    bool had_context;       /* seen as current at an allocation or a free of this thread */
     struct gate_slot *gate; /* NULL before the first pool operation */
     void *context_handle;   /* of the context seen last */
     uint64_t context_generation;

@@ -9,6 +9,9 @@
  *
  * A target that depends on the global scope alone is written once: the loader would have bound it
  * once, too. Any other target depends on the caller's module and is remembered with the caller.
+ *
+ * Where there is only one definition, no scope is searched, because that would wait while a library
+ * is being loaded, and a constructor of that library may be waiting for this call.
  */
 #include "shim/entry/entry.h"
 
@@ -16,6 +19,7 @@
 #include <stdatomic.h>
 
 #include "shim/resolve/caller.h"
+#include "shim/resolve/modules.h"
 #include "shim/resolve/next.h"
 #include "shim/resolve/real.h"
 #include "shim/shim.h"
@@ -200,40 +204,63 @@ __attribute__((used)) static void emit(void)
 /* Returns our entry point for exactly this function, or the function itself. */
 static void *destination_of(const struct hook *hook, void *function)
 {
+    if (mode_now() == SHIM_OFF)
+        return function;
     if (hook->family == HOOK_FAMILY_DRIVER)
         return real_is_driver_function(hook, function) ? entry_of(hook, 0) : function;
     int library = real_runtime_of(hook, function);
     return library >= 0 ? entry_of(hook, (unsigned)library) : function;
 }
 
-/* The target depends on the caller's module, hence on the caller, and is remembered nowhere
- * else. */
-static void *route_for_caller(const struct hook *hook, uint32_t target, const void *code)
+/* A runtime and the driver stay loaded anyway, once they are known. With mode:off nothing is kept
+ * loaded, hence only what the program is linked with is remembered. */
+static void *keep(const struct hook *hook, void *function)
 {
-    struct caller *caller = caller_get(code);
-    void *known = caller_route(caller, target + 1);
-
-    if (known)
-        return known;
-    void *function = next_for_module(hook, target % ENTRY_VERSIONS, code);
-    if (!function)
-        return NULL;
-    next_keep(function);
     void *destination = destination_of(hook, function);
+
+    if (destination == function && mode_now() != SHIM_OFF)
+        next_keep(function);
+    return destination;
+}
+
+static void *remember(uint32_t target, void *destination)
+{
+    atomic_store_explicit(&entry_targets[target], destination, memory_order_release);
+    return destination;
+}
+
+static void *remember_for(struct caller *caller, uint32_t target, void *destination)
+{
     caller_route_set(caller, target + 1, destination);
     return destination;
 }
 
-static void *route(const struct hook *hook, uint32_t target, const void *code)
+/* A target of a module's own scope depends on the caller, and is remembered nowhere else. Another
+ * module may have jumped here from a call site elsewhere, so that one decides nothing. */
+static void *route(const struct hook *hook, uint32_t target, struct caller *caller,
+                   const void *code)
 {
-    void *function = next_in_global_scope(hook, target % ENTRY_VERSIONS);
+    unsigned version = target % ENTRY_VERSIONS;
+    void *known = caller_route(caller, target + 1);
+    void *function = known ? NULL : next_only(hook, version);
 
+    if (known)
+        return known;
+    if (function && module_is_linked(function))
+        return remember(target, keep(hook, function));
+    bool is_direct = module_imports(code, hook->name);
+    if (!function && (function = next_in_global_scope(hook, version)) && mode_now() != SHIM_OFF)
+        return remember(target, keep(hook, function));
     if (!function)
-        return route_for_caller(hook, target, code);
-    next_keep(function);
-    void *destination = destination_of(hook, function);
-    atomic_store_explicit(&entry_targets[target], destination, memory_order_release);
-    return destination;
+        function = is_direct ? next_for_module(hook, version, code)
+                             : next_for_importers(hook, version);
+    if (!function)
+        function = next_anywhere(hook, version);
+    if (!function)
+        return NULL;
+    void *destination = keep(hook, function);
+    return is_direct && mode_now() != SHIM_OFF ? remember_for(caller, target, destination)
+                                               : destination;
 }
 
 void *entry_route(uint32_t target, const void *return_address)
@@ -242,7 +269,7 @@ void *entry_route(uint32_t target, const void *return_address)
     int saved_errno = errno;
 
     (void)shim_mode(); /* starts the library: a caller's properties depend on options */
-    void *destination = route(hook, target, return_address);
+    void *destination = route(hook, target, caller_get(return_address), return_address);
     if (!destination) { /* the hook says that there is no such function */
         real_library = REAL_LIBRARIES;
         destination = entry_addresses[hook - hooks].function;

@@ -78,7 +78,8 @@ static void *substitute(const struct hook *hook, void *function)
 {
     int library;
 
-    if (!function || real_is_own(function) || !real_is_in_our_namespace(function))
+    if (!function || real_is_own(function) || shim_mode() == SHIM_OFF ||
+        !real_is_in_our_namespace(function))
         return function;
     if (hook->family == HOOK_FAMILY_DRIVER)
         function = look_up_driver_pointer(function);
@@ -157,20 +158,36 @@ static struct dlsym_answer resolve_unhooked(void *handle, const char *name, cons
     return answer(substitute_look_up(real_dlsym(handle, name)));
 }
 
+/* Finds a CUPTI function as it would be found without us. */
+static void *cupti_function(void *handle, const char *name, const void *caller)
+{
+    void *function = is_special(handle) ? NULL : real_dlsym(handle, name);
+
+    if (handle == RTLD_NEXT)
+        function = next_before_us(name, caller);
+    if (function && !real_is_own(function))
+        return function;
+    if (!is_special(handle) && !function)
+        return NULL;
+    function = real_dlsym(RTLD_NEXT, name); /* behind us in the global scope */
+    if (!function && handle == RTLD_DEFAULT)
+        function = real_dlsym_near(caller, name);
+    return function && !real_is_own(function) ? function : NULL;
+}
+
 /* Looks up the CUPTI functions with which another client begins; as the others, but for the
  * family. */
 static struct dlsym_answer resolve_cupti(void *handle, const char *name, const void *caller)
 {
     enum cupti_api_id id = cupti_api_find(name);
 
-    if (id == CUPTI_API_COUNT || handle == RTLD_NEXT || shim_mode() == SHIM_OFF)
+    if (id == CUPTI_API_COUNT || (handle == RTLD_NEXT && !is_before_us(caller)))
         return resolve_unhooked(handle, name, caller);
-    if (handle == RTLD_DEFAULT)
-        return answer(cupti_api_real(id, caller) ? cupti_api_entry(id) : NULL);
-    void *function = real_dlsym(handle, name);
-    if (!function || real_is_own(function))
+    void *function = cupti_function(handle, name, caller);
+    if (!function || shim_mode() == SHIM_OFF)
         return answer(function);
-    cupti_api_note(id, function);
+    if (handle != RTLD_NEXT && handle != RTLD_DEFAULT)
+        cupti_api_note(id, function);
     dlerror();
     return answer(cupti_api_entry(id));
 }
@@ -213,7 +230,7 @@ struct dlsym_answer look_up_dlsym(void *handle, const char *name, const void *ca
     if (!hook)
         return is_of_cupti(name) ? resolve_cupti(handle, name, caller)
                                  : resolve_unhooked(handle, name, caller);
-    if (shim_mode() == SHIM_OFF || real_is_driver_code(caller))
+    if (real_is_driver_code(caller))
         return forward(caller);
     if (behind_us(caller) != real_dlsym_get())
         return resolve_by(behind_us(caller), handle, hook, caller);
@@ -246,7 +263,7 @@ struct dlsym_answer look_up_dlvsym(void *handle, const char *name, const char *v
      * behind us. */
     if (special && !is_before_us(caller) && (!hook || handle == RTLD_NEXT))
         return forward_versioned();
-    if (hook && (shim_mode() == SHIM_OFF || real_is_driver_code(caller)))
+    if (hook && real_is_driver_code(caller))
         return forward_versioned();
     if (!special)
         relocate_new_modules();

@@ -64,10 +64,17 @@ static int native_free(const struct release *release, uint64_t address)
     return (int)MISSING_DRIVER;
 }
 
+/* No driver allocation begins at an odd address. */
+static int establish(const struct release *release)
+{
+    return native_free(release, 1);
+}
+
 static CUresult release_hook(enum hook_id hook, const void *code, CUdeviceptr pointer,
                              CUstream stream)
 {
     struct release release = {.native = native_free,
+                              .establish = establish,
                               .hook = hook,
                               .stream = stream,
                               .stream_ordered = hook != HOOK_cuMemFree_v2};

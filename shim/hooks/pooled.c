@@ -172,6 +172,13 @@ static bool is_pooled(uint64_t address, struct context **ret_context)
     return pooled;
 }
 
+bool pooled_holds(uint64_t address)
+{
+    struct context *context;
+
+    return is_pooled(address, &context);
+}
+
 /* True when the driver has to refuse the free of a pooled block, whatever the pool says. */
 static bool driver_refuses(const struct pooled_request *request)
 {

@@ -41,6 +41,9 @@ struct pooled_request {
 enum pooled_free pooled_free(const struct call *call, const struct pooled_request *request,
                              uint64_t *ret_pointer);
 
+/** Whether the address lies in a pool's memory. */
+bool pooled_holds(uint64_t address);
+
 /** Records a free of a pooled block that the real free refused. */
 void pooled_refused(const struct call *call, const struct pooled_request *request, int result);
 

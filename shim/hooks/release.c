@@ -34,6 +34,25 @@ static int release_foreign(const struct call *call, const struct release *releas
     return result;
 }
 
+/* As in the real function, the first call of a thread needs a context or makes one current. A
+ * thread that has had one is not examined again. Returns the error of the real function. */
+__attribute__((noinline, cold)) static int context_ensure(const struct release *release)
+{
+    const struct driver_functions *driver = real_driver_if_loaded();
+    CUcontext handle = NULL;
+    int error = 0;
+
+    if (shim_mode() != SHIM_POOL || !driver)
+        return 0;
+    thread_cancel_hold();
+    if (REAL_ASK(driver->cuCtxGetCurrent(&handle)) != CUDA_SUCCESS)
+        return 0;
+    if (!handle)
+        error = release->establish(release);
+    thread_state.had_context = error == 0;
+    return error;
+}
+
 static int release_any(const struct call *call, const struct release *release, uint64_t address)
 {
     int result;
@@ -46,6 +65,11 @@ static int release_any(const struct call *call, const struct release *release, u
 
     if (!address)
         return native(release, address);
+    result = likely(thread_state.had_context) ? 0 : context_ensure(release);
+    if (unlikely(result != 0) && pooled_holds(address)) {
+        pooled_refused(call, &request, result);
+        return result;
+    }
     switch (pooled_free(call, &request, &refused)) {
     case POOLED_FREE_DONE: return 0;
     case POOLED_FREE_INVALID: return native(release, refused);

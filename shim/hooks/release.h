@@ -17,6 +17,8 @@
 struct release {
     /** Calls the real function; returns an error where it is missing. */
     int (*native)(const struct release *release, uint64_t address);
+    /** Makes a context current as the real function does, or returns its error. */
+    int (*establish)(const struct release *release);
     enum hook_id hook;
     CUstream stream; /* of a stream-ordered free */
     bool stream_ordered;

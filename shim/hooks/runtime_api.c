@@ -73,10 +73,16 @@ static int native_free(const struct release *release, uint64_t address)
     return (int)MISSING_RUNTIME;
 }
 
+static int establish(const struct release *release)
+{
+    return native_free(&(struct release){.hook = HOOK_cudaFree, .library = release->library}, 0);
+}
+
 static cudaError_t release_hook(enum hook_id hook, const void *code, void *pointer,
                                 cudaStream_t stream)
 {
     struct release release = {.native = native_free,
+                              .establish = establish,
                               .hook = hook,
                               .stream = stream,
                               .stream_ordered = hook != HOOK_cudaFree};

@@ -5,7 +5,6 @@
  */
 #include "shim/resolve/caller.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include "cupti/write/trace_writer.h"
 #include "shim/options/glob.h"
 #include "shim/options/mode.h"
+#include "shim/resolve/modules.h"
 
 #define CALLER_PROBES 16
 
@@ -34,14 +34,16 @@ static bool globs_match(const char *globs, const char *name)
     return false;
 }
 
+static bool name_is_exempt(const char *name)
+{
+    const char *slash = strrchr(name, '/');
+
+    return globs_match(shim_options()->exempt, slash ? slash + 1 : name);
+}
+
 static bool code_is_exempt(const void *code)
 {
-    Dl_info info;
-
-    if (!shim_options()->exempt[0] || !dladdr(code, &info) || !info.dli_fname)
-        return false;
-    const char *slash = strrchr(info.dli_fname, '/');
-    return globs_match(shim_options()->exempt, slash ? slash + 1 : info.dli_fname);
+    return shim_options()->exempt[0] && module_name_is(code, name_is_exempt);
 }
 
 static struct caller *probe(const void *code, const void *wanted)

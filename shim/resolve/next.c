@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "cupti/stack/module_symbol.h"
+#include "shim/resolve/modules.h"
 #include "shim/resolve/real.h"
 #include "shim/resolve/runtime_versions.h"
 
@@ -66,6 +67,11 @@ static void *look_up(void *handle, const struct hook *hook, unsigned version)
     return foreign(real_dlvsym(handle, hook->name, node));
 }
 
+void *next_only(const struct hook *hook, unsigned version)
+{
+    return module_only_function(hook->name, version_name(version));
+}
+
 void *next_in_global_scope(const struct hook *hook, unsigned version)
 {
     void *function = look_up(RTLD_NEXT, hook, version);
@@ -89,12 +95,13 @@ static int runtime_file_note(struct dl_phdr_info *info, size_t size, void *data)
     return files->count == RUNTIME_FILES_MAX;
 }
 
-/* Searches any loaded runtime library, for a caller that depends on none. */
-static void *anywhere(const struct hook *hook, unsigned version)
+void *next_anywhere(const struct hook *hook, unsigned version)
 {
     struct runtime_files files = {.count = 0};
     void *found = NULL;
 
+    if (hook->family != HOOK_FAMILY_RUNTIME)
+        return NULL;
     dl_iterate_phdr(runtime_file_note, &files);
     for (int i = 0; i < files.count && !found; i++) {
         void *handle = dlopen(files.path[i], RTLD_NOLOAD | RTLD_LAZY);
@@ -104,6 +111,7 @@ static void *anywhere(const struct hook *hook, unsigned version)
         found = look_up(handle, hook, version);
         dlclose(handle);
     }
+    dlerror();
     return found;
 }
 
@@ -116,9 +124,20 @@ void *next_for_module(const struct hook *hook, unsigned version, const void *cod
 
     if (handle)
         dlclose(handle); /* the caller may be unloaded as if we had not looked */
-    if (!found && hook->family == HOOK_FAMILY_RUNTIME)
-        found = anywhere(hook, version);
     dlerror();
+    return found;
+}
+
+#define IMPORTERS_MOST 16
+
+void *next_for_importers(const struct hook *hook, unsigned version)
+{
+    const void *module[IMPORTERS_MOST];
+    unsigned count = module_importers(hook->name, module, IMPORTERS_MOST);
+    void *found = NULL;
+
+    for (unsigned i = 0; i < count && !found; i++)
+        found = next_for_module(hook, version, module[i]);
     return found;
 }
 

@@ -11,12 +11,23 @@
 
 #include "shim/resolve/hooks.h"
 
+/** Returns the function that every search finds, without waiting for the loader; NULL: the searches
+ * below have to choose. */
+void *next_only(const struct hook *hook, unsigned version);
+
 /** Searches behind us in the global scope. The version is one of runtime_versions.h. NULL: none. */
 void *next_in_global_scope(const struct hook *hook, unsigned version);
 
 /** Searches the local scope of the module at a code address, apart from the global one. NULL:
  * none. */
 void *next_for_module(const struct hook *hook, unsigned version, const void *code);
+
+/** The same for a caller that is in no module that refers to the function: one that does has ended
+ * with a jump to it. */
+void *next_for_importers(const struct hook *hook, unsigned version);
+
+/** Searches any loaded runtime library. NULL: none. */
+void *next_anywhere(const struct hook *hook, unsigned version);
 
 /** Searches the modules between the one at a code address and us, if that one is before us.
  * NULL: none. */

@@ -16,6 +16,7 @@
 
 #include "cupti/base/pages.h"
 #include "cupti/stack/module_symbol.h"
+#include "shim/resolve/modules.h"
 
 extern const char own_begin[] __asm__("__ehdr_start") __attribute__((visibility("hidden")));
 extern const char own_end[] __asm__("_end") __attribute__((visibility("hidden")));
@@ -23,7 +24,7 @@ extern const char own_end[] __asm__("_end") __attribute__((visibility("hidden"))
 _Thread_local unsigned real_library;
 
 struct runtime_library {
-    void *base; /* load address; like all fields immutable once counted */
+    const void *base; /* where it begins; like all fields immutable once counted */
     int version;
     struct runtime_functions functions;
 };
@@ -38,7 +39,7 @@ static _Atomic(real_dlvsym_function *) dlvsym_pointer;
 static _Atomic(real_dlsym_function *) dlsym_next_pointer;
 static struct driver_functions driver_storage; /* guarded by publish_lock until published */
 _Atomic(const struct driver_functions *) real_driver_table;
-static _Atomic(void *) driver_base;
+static _Atomic(const void *) driver_base;
 
 /* Entries below the count are immutable; publish_lock guards the appending. */
 static struct runtime_library libraries[REAL_LIBRARIES];
@@ -147,16 +148,9 @@ bool real_is_in_our_namespace(const void *code)
            dlinfo(module, RTLD_DI_LMID, &space) != 0 || space == LM_ID_BASE;
 }
 
-static void *module_base(const void *code)
-{
-    Dl_info info;
-
-    return dladdr(code, &info) ? info.dli_fbase : NULL;
-}
-
 bool real_is_driver_code(const void *code)
 {
-    void *base = atomic_load_explicit(&driver_base, memory_order_relaxed);
+    const void *base = atomic_load_explicit(&driver_base, memory_order_relaxed);
 
     return base && module_base(code) == base;
 }
@@ -265,7 +259,7 @@ bool real_is_same_module(const void *a, const void *b)
     return module_base(a) == module_base(b);
 }
 
-static struct runtime_library *library_at(void *base)
+static struct runtime_library *library_at(const void *base)
 {
     int count = atomic_load_explicit(&library_count, memory_order_acquire);
 
@@ -275,7 +269,7 @@ static struct runtime_library *library_at(void *base)
     return NULL;
 }
 
-static struct runtime_library *library_add(void *base, int version,
+static struct runtime_library *library_add(const void *base, int version,
                                            const struct runtime_functions *functions)
 {
     pthread_mutex_lock(&publish_lock);
@@ -301,24 +295,10 @@ static int runtime_version(void *handle)
     return get && get(&version) == cudaSuccess ? version : 0;
 }
 
-static bool has_runtime_name(const void *code)
+/* Packages rename their copies: libcudart-a3b2c1.so.12. */
+static bool is_runtime_name(const char *soname)
 {
-    Dl_info info;
-    struct link_map *module = NULL;
-    const char *strings = NULL;
-    size_t name = 0;
-
-    if (!dladdr1(code, &info, (void **)&module, RTLD_DL_LINKMAP) || !module)
-        return false;
-    for (const ElfW(Dyn) *entry = module->l_ld; entry->d_tag != DT_NULL; entry++) {
-        if (entry->d_tag == DT_STRTAB)
-            strings = (const char *)entry->d_un.d_ptr;
-        if (entry->d_tag == DT_SONAME)
-            name = entry->d_un.d_val;
-    }
-    /* Packages rename their copies: libcudart-a3b2c1.so.12. */
-    return strings && name && strncmp(strings + name, "libcudart", 9) == 0 &&
-           strstr(strings + name, ".so");
+    return strncmp(soname, "libcudart", 9) == 0 && strstr(soname, ".so");
 }
 
 /* Functions that every runtime since FAMILY_SINCE defines itself, not in a library that it is
@@ -342,10 +322,10 @@ static bool has_family(void *handle, const struct runtime_functions *functions, 
 
 static struct runtime_library *library_of(void *function)
 {
-    void *base = module_base(function);
+    const void *base = module_base(function);
     struct runtime_library *library = library_at(base);
 
-    if (library || !has_runtime_name(function))
+    if (library || !module_soname_is(function, is_runtime_name))
         return library;
     const char *path = module_path(function);
     void *handle = path ? dlopen(path, RTLD_NOLOAD | RTLD_LAZY) : NULL;

@@ -4,6 +4,7 @@ each wrapper counts each call once: preloaded before and after cupool, two of th
 library.
 
 usage: wrapped.py --build BUILD --program WRAPPED --linked WRAPPED_LINKED WRAPPER...
+       wrapped.py --build BUILD --jumps JUMPS JUMPING
 """
 
 import argparse
@@ -44,13 +45,17 @@ def check(machine, name, command, wrappers):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", required=True, type=pathlib.Path)
-    parser.add_argument("--program", required=True, type=absolute)
-    parser.add_argument("--linked", required=True, type=absolute)
+    parser.add_argument("--program", type=absolute)
+    parser.add_argument("--linked", type=absolute)
+    parser.add_argument("--jumps", type=absolute)
     parser.add_argument("wrapper", nargs="+", type=absolute)
     options = parser.parse_args()
     if preload.sanitizer.active():
         preload.skip("this build has a sanitizer's runtime in front already")
     machine = preload.Machine(options.build)
+    if options.jumps:
+        check(machine, "linked by a module that jumps", [options.jumps, options.wrapper[0]], [])
+        return
     wrappers = {pathlib.Path(path).stem: path for path in options.wrapper}
     for name, path in wrappers.items():
         ways = ["driver"] if name == "wrapper_driver" else ["linked", "handle", "default"]

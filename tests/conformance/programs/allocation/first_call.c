@@ -34,24 +34,38 @@ static void *free_first(void *unused)
     return NULL;
 }
 
-static void on_thread(void *(*body)(void *))
+static void *free_block_first(void *block)
+{
+    current("thread begins");
+    route_report("free a block", route_free(block));
+    current("after free");
+    return NULL;
+}
+
+static void on_thread(void *(*body)(void *), void *argument)
 {
     pthread_t thread;
 
-    if (pthread_create(&thread, NULL, body, NULL) == 0)
+    if (pthread_create(&thread, NULL, body, argument) == 0)
         pthread_join(thread, NULL);
 }
 
 int program_first_call(const char *self, const char *route, const char *argument)
 {
-    void *pointer;
+    void *pointer, *block = NULL, *large = NULL;
 
     current("program begins");
     route_report("allocate before anything", route_allocate(&pointer, 4096));
     current("after it");
     route_start();
-    on_thread(allocate_first);
-    on_thread(free_first);
+    on_thread(allocate_first, NULL);
+    on_thread(free_first, NULL);
+    route_report("allocate", route_allocate(&block, 5000));
+    route_report("allocate", route_allocate(&large, 5 << 20));
+    on_thread(free_block_first, block);
+    on_thread(free_block_first, large);
+    route_report("free again", route_free(block));
+    route_report("free again", route_free(large));
     route_report("last error", route_last_error());
     return 0;
 }
