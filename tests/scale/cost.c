@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Makes blocks of every kind that stay, and contexts that end, then calls every function that makes,
- * frees or asks about memory, a fixed number of times, in a function of its own: cost.py counts the
- * instructions that libcupool spends there, with few and with many.
+ * Makes blocks of every kind that stay, and contexts that end, then calls every function that
+ * makes, frees or asks about memory, a fixed number of times, in a function of its own: cost.py
+ * counts the instructions that libcupool spends there, with few and with many.
  *
  *   cost BLOCKS
  */
