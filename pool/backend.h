@@ -64,6 +64,12 @@ struct pool_backend {
     void (*fence_release)(void *state, pool_fence fence);
     /** Blocks until all work of the context has completed. -EBUSY while a stream captures. */
     int (*device_wait)(void *state);
+    /**
+     * Whether segment_free() and page_unmap() would find no work to wait for, although a fence is
+     * not signalled: a fence also covers peers that may use the memory, a free waits for none. 1,
+     * or 0. May be NULL: fences cover nothing else.
+     */
+    int (*own_idle)(void *state);
 
     /**
      * Sets device memory before any later work. With `after_work`, after all earlier work, which

@@ -194,12 +194,12 @@ bool supply_may_gain(struct pool *pool, bool parts)
     return pool->mapped ? supply_mapped_may_gain(pool, parts) : runs_free_bytes(&pool->runs) > 0;
 }
 
-/* Whether the device is idle, unless this request has found that out already. */
+/* Whether memory can be returned without a wait, unless this request has found that out already. */
 static int device_idle(struct supply_request *request)
 {
     if (request->idle)
         return 1;
-    int idle = quarantine_idle_locked(request->pool);
+    int idle = quarantine_returnable_locked(request->pool, &request->all_idle);
     request->idle = idle == 1;
     return idle;
 }
@@ -397,7 +397,8 @@ static bool fences_query(struct supply_request *request)
 
     if (count_get(&pool->counters[COUNTER_fence_queries]) != queries)
         request->outcome = (enum pool_outcome)pool_max(request->outcome, POOL_OUTCOME_MISS);
-    request->idle = request->idle || (request->closed && any && !quarantine_pending(pool));
+    if (request->closed && any && !quarantine_pending(pool))
+        request->idle = request->all_idle = true;
     return any;
 }
 
@@ -484,7 +485,7 @@ static bool pressure_wait(struct supply_request *request)
     if (error <= 0)
         return false;
     request->outcome = POOL_OUTCOME_WAITED;
-    request->idle = all;
+    request->idle = request->all_idle = all;
     request->closed = false;
     request->rung = SUPPLY_GROW;
     request->fit = EXTENTS_FIT_CLOSE;
@@ -533,7 +534,7 @@ static int mapped_return(struct supply_request *request, size_t bytes)
 {
     int error = memory_grow(request, bytes, true);
 
-    while (error == -ENOMEM && request->idle && supply_mapped_break(request->pool))
+    while (error == -ENOMEM && request->all_idle && supply_mapped_break(request->pool))
         error = memory_grow(request, bytes, true);
     if (error == -ENOMEM && request->pool->runs.range->by_page) {
         request->fit = EXTENTS_FIT_ANY;
@@ -564,7 +565,7 @@ static int pressure_return(struct supply_request *request)
 }
 
 /* Nothing shows when the device will be idle, because a stream captures or there are no fences:
- * lets the driver wait, as it would without us. */
+ * lets the driver wait, as it would without us. Or only peers are busy, and it will not wait. */
 static int pressure_surrender(struct supply_request *request)
 {
     int error = pressure_return(request);
@@ -572,6 +573,11 @@ static int pressure_surrender(struct supply_request *request)
     while (error == -ENOMEM && quarantined_surrender(request->pool))
         error = driver_grow(request, least_growth(request));
     return error;
+}
+
+static int pressure_idle(struct supply_request *request)
+{
+    return request->all_idle ? pressure_return(request) : pressure_surrender(request);
 }
 
 /* Cuts a cached run of at most `most` bytes, if nothing else is left. */
@@ -653,7 +659,7 @@ static int pressure_climb(struct supply_request *request)
     case SUPPLY_RETIRE:
         request->rung = SUPPLY_RETURN;
         if (device_idle(request) == 1)
-            error = pressure_return(request);
+            error = pressure_idle(request);
         if (error != -ENOMEM)
             return error;
         __attribute__((fallthrough));

@@ -52,7 +52,8 @@ struct supply_request {
     bool whole_run;            /* or an extent of the mapped range */
     bool drained;              /* has waited for the device */
     bool closed;               /* has closed an epoch since it last waited */
-    bool idle;                 /* and has seen the device without work */
+    bool idle;                 /* and has seen that returning memory would not wait */
+    bool all_idle;             /* nor does anything else use memory of the pool */
 };
 
 /** Notes the state of the pool; call it before each attempt to allocate. */

@@ -151,6 +151,19 @@ static void settle(struct pool *pool)
     supply_doomed_try(pool);
 }
 
+/* What a free by the driver would have given back by now, although peers are busy. */
+static uint64_t for_peers_return(struct pool *pool)
+{
+    uint64_t returned = 0;
+
+    if (!quarantine_for_peers_locked(pool))
+        return 0;
+    quarantine_flush_locked(pool);
+    supply_empties_release(pool);
+    supply_cached_return(pool, UINT64_MAX, &returned);
+    return returned + supply_surrender_all(pool);
+}
+
 int pool_trim(struct pool *pool, size_t keep_bytes, size_t *ret_returned_bytes)
 {
     uint64_t gauges[GAUGE_COUNT], returned = 0, surrendered = 0;
@@ -158,6 +171,8 @@ int pool_trim(struct pool *pool, size_t keep_bytes, size_t *ret_returned_bytes)
 
     device_request_note(pool, POOL_REQUEST_TRIM, 0, keep_bytes);
     pool_lock_acquire(&pool->backend_lock);
+    if (keep_bytes == 0)
+        surrendered = for_peers_return(pool);
     figures_gauges_get(pool, gauges);
     if (gauges[GAUGE_quarantined_bytes] + gauges[GAUGE_cached_bytes] > keep_bytes)
         quarantine_drain(pool, QUARANTINE_BY_OTHERS);
@@ -171,7 +186,7 @@ int pool_trim(struct pool *pool, size_t keep_bytes, size_t *ret_returned_bytes)
         error = supply_cached_return(pool, pool_minus(cached, keep_bytes), &returned);
     }
     if (may_return && keep_bytes == 0)
-        surrendered = supply_surrender_all(pool);
+        surrendered += supply_surrender_all(pool);
     pool_lock_release(&pool->backend_lock);
     figures_sample(pool);
     *ret_returned_bytes = returned + surrendered;

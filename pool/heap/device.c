@@ -161,6 +161,11 @@ int device_wait(struct pool *pool, uint64_t bytes)
     return error;
 }
 
+bool device_own_idle(struct pool *pool)
+{
+    return pool->backend.own_idle && pool->backend.own_idle(pool->backend.state) == 1;
+}
+
 void device_fence_release(struct pool *pool, pool_fence fence)
 {
     if (fence != 0)

@@ -410,6 +410,26 @@ int quarantine_idle_locked(struct pool *pool)
     return error;
 }
 
+/* Without a quarantine, free memory may still be in use by a peer. */
+static bool is_own_idle(struct pool *pool)
+{
+    return pool->config.reuse != POOL_REUSE_IMMEDIATE && device_own_idle(pool);
+}
+
+int quarantine_returnable_locked(struct pool *pool, bool *ret_all)
+{
+    int idle = quarantine_idle_locked(pool);
+
+    *ret_all = idle == 1;
+    return idle == 0 ? is_own_idle(pool) : idle;
+}
+
+bool quarantine_for_peers_locked(struct pool *pool)
+{
+    quarantine_poll_locked(pool);
+    return quarantine_pending(pool) && is_own_idle(pool);
+}
+
 /* ---- waiting ---- */
 
 static int epoch_wait(struct pool *pool, struct epoch *epoch, uint64_t most_ns)
@@ -527,9 +547,14 @@ int quarantine_wait_patiently_locked(struct pool *pool, enum quarantine_patience
 
 int quarantine_idle_await_locked(struct pool *pool, enum quarantine_patience patience)
 {
+    bool all;
+
     quarantine_poll_locked(pool); /* nobody may have asked since the last free */
-    int idle = quarantine_idle_locked(pool);
-    return idle == 0 ? quarantine_wait_patiently_locked(pool, patience) : idle;
+    int idle = quarantine_returnable_locked(pool, &all);
+    if (idle != 0)
+        return idle;
+    idle = quarantine_wait_patiently_locked(pool, patience);
+    return idle == 0 ? is_own_idle(pool) : idle;
 }
 
 /* ---- flushing ---- */

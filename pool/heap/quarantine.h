@@ -130,9 +130,20 @@ enum quarantine_patience {
 int quarantine_wait_patiently_locked(struct pool *pool, enum quarantine_patience patience);
 
 /**
- * Whether the device is idle, after some patience: a fence of a moment ago is not signalled at
- * once, however idle the device is. May release the lock meanwhile. 1, 0 or an error as
- * quarantine_idle_locked() says.
+ * Whether returning free memory would wait for no work: the device is idle, or only peers are busy.
+ * *ret_all: they are idle, too. 1, 0 or an error as quarantine_idle_locked() says.
+ */
+int quarantine_returnable_locked(struct pool *pool, bool *ret_all);
+
+/**
+ * Whether blocks are quarantined only for peers: the driver's own free of the block would have
+ * waited for no work. Then a whole run may go back to the driver, but not to the program.
+ */
+bool quarantine_for_peers_locked(struct pool *pool);
+
+/**
+ * The same as quarantine_returnable_locked(), after some patience: a fence of a moment ago is not
+ * signalled at once, however idle the device is. May release the lock meanwhile.
  */
 int quarantine_idle_await_locked(struct pool *pool, enum quarantine_patience patience);
 

@@ -500,6 +500,41 @@ static int device_wait(void *state)
     return error == -EBUSY && atomic_load(&context->vmm) ? wait_by_free(state) : error;
 }
 
+/* Whether a return of the pool's memory may wait for this context: the driver's free waits for the
+ * device, an unmapping perhaps for those that have access. */
+static bool return_awaits(const struct context *own, const struct context *context)
+{
+    bool peer = atomic_load(&own->vmm) && atomic_load(&own->peers) >> context->device & 1;
+
+    return context->device == own->device || peer;
+}
+
+static bool is_idle(struct context *own, struct context *context)
+{
+    struct fence_event now = {.context = context};
+    int done = context_record(context, &now.event);
+
+    if (done == 0) {
+        done = event_query(&now);
+        event_give(context, now.event);
+    }
+    return done == 1 || is_lost_peer(&now, own, done);
+}
+
+/* The fences have answered already if no other device counts. */
+static int own_idle(void *state)
+{
+    struct context *own = state;
+    bool others = false, idle = true;
+
+    for (struct context *context = context_first(); context; context = context_next(context))
+        others = others || !return_awaits(own, context);
+    for (struct context *context = context_first(); others && context && idle;
+         context = context_next(context))
+        idle = !return_awaits(own, context) || is_idle(own, context);
+    return others && idle;
+}
+
 static CUstream fill_stream(struct context *context, const struct driver_functions *driver)
 {
     pthread_mutex_lock(&context->backend_lock);
@@ -600,6 +635,7 @@ void backend_driver_init(struct pool_backend *backend, struct context *context)
         .fence_release = fence_release,
         .fence_open = fence_open,
         .device_wait = device_wait,
+        .own_idle = own_idle,
         .memory_fill = memory_fill,
         .memory_copy = memory_copy,
         .memory_info = memory_info,

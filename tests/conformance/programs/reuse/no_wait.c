@@ -3,7 +3,8 @@
  * An allocation does not wait for work that cannot end before the program continues. Everything was
  * freed while the device was idle; then a stream is kept busy, or a host function needs a lock that
  * the allocating thread holds. Blocks of all sizes, by one thread and by several, on a device with
- * plenty of memory and on a full one, with queries of free memory meanwhile.
+ * plenty of memory and on a full one, with queries of free memory meanwhile; or another device is
+ * busy.
  *
  * A program that hangs is ended by its alarm. Needs a stream that can be held, so a simulated
  * device.
@@ -182,6 +183,48 @@ static void beside_a_capture(int freed, int most, bool goes_on)
            freed == most ? "all" : "some", taken >= wanted, errors);
 }
 
+/* Everything was freed while all was idle; then another device is busy. What this one cached can be
+ * had for memory of another kind, and of another size: the driver's free waits for no other device.
+ */
+static void beside_another_device(void)
+{
+    CUmemAllocationProp properties = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                      .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE}};
+    CUmemGenericAllocationHandle handle = 0;
+    static void *blocks[MANY];
+    size_t bytes = device_bytes / 32;
+    int devices = 0, taken = 0, errors = 0;
+    CUcontext here = NULL, there = NULL;
+    CUstream stream = NULL;
+    CUdeviceptr far = 0;
+    void *large;
+
+    DRIVER(cuDeviceGetCount)(&devices);
+    if (devices < 2)
+        return;
+    DRIVER(cuCtxGetCurrent)(&here);
+    errors += DRIVER(cuDevicePrimaryCtxRetain)(&there, 1) + DRIVER(cuCtxSetCurrent)(there);
+    errors += route_allocate((void **)&far, 1000) + DRIVER(cuStreamCreate)(&stream, 1);
+    DRIVER(cuCtxSetCurrent)(here);
+    while (taken < MANY && route_allocate(&blocks[taken], bytes) == 0)
+        taken++;
+    errors += give(blocks, taken);
+    DRIVER(cuCtxSetCurrent)(there);
+    errors += hold(stream) + DRIVER(cuMemsetD8Async)(far, 1, 1000, stream);
+    DRIVER(cuCtxSetCurrent)(here);
+    int physical = DRIVER(cuMemCreate)(&handle, 16 * bytes, &properties, 0);
+    errors += physical == 0 ? DRIVER(cuMemRelease)(handle) : 0;
+    int block = route_allocate(&large, 24 * bytes);
+    DRIVER(cuCtxSetCurrent)(there);
+    errors += release(stream) + DRIVER(cuStreamSynchronize)(stream);
+    errors += route_free((void *)far) + DRIVER(cuStreamDestroy)(stream);
+    DRIVER(cuCtxSetCurrent)(here);
+    errors += block == 0 ? route_free(large) : 0;
+    errors += DRIVER(cuDevicePrimaryCtxRelease)(1);
+    printf("beside another device: physical memory %d, a large block %d, errors %d\n", physical,
+           block, errors);
+}
+
 int program_no_wait(const char *self, const char *route, const char *argument)
 {
     void *cuda = dlopen("libcuda.so.1", RTLD_NOW);
@@ -206,6 +249,8 @@ int program_no_wait(const char *self, const char *route, const char *argument)
         beside_a_capture(most, most, true);
         beside_a_capture(most / 3, most, false); /* less than the driver has: nobody waited */
     }
+    if (!simple)
+        beside_another_device();
     for (size_t i = 0; i < SIZES; i++)
         by_size(sizes[i]);
     for (size_t i = 0; i < SIZES; i++)
