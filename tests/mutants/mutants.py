@@ -379,4 +379,11 @@ MUTANTS = [
            "    const struct runtime_functions *real = real_runtime_at(call.library);\n",
            "    const struct runtime_functions *real = real_runtime_at(call.library);\n",
            ("cancelled",)),
+    Mutant("cancellation", "thread_state.h", "    thread_cancel_hold();\n    thread_state.depth++;",
+           "    thread_state.depth++;", ("cancelled",)),
+    Mutant("cancellation", "thread_state.h",
+           "    if (--thread_state.depth == 0)\n        thread_cancel_allow();",
+           "    --thread_state.depth;", ("cancelled",)),
+    Mutant("cancellation", "thread_state.c", "before == PTHREAD_CANCEL_ENABLE; /*", "true; /*",
+           ("cancelled",)),
 ]
