@@ -135,26 +135,29 @@ static struct mapped_handle *loose_take(struct mapped *mapped, uint64_t most)
 
 /*
  * Finds the handles that lie wholly inside a free extent: their contiguous bytes, and the first.
- * Handles cover everything that is not a hole, so the first one begins at the first boundary
- * inside.
+ * Handles cover everything that is not a hole, so from either end the next boundary is at most one
+ * handle away, however large the extent is.
  */
 static uint64_t whole_handles(const struct mapped *mapped, const struct extent *extent,
                               struct mapped_handle **ret_first)
 {
-    uint64_t at = pool_round_up(extent->node.address, RANGE_PAGE_BYTES), bytes = 0;
+    uint64_t end = extent_end(extent), low = pool_round_up(extent->node.address, RANGE_PAGE_BYTES);
+    uint64_t high = end / RANGE_PAGE_BYTES * RANGE_PAGE_BYTES;
 
     *ret_first = NULL;
-    while (at < extent_end(extent)) {
-        struct mapped_handle *handle = *mapped_slot(mapped, at);
-
-        if (handle && handle->bytes > extent_end(extent) - at)
-            break;
-        if (handle && !*ret_first)
-            *ret_first = handle;
-        bytes += handle ? handle->bytes : 0;
-        at += handle ? handle->bytes : RANGE_PAGE_BYTES;
-    }
-    return bytes;
+    while (low < high && !*mapped_slot(mapped, low))
+        low += RANGE_PAGE_BYTES;
+    if (low >= high)
+        return 0;
+    uint64_t at = high;
+    do
+        at -= RANGE_PAGE_BYTES;
+    while (!*mapped_slot(mapped, at)); /* not below `low`, where one begins */
+    if ((*mapped_slot(mapped, at))->bytes > end - at)
+        high = at;
+    if (high > low)
+        *ret_first = *mapped_slot(mapped, low);
+    return high - low;
 }
 
 uint64_t mapped_extent_whole_bytes(const struct mapped *mapped, const struct extent *extent)
