@@ -15,11 +15,6 @@
 #include "pool/backing/mapped_plan.h"
 #include "pool/base/metadata.h"
 
-static uint64_t plan_bytes(const struct plan *plan)
-{
-    return plan->free_bytes + plan->harvested_bytes;
-}
-
 void mapped_config_init(struct mapped_config *config)
 {
     *config = (struct mapped_config){
@@ -133,46 +128,6 @@ static struct mapped_handle *loose_take(struct mapped *mapped, uint64_t most)
     return NULL;
 }
 
-/*
- * Finds the handles that lie wholly inside a free extent: their contiguous bytes, and the first.
- * Handles cover everything that is not a hole, so the first one begins at the first boundary
- * inside.
- */
-static uint64_t whole_handles(const struct mapped *mapped, const struct extent *extent,
-                              struct mapped_handle **ret_first)
-{
-    uint64_t at = pool_round_up(extent->node.address, RANGE_PAGE_BYTES), bytes = 0;
-
-    *ret_first = NULL;
-    while (at < extent_end(extent)) {
-        struct mapped_handle *handle = *mapped_slot(mapped, at);
-
-        if (handle && handle->bytes > extent_end(extent) - at)
-            break;
-        if (handle && !*ret_first)
-            *ret_first = handle;
-        bytes += handle ? handle->bytes : 0;
-        at += handle ? handle->bytes : RANGE_PAGE_BYTES;
-    }
-    return bytes;
-}
-
-uint64_t mapped_extent_whole_bytes(const struct mapped *mapped, const struct extent *extent)
-{
-    struct mapped_handle *first;
-
-    return extent ? whole_handles(mapped, extent, &first) : 0;
-}
-
-uint64_t mapped_whole_bytes_locked(const struct mapped *mapped)
-{
-    uint64_t bytes = 0;
-
-    EACH_LARGE_EXTENT(mapped, node)
-    bytes += mapped_extent_whole_bytes(mapped, extent_of(node));
-    return bytes;
-}
-
 /* ---- planning, under the lock ---- */
 
 void plan_init(struct plan *plan)
@@ -187,71 +142,6 @@ static void plan_add(struct plan *plan, struct mapped_handle *handle)
     *plan->free_end = handle;
     plan->free_end = &handle->next;
     plan->free_bytes += handle->bytes;
-}
-
-/* Harvests whole handles of a free extent, from its high end, until the plan has `wanted` bytes
- * or the gap is full. They are no longer handed out, but still mapped. */
-static int harvest_extent(struct mapped *mapped, const struct extent *extent, uint64_t wanted,
-                          struct plan *plan)
-{
-    struct mapped_handle *first;
-    uint64_t whole = whole_handles(mapped, extent, &first), taken = 0;
-    uint64_t high = first ? first->address + whole : 0, low = high;
-
-    for (uint64_t at = high; first && at > first->address && plan_bytes(plan) + taken < wanted;) {
-        const struct mapped_handle *handle = *mapped_slot(mapped, at -= RANGE_PAGE_BYTES);
-
-        if (!handle)
-            continue;
-        if (plan_bytes(plan) + taken + handle->bytes > plan->gap.room)
-            break;
-        taken += handle->bytes;
-        low = at;
-    }
-    if (taken == 0)
-        return 0;
-    struct extent *claimed = range_claim(&mapped->range, low, high - low, EXTENT_EMPTYING);
-    if (!claimed)
-        return -ENOMEM;
-    claimed->node.left = plan->harvested ? &plan->harvested->node : NULL;
-    plan->harvested = claimed;
-    plan->harvested_bytes += taken;
-    return 0;
-}
-
-/* Returns the smallest extent with enough bytes in whole handles, else the one with the most. */
-static struct extent *harvest_best(const struct mapped *mapped, uint64_t wanted)
-{
-    struct extent *enough = NULL, *most = NULL;
-    uint64_t most_bytes = 0;
-
-    EACH_LARGE_EXTENT(mapped, node)
-    {
-        uint64_t whole = mapped_extent_whole_bytes(mapped, extent_of(node));
-        if (whole >= wanted)
-            enough = extent_of(node);
-        if (whole > most_bytes) {
-            most_bytes = whole;
-            most = extent_of(node);
-        }
-    }
-    return enough ? enough : most;
-}
-
-/* Plans whole free handles until `wanted` bytes are there or none is left that fits. */
-int plan_harvest(struct mapped *mapped, uint64_t wanted, struct plan *plan)
-{
-    while (plan_bytes(plan) < wanted) {
-        uint64_t before = plan_bytes(plan);
-        struct extent *extent = harvest_best(mapped, wanted - before);
-        int error = extent ? harvest_extent(mapped, extent, wanted, plan) : 0;
-
-        if (error < 0)
-            return error;
-        if (plan_bytes(plan) == before)
-            return 0;
-    }
-    return 0;
 }
 
 /* Undoes a plan: frees its handles that are still mapped, and makes the gap a hole again. */

@@ -45,6 +45,11 @@ static inline uint64_t mapped_handles_bytes(uint64_t range_bytes)
 /** Bytes of the handles that lie wholly inside a free extent; 0 for NULL. */
 uint64_t mapped_extent_whole_bytes(const struct mapped *mapped, const struct extent *extent);
 
+static inline uint64_t plan_bytes(const struct plan *plan)
+{
+    return plan->free_bytes + plan->harvested_bytes;
+}
+
 void plan_init(struct plan *plan);
 
 /** Plans whole free handles until `wanted` bytes are there or the gap has no room for the rest.

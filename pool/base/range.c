@@ -195,6 +195,8 @@ static void use_begin(struct range *range, struct extent *extent, enum extent_us
     else if (tree)
         size_tree_insert(tree, &extent->node);
     count_add(&range->bytes_of[use], extent->node.bytes);
+    if (use == EXTENT_FREE)
+        range->whole_pages_bytes += range_whole_bytes(extent);
     range->holes_count += use == EXTENT_HOLE;
 }
 
@@ -207,6 +209,8 @@ static void use_end(struct range *range, struct extent *extent)
     else if (tree)
         size_tree_remove(tree, &extent->node);
     count_subtract(&range->bytes_of[extent->use], extent->node.bytes);
+    if (extent->use == EXTENT_FREE)
+        range->whole_pages_bytes -= range_whole_bytes(extent);
     range->holes_count -= extent->use == EXTENT_HOLE;
 }
 
@@ -551,7 +555,7 @@ int range_gap_find(const struct range *range, uint64_t bytes, bool by_page, rang
 
 struct tally {
     uint64_t bytes[EXTENT_USES], count[EXTENT_USES];
-    uint64_t binned_bytes, binned_count;
+    uint64_t binned_bytes, binned_count, whole_pages_bytes;
 };
 
 static const char *extent_check(const struct range *range, const struct extent *extent, uint64_t at,
@@ -574,6 +578,8 @@ static const char *extent_check(const struct range *range, const struct extent *
     tally->count[extent->use]++;
     tally->bytes[extent->use] += extent->node.bytes;
     tally->binned_count += in_bin(extent);
+    if (extent->use == EXTENT_FREE)
+        tally->whole_pages_bytes += range_whole_bytes(extent);
     tally->binned_bytes += in_bin(extent) ? extent->node.bytes : 0;
     return NULL;
 }
@@ -641,6 +647,8 @@ const char *range_check(const struct range *range)
     for (unsigned use = 0; !why && use < EXTENT_USES; use++)
         if (count_get(&range->bytes_of[use]) != tally.bytes[use])
             why = "range: bytes differ from the counters";
+    if (!why && range->whole_pages_bytes != tally.whole_pages_bytes)
+        why = "range: whole pages of free memory differ from the counter";
     if (!why && range->holes_count != tally.count[EXTENT_HOLE])
         why = "range: number of holes differs from the counter";
     return why;

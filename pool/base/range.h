@@ -79,6 +79,7 @@ struct range {
     struct size_tree free, holes, spent;
     struct range_bins bins, small_bins; /* small_bins: that begin in small pages; else empty */
     pool_count bytes_of[EXTENT_USES];   /* written under the lock, read by anyone */
+    uint64_t whole_pages_bytes;         /* of the pages that lie wholly in a free extent */
     uint64_t holes_count;
     pool_count *account; /* bytes of host memory */
 };

@@ -32,6 +32,15 @@ void range_pages_note(struct range *range);
 void range_page_note(struct range *range, const struct extent *free, uint64_t address,
                      uint64_t bytes);
 
+/** Bytes of the whole pages of an extent. */
+static inline uint64_t range_whole_bytes(const struct extent *extent)
+{
+    uint64_t from = pool_round_up(extent->node.address, RANGE_PAGE_BYTES);
+    uint64_t to = (extent->node.address + extent->node.bytes) & ~(RANGE_PAGE_BYTES - 1);
+
+    return pool_minus(to, from);
+}
+
 static inline bool range_page_is_small(const struct range *range, uint64_t address)
 {
     uint64_t page = (address - range->address) / RANGE_PAGE_BYTES;

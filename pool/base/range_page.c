@@ -31,12 +31,7 @@ static uint64_t pages_bytes(uint64_t from, uint64_t to)
 
 uint64_t range_pieces_bytes(const struct range *range)
 {
-    uint64_t bytes = count_get(&range->bytes_of[EXTENT_FREE]);
-
-    for (struct size_node *node = size_tree_largest(&range->free); node;
-         node = size_tree_previous(&range->free, node))
-        bytes -= pages_bytes(node->address, node->address + node->bytes);
-    return bytes;
+    return count_get(&range->bytes_of[EXTENT_FREE]) - range->whole_pages_bytes;
 }
 
 /* ---- whole pages ---- */

@@ -7,7 +7,8 @@ The program ends with a request pending that must not act on the way out.
 import preload
 
 KINDS = ("first", "hits", "misses", "refused", "others", "questions", "contexts", "exported",
-         "ordered", "captured", "trims", "forks")
+         "ordered", "captured", "capture_ends", "attributes", "checks", "disabled", "trims",
+         "forks")
 DEVICE = {"SIMGPU_SET": "cancel_points=1", "SIMGPU_MEMORY": "512MiB"}
 
 

@@ -386,4 +386,11 @@ MUTANTS = [
            "size_t held = 0 * bytes;", ("shim-ledger",)),
     Mutant("capture", "pooled.c", "result = driver->cuMemFreeAsync(probe, stream);",
            "result = driver->cuMemFreeAsync(probe, NULL);", ("capture",)),
+    Mutant("cancellation", "thread_state.h", "    thread_cancel_hold();\n    thread_state.depth++;",
+           "    thread_state.depth++;", ("cancelled",)),
+    Mutant("cancellation", "thread_state.h",
+           "    if (--thread_state.depth == 0)\n        thread_cancel_allow();",
+           "    --thread_state.depth;", ("cancelled",)),
+    Mutant("cancellation", "thread_state.c", "before == PTHREAD_CANCEL_ENABLE; /*", "true; /*",
+           ("cancelled",)),
 ]

@@ -134,6 +134,60 @@ static void capture(struct thread *self)
         cudaStreamBeginCapture(self->stream, cudaStreamCaptureModeRelaxed);
 }
 
+static void capture_with_frees(struct thread *self)
+{
+    capture(self);
+    free_in_order(self);
+}
+
+/* The end of a capture; what waited for it is done at once. */
+static void capture_end(struct thread *self)
+{
+    cudaGraph_t graph;
+    if (!self->stream)
+        return;
+    cudaStreamEndCapture(self->stream, &graph);
+    self->stream = NULL;
+}
+
+/* Nothing of ours but the attribute: whether the request may act again is not put right by others.
+ */
+static void attributes(struct thread *self)
+{
+    unsigned int on = 1;
+    cuPointerSetAttribute(&on, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS, (CUdeviceptr)self->held);
+}
+
+static void checks(struct thread *self)
+{
+    (void)self;
+    cupool_check();
+}
+
+/* The program itself does not allow the request, of the kind that would act anywhere: nothing in
+ * the calls before may allow it. */
+static void disabled(struct thread *self)
+{
+    (void)self;
+    pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, NULL);
+    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+}
+
+static void not_yet(struct thread *self)
+{
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
+    pthread_cancel(pthread_self());
+    hits(self);
+    misses(self);
+    refused(self);
+    others(self);
+    questions(self);
+    contexts(self);
+    attributes(self);
+    free_all(self);
+}
+
 static void cache(struct thread *self)
 {
     misses(self);
@@ -168,6 +222,10 @@ static const struct {
              {"exported", free_all, export_all},
              {"ordered", free_in_order, misses},
              {"captured", free_in_order, capture},
+             {"capture_ends", capture_end, capture_with_frees},
+             {"attributes", attributes, NULL},
+             {"checks", checks, NULL},
+             {"disabled", disabled, not_yet},
              {"trims", trims, cache},
              {"forks", forks, NULL}};
 
