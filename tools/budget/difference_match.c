@@ -20,12 +20,21 @@
 
 #define NO_ROW SIZE_MAX
 
+enum side { IN_BASE, IN_NEW, SIDES };
+
+/** The rows with a name, by side. */
+struct name_rows {
+    size_t alones[SIDES]; /* number of those on that side alone */
+    size_t alone[SIDES];  /* the last of these */
+    size_t row[SIDES];    /* the last row that is on that side; NO_ROW: none */
+};
+
 struct match {
     struct difference *difference;
     struct texts texts;
-    size_t *group;        /* of each row: another row of its group, or itself */
-    uint32_t *name;       /* of each row: number of its function */
-    size_t *first, *next; /* rows of a name, rows behind a row with its name */
+    size_t *group;  /* of each row: another row of its group, or itself */
+    uint32_t *name; /* of each row: number of its function */
+    struct name_rows *rows;
     size_t names_room;
 };
 
@@ -61,50 +70,55 @@ static int match_init(struct match *match, struct difference *difference)
     *match = (struct match){.difference = difference,
                             .group = calloc(rows + 1, sizeof *match->group),
                             .name = calloc(rows + 1, sizeof *match->name),
-                            .first = calloc(rows + 1, sizeof *match->first),
-                            .next = calloc(rows + 1, sizeof *match->next),
+                            .rows = calloc(rows + 1, sizeof *match->rows),
                             .names_room = rows + 1};
-    if (!match->group || !match->name || !match->first || !match->next)
+    if (!match->group || !match->name || !match->rows)
         return -ENOMEM;
-    for (size_t i = 0; i <= rows; i++)
-        match->first[i] = match->next[i] = NO_ROW;
     for (size_t i = 0; i < rows; i++) {
         match->group[i] = i;
         match->name[i] = name_number(match, difference->site[i].site->function);
         if (!match->name[i])
             return -ENOMEM;
-        match->next[i] = match->first[match->name[i]];
-        match->first[match->name[i]] = i;
     }
     return 0;
+}
+
+/** Finds the rows of each name, as they are now. */
+static void names_collect(struct match *match)
+{
+    for (size_t i = 0; i < match->names_room; i++)
+        match->rows[i] = (struct name_rows){.row = {NO_ROW, NO_ROW}};
+    for (size_t i = 0; i < match->difference->sites; i++) {
+        const struct site_change *site = &match->difference->site[i];
+        struct name_rows *rows = &match->rows[match->name[i]];
+
+        for (enum side side = IN_BASE; side < SIDES; side++) {
+            if (!(side == IN_BASE ? site->in_base : site->in_new))
+                continue;
+            rows->row[side] = i;
+            rows->alones[side] += is_alone(site);
+            rows->alone[side] = is_alone(site) ? i : rows->alone[side];
+        }
+    }
 }
 
 static void match_done(struct match *match)
 {
     free(match->group);
     free(match->name);
-    free(match->first);
-    free(match->next);
+    free(match->rows);
     texts_done(&match->texts);
 }
 
 /** Returns the only other row with a name, on the other side; NO_ROW: none, or several. */
 static size_t counterpart(const struct match *match, size_t row)
 {
-    const struct site_change *site = match->difference->site;
-    size_t found = NO_ROW, same_side = 0;
+    struct name_rows *rows = &match->rows[match->name[row]];
 
-    for (size_t i = match->first[match->name[row]]; i != NO_ROW; i = match->next[i]) {
-        if (!is_alone(&site[i]))
-            continue;
-        if (site[i].in_base == site[row].in_base)
-            same_side++;
-        else if (found != NO_ROW)
-            return NO_ROW;
-        else
-            found = i;
-    }
-    return same_side == 1 ? found : NO_ROW;
+    if (rows->alones[IN_BASE] != 1 || rows->alones[IN_NEW] != 1)
+        return NO_ROW;
+    rows->alones[IN_BASE] = rows->alones[IN_NEW] = 0;
+    return rows->alone[IN_BASE];
 }
 
 /** A function in a module with another name: one site. */
@@ -112,6 +126,7 @@ static void modules_match(struct match *match)
 {
     struct site_change *site = match->difference->site;
 
+    names_collect(match);
     for (size_t i = 0; i < match->difference->sites; i++) {
         size_t other = site[i].in_new && is_alone(&site[i]) && site[i].site->function[0] != '+'
                            ? counterpart(match, i)
@@ -132,20 +147,16 @@ static void modules_match(struct match *match)
 /** Returns the row that has a function on the side where a site is missing. */
 static size_t related_row(const struct match *match, size_t row, uint32_t name)
 {
-    const struct site_change *site = match->difference->site;
-
     if (!name || name >= match->names_room)
         return NO_ROW; /* no row has it */
-    for (size_t i = match->first[name]; i != NO_ROW; i = match->next[i])
-        if (i != row && (site[row].in_base ? site[i].in_new : site[i].in_base))
-            return i;
-    return NO_ROW;
+    return match->rows[name].row[match->difference->site[row].in_base ? IN_NEW : IN_BASE];
 }
 
 static void paths_match(struct match *match)
 {
     const struct difference *difference = match->difference;
 
+    names_collect(match);
     for (size_t i = 0; i < difference->sites; i++) {
         const struct snapshot_site *site = difference->site[i].site;
         size_t other = NO_ROW;
@@ -160,42 +171,46 @@ static void paths_match(struct match *match)
 }
 
 /** Offsets of one module: a rebuild moves them all. */
-static void offsets_match(struct match *match)
+static int offsets_match(struct match *match)
 {
     const struct site_change *site = match->difference->site;
+    struct texts modules = {0};
+    size_t *first = calloc(match->difference->sites + 1, sizeof *first); /* row + 1 of a module */
+    int error = first ? 0 : -ENOMEM;
 
-    for (size_t i = 0; i < match->difference->sites; i++)
-        for (size_t k = 0; k < i && site[i].site->function[0] == '+' && is_alone(&site[i]); k++)
-            if (site[k].site->function[0] == '+' && is_alone(&site[k]) &&
-                !strcmp(site[i].site->module, site[k].site->module)) {
-                join(match, i, k);
-                break;
-            }
+    for (size_t i = 0; i < match->difference->sites && error == 0; i++) {
+        uint32_t module;
+
+        if (site[i].site->function[0] != '+' || !is_alone(&site[i]))
+            continue;
+        module = texts_number(&modules, site[i].site->module);
+        if (!module)
+            error = -ENOMEM;
+        else if (first[module])
+            join(match, i, first[module] - 1);
+        else
+            first[module] = i + 1;
+    }
+    texts_done(&modules);
+    free(first);
+    return error;
 }
 
 /** Sums of a group, and what becomes of its rows. */
 struct group_sum {
     uint64_t at_peak[2], leaked[2];
-    bool base; /* it has a row of the base alone */
+    bool base;        /* it has a row of the base alone */
+    bool more, leaks; /* it grew */
     size_t rows;
 };
 
-static void group_judge(struct match *match, const struct group_sum *sum, size_t group)
+/** Marks a row of a group with several. */
+static void row_judge(struct site_change *site, const struct group_sum *sum)
 {
-    struct difference *difference = match->difference;
-    bool more = difference_grew(difference, sum->at_peak[0], sum->at_peak[1]);
-    bool leaks = difference_grew(difference, sum->leaked[0], sum->leaked[1]);
-
-    for (size_t i = 0; i < difference->sites; i++) {
-        struct site_change *site = &difference->site[i];
-
-        if (group_of(match, i) != group)
-            continue;
-        site->regrouped = sum->base && is_alone(site);
-        site->grew =
-            (more && site->after[SNAPSHOT_at_peak_bytes] > site->before[SNAPSHOT_at_peak_bytes]) ||
-            (leaks && site->after[SNAPSHOT_leaked_bytes] > site->before[SNAPSHOT_leaked_bytes]);
-    }
+    site->regrouped = sum->base && is_alone(site);
+    site->grew =
+        (sum->more && site->after[SNAPSHOT_at_peak_bytes] > site->before[SNAPSHOT_at_peak_bytes]) ||
+        (sum->leaks && site->after[SNAPSHOT_leaked_bytes] > site->before[SNAPSHOT_leaked_bytes]);
 }
 
 static int groups_judge(struct match *match)
@@ -216,10 +231,17 @@ static int groups_judge(struct match *match)
         mine->base |= site->in_base && !site->in_new;
         mine->rows++;
     }
+    for (size_t i = 0; i < difference->sites; i++) {
+        sum[i].more = difference_grew(difference, sum[i].at_peak[0], sum[i].at_peak[1]);
+        sum[i].leaks = difference_grew(difference, sum[i].leaked[0], sum[i].leaked[1]);
+    }
     /* Without a site that is gone, a new site cannot have had another name. */
-    for (size_t i = 0; i < difference->sites; i++)
-        if (group_of(match, i) == i && sum[i].base && sum[i].rows > 1)
-            group_judge(match, &sum[i], i);
+    for (size_t i = 0; i < difference->sites; i++) {
+        const struct group_sum *mine = &sum[group_of(match, i)];
+
+        if (mine->base && mine->rows > 1)
+            row_judge(&difference->site[i], mine);
+    }
     free(sum);
     return 0;
 }
@@ -232,8 +254,9 @@ int difference_match(struct difference *difference)
     if (error == 0) {
         modules_match(&match);
         paths_match(&match);
-        offsets_match(&match);
-        error = groups_judge(&match);
+        error = offsets_match(&match);
+        if (error == 0)
+            error = groups_judge(&match);
     }
     match_done(&match);
     return error;

@@ -326,6 +326,28 @@ class Bounds(unittest.TestCase):
             trace.close()
             self.expect_memory(self.cost("replay", "-q", self.path("claims"), cpu=20), 64 * MIB)
 
+    def test_comparing_sites_of_other_names(self):
+        """Each is looked for by its name and its module, not among all others."""
+        trace = self.trace("t", ("/opt/program", [4096]))
+        self.cost("check", "--update-baseline", "--baseline", self.path("first"), trace)
+        with open(self.path("first"), encoding="utf-8") as file:
+            first = json.load(file)
+
+        def sites(name, count, module, function):
+            rows = [{**first["sites"][0], "module": f"{module}{i}", "function": function} for i in range(count)]
+            with open(self.path(name), "w", encoding="utf-8") as file:
+                json.dump({**first, "sites": rows}, file)
+            return self.path(name)
+
+        count = 25000 if not SANITIZED else 2000
+        for base, new in ((("m", "+0x1"), ("n", "+0x1")), (("m", "+0x1"), ("m", "+0x2")), (("m", "f"), ("n", "f"))):
+            self.cost("diff", sites("base", count, *base), sites("new", count, *new), cpu=10, code=self.AnyCode())
+
+    class AnyCode:
+        """Of a comparison: something grew, or nothing."""
+        def __eq__(self, code):
+            return code in (0, 1)
+
     def test_a_stack_that_was_cut_makes_no_wrapper(self):
         """Allocators that the module calls, each once with its caller and once without. Their order depends on
         the lines."""

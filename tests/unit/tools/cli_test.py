@@ -332,7 +332,7 @@ class Cli(unittest.TestCase):
         """Says so, instead of blaming the preload and running the program again."""
         for words in ("exec sleep 600", "trap 'exit 143' TERM; while :; do sleep 0.05; done"):
             process = self.doctor("sh", "-c", f"echo run >>runs; {words}")
-            while not os.path.exists(self.path("runs")):
+            while process.poll() is None and not (os.path.exists(self.path("runs")) and read(self.path("runs"))):
                 time.sleep(0.01)
             process.terminate()
             output, errors = process.communicate(timeout=PATIENCE_S)
