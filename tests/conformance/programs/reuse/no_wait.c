@@ -183,46 +183,62 @@ static void beside_a_capture(int freed, int most, bool goes_on)
            freed == most ? "all" : "some", taken >= wanted, errors);
 }
 
-/* Everything was freed while all was idle; then another device is busy. What this one cached can be
- * had for memory of another kind, and of another size: the driver's free waits for no other device.
- */
-static void beside_another_device(void)
+static CUcontext here, there; /* contexts of two devices */
+static CUstream far_stream;
+static CUdeviceptr far;
+
+static int physical_make(size_t bytes)
 {
     CUmemAllocationProp properties = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
                                       .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE}};
-    CUmemGenericAllocationHandle handle = 0;
+    CUmemGenericAllocationHandle handle;
+    int error = DRIVER(cuMemCreate)(&handle, bytes, &properties, 0);
+
+    return error ? error : (int)DRIVER(cuMemRelease)(handle);
+}
+
+static int block_make(size_t bytes)
+{
+    void *block;
+    int error = route_allocate(&block, bytes);
+
+    return error ? error : route_free(block);
+}
+
+/* Everything was freed while all was idle; then another device is busy. What this one cached can
+ * be had in another size, and as another kind: the driver's free waits for no other device. */
+static void beside_the_other(const char *what, int (*make)(size_t bytes))
+{
     static void *blocks[MANY];
-    size_t bytes = device_bytes / 32;
-    int devices = 0, taken = 0, errors = 0;
-    CUcontext here = NULL, there = NULL;
-    CUstream stream = NULL;
-    CUdeviceptr far = 0;
-    void *large;
+    int taken = 0, errors = 0;
+
+    while (taken < MANY && route_allocate(&blocks[taken], device_bytes / 32) == 0)
+        taken++;
+    errors += give(blocks, taken) + DRIVER(cuCtxSetCurrent)(there);
+    errors += hold(far_stream) + DRIVER(cuMemsetD8Async)(far, 1, 1000, far_stream);
+    errors += DRIVER(cuCtxSetCurrent)(here);
+    int made = make(device_bytes / 4 * 3);
+    errors += DRIVER(cuCtxSetCurrent)(there) + release(far_stream);
+    errors += DRIVER(cuStreamSynchronize)(far_stream) + DRIVER(cuCtxSetCurrent)(here);
+    printf("beside another device, %s: %d, errors %d\n", what, made, errors);
+}
+
+static void beside_another_device(void)
+{
+    int devices = 0, errors = 0;
 
     DRIVER(cuDeviceGetCount)(&devices);
     if (devices < 2)
         return;
-    DRIVER(cuCtxGetCurrent)(&here);
+    errors += DRIVER(cuCtxGetCurrent)(&here);
     errors += DRIVER(cuDevicePrimaryCtxRetain)(&there, 1) + DRIVER(cuCtxSetCurrent)(there);
-    errors += route_allocate((void **)&far, 1000) + DRIVER(cuStreamCreate)(&stream, 1);
-    DRIVER(cuCtxSetCurrent)(here);
-    while (taken < MANY && route_allocate(&blocks[taken], bytes) == 0)
-        taken++;
-    errors += give(blocks, taken);
-    DRIVER(cuCtxSetCurrent)(there);
-    errors += hold(stream) + DRIVER(cuMemsetD8Async)(far, 1, 1000, stream);
-    DRIVER(cuCtxSetCurrent)(here);
-    int physical = DRIVER(cuMemCreate)(&handle, 16 * bytes, &properties, 0);
-    errors += physical == 0 ? DRIVER(cuMemRelease)(handle) : 0;
-    int block = route_allocate(&large, 24 * bytes);
-    DRIVER(cuCtxSetCurrent)(there);
-    errors += release(stream) + DRIVER(cuStreamSynchronize)(stream);
-    errors += route_free((void *)far) + DRIVER(cuStreamDestroy)(stream);
-    DRIVER(cuCtxSetCurrent)(here);
-    errors += block == 0 ? route_free(large) : 0;
-    errors += DRIVER(cuDevicePrimaryCtxRelease)(1);
-    printf("beside another device: physical memory %d, a large block %d, errors %d\n", physical,
-           block, errors);
+    errors += route_allocate((void **)&far, 1000);
+    errors += DRIVER(cuStreamCreate)(&far_stream, CU_STREAM_NON_BLOCKING);
+    errors += DRIVER(cuCtxSetCurrent)(here);
+    beside_the_other("a larger block", block_make);
+    beside_the_other("physical memory", physical_make);
+    errors += route_free((void *)far) + DRIVER(cuDevicePrimaryCtxRelease)(1);
+    printf("the other device: errors %d\n", errors);
 }
 
 int program_no_wait(const char *self, const char *route, const char *argument)
