@@ -112,12 +112,18 @@ static void harvest_note(struct harvest *harvest, struct extent *extent, uint64_
     harvest->first[at].whole_bytes = whole_bytes;
 }
 
-static void harvest_find(const struct mapped *mapped, uint64_t wanted, struct harvest *ret_harvest)
+/* No extent has more than `most` bytes in whole handles. The walk ends where no later extent can be
+ * wanted more. */
+static void harvest_find(const struct mapped *mapped, uint64_t wanted, uint64_t most,
+                         struct harvest *ret_harvest)
 {
     ret_harvest->enough = NULL;
     ret_harvest->count = 0;
     EACH_LARGE_EXTENT(mapped, node)
     {
+        if (node->bytes < wanted && ret_harvest->count == HARVEST_FIRST &&
+            pool_min(node->bytes, most) <= ret_harvest->first[HARVEST_FIRST - 1].whole_bytes)
+            break;
         uint64_t whole = mapped_extent_whole_bytes(mapped, extent_of(node));
 
         if (whole >= wanted)
@@ -128,12 +134,12 @@ static void harvest_find(const struct mapped *mapped, uint64_t wanted, struct ha
 }
 
 /* From the smallest extent with enough, else from those with the most, as long as none of them has
- * enough for the rest. */
-static int harvest_some(struct mapped *mapped, uint64_t wanted, struct plan *plan)
+ * enough for the rest. No extent has more than `most`, which the next call gets. */
+static int harvest_some(struct mapped *mapped, uint64_t wanted, uint64_t *most, struct plan *plan)
 {
     struct harvest harvest;
 
-    harvest_find(mapped, wanted - plan_bytes(plan), &harvest);
+    harvest_find(mapped, wanted - plan_bytes(plan), *most, &harvest);
     if (harvest.enough)
         return harvest_extent(mapped, harvest.enough, wanted, plan);
     for (unsigned i = 0; i < harvest.count; i++) {
@@ -144,6 +150,7 @@ static int harvest_some(struct mapped *mapped, uint64_t wanted, struct plan *pla
         int error = harvest_extent(mapped, harvest.first[i].extent, wanted, plan);
         if (error < 0 || plan_bytes(plan) == before)
             return error;
+        *most = harvest.first[i].whole_bytes;
     }
     return 0;
 }
@@ -151,9 +158,11 @@ static int harvest_some(struct mapped *mapped, uint64_t wanted, struct plan *pla
 /* Plans whole free handles until `wanted` bytes are there or none is left that fits. */
 int plan_harvest(struct mapped *mapped, uint64_t wanted, struct plan *plan)
 {
+    uint64_t most = UINT64_MAX;
+
     while (plan_bytes(plan) < wanted) {
         uint64_t before = plan_bytes(plan);
-        int error = harvest_some(mapped, wanted, plan);
+        int error = harvest_some(mapped, wanted, &most, plan);
 
         if (error < 0)
             return error;

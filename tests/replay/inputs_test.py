@@ -73,10 +73,6 @@ def bounded(inputs):
         inputs.read("handles.csv", "id,lower,upper,size\n" + rows, "-p", "expandable")
         rows = "".join(f"{i},{i + 1},{i + 90001},{1 << 44}\n" for i in range(90000))
         inputs.read("ranges.csv", "id,lower,upper,size\n" + rows, "-p", "expandable")
-        # Blocks of 64 MiB, every other one freed; then blocks that need thousands of the holes.
-        rows = "".join(f"{i},{i},{170000 if i % 2 else 17000},{64 * MIB}\n" for i in range(16384))
-        rows += "".join(f"{20000 + i},{17001 + 2 * i},{17002 + 2 * i},{1 << 38}\n" for i in range(3))
-        inputs.read("holes.csv", "id,lower,upper,size\n" + rows, "-p", "mapped", "--capacity", "4TiB")
         block = {"address": 4096, "size": 512, "requested_size": 512, "state": "active_allocated"}
         segment = {"device": 0, "stream": 0, "blocks": [block] * 20000}
         many = {"segments": [segment] * 20000, "device_traces": [[entry("alloc", 0, 512, 1)]]}
