@@ -342,6 +342,33 @@ class Cli(unittest.TestCase):
             self.assertEqual((read(self.path("runs")), os.listdir(self.path("tmp"))), (b"run\n", []))
             os.unlink(self.path("runs"))
 
+    def test_doctor_that_is_interrupted_by_several_signals(self):
+        """As timeout(1) does: SIGCONT follows, for programs that are stopped."""
+        process = self.doctor(sys.executable, "-c",
+                              "import os, signal, time\ngot = []\n"
+                              "for n in (15, 18): signal.signal(n, lambda *_: got.append(os.write(1, b'got\\n')))\n"
+                              "open('runs', 'w').write('run\\n')\nwhile len(got) < 2: time.sleep(0.01)\n"
+                              "signal.signal(15, signal.SIG_DFL)\nos.kill(os.getpid(), 15)")
+        while process.poll() is None and not (os.path.exists(self.path("runs")) and read(self.path("runs"))):
+            time.sleep(0.01)
+        process.terminate()
+        while process.stdout.readline() not in ("got\n", ""):
+            pass
+        process.send_signal(signal.SIGCONT)
+        output, errors = process.communicate(timeout=PATIENCE_S)
+        self.assertEqual(process.returncode, 2, output)
+        self.assertIn("interrupted: signal 15", errors)
+
+    def test_doctor_that_is_interrupted_in_the_second_run(self):
+        process = self.doctor("sh", "-c", "[ -e runs ] || { echo run >runs; exit 3; }; echo again >>runs; exec sleep 600")
+        while process.poll() is None and not (os.path.exists(self.path("runs")) and b"again" in read(self.path("runs"))):
+            time.sleep(0.01)
+        process.terminate()
+        output, errors = process.communicate(timeout=PATIENCE_S)
+        self.assertEqual(process.returncode, 2, output)
+        self.assertIn("interrupted: signal 15", errors)
+        self.assertNotIn("verdict", output)
+
     def test_output_that_cannot_be_written(self):
         for arguments in (("--version",), ("--help",), ("help", "run"), ("options",),
                           ("options", "--markdown"), ("doctor",), ("top", "--help")):
