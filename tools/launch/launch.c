@@ -256,7 +256,7 @@ static uint64_t signals_take(const sigset_t *signals)
 
     while ((signal = sigtimedwait(signals, NULL, &now)) > 0)
         taken |= signal_bit(signal);
-    return taken;
+    return taken & ~signal_bit(SIGCHLD);
 }
 
 /** Waits for the program's end. */

@@ -359,6 +359,12 @@ class Cli(unittest.TestCase):
         self.assertEqual(process.returncode, 2, output)
         self.assertIn("interrupted: signal 15", errors)
 
+    def test_doctor_of_a_program_that_ends_as_by_any_signal(self):
+        """What the command alone gets, as SIGCHLD, is no interruption."""
+        for number in (signal.SIGCHLD, signal.SIGCONT, signal.SIGTERM):
+            done = self.cupool("doctor", "--", "sh", "-c", f"exit {128 + number}")
+            self.assertNotIn("interrupted", done.stderr, number)
+
     def test_doctor_that_is_interrupted_in_the_second_run(self):
         process = self.doctor("sh", "-c", "[ -e runs ] || { echo run >runs; exit 3; }; echo again >>runs; exec sleep 600")
         while process.poll() is None and not (os.path.exists(self.path("runs")) and b"again" in read(self.path("runs"))):
