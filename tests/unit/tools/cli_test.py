@@ -328,6 +328,16 @@ class Cli(unittest.TestCase):
         self.assertIn(self.path("tmp/cupool-doctor-"), process.communicate(timeout=PATIENCE_S)[0])
         self.assertEqual((process.returncode, os.listdir(self.path("tmp"))), (0, []))
 
+    def test_doctor_removes_only_its_own_files(self):
+        """Where everybody may rename, another directory may take the place of its own."""
+        os.makedirs(self.path("kept"))
+        open(self.path("kept/file"), "w").close()
+        process = self.doctor("sh", "-c", f"d=$(dirname $CUPOOL_TRACE); mv $d $d.moved; ln -s {self.path('kept')} $d")
+        process.communicate(timeout=PATIENCE_S)
+        self.assertEqual(os.listdir(self.path("kept")), ["file"])
+        moved = glob.glob(self.path("tmp/*.moved"))
+        self.assertEqual([os.listdir(name) for name in moved], [[]])
+
     def test_doctor_that_is_interrupted(self):
         """Says so, instead of blaming the preload and running the program again."""
         for words in ("exec sleep 600", "trap 'exit 143' TERM; while :; do sleep 0.05; done"):
