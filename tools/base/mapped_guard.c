@@ -15,8 +15,10 @@ static void fault_handle(int number, siginfo_t *info, void *context)
 
     if (info->si_code != BUS_ADRERR ||
         mmap(page, page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
-             0) == MAP_FAILED)
+             0) == MAP_FAILED) {
         signal(number, SIG_DFL); /* the next one ends the process */
+        raise(number);           /* one that was sent does not come again by itself */
+    }
 }
 
 void mapped_guard_begin(void)

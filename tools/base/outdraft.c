@@ -85,6 +85,20 @@ static bool acl_read(int directory, const char *name, int fd, struct outrights *
     return got == 0;
 }
 
+/** To those that a new file has, too. */
+static void rights_narrow(int fd, struct outrights *rights)
+{
+    struct stat status;
+    bool known = fstat(fd, &status) == 0;
+
+    rights->acl_bytes = 0;
+    rights->mode &= known ? status.st_mode & 0777 : 0600;
+    if (known && status.st_gid != rights->group) {
+        rights->group = status.st_gid;
+        rights->mode &= ~(mode_t)070;
+    }
+}
+
 void outdraft_rights_keep(struct outdraft *draft, const char *name)
 {
     int fd = openat(draft->directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -99,11 +113,9 @@ void outdraft_rights_keep(struct outdraft *draft, const char *name)
         rights->group = status.st_gid;
         if (!acl_read(draft->directory, name, fd, rights))
             rights->mode &= ~(mode_t)070;
-        /* Others may have put a link to any of the user's files here. */
-        if (status.st_nlink > 1) {
-            rights->acl_bytes = 0;
-            rights->mode &= fstat(draft->fd, &status) == 0 ? status.st_mode & 0777 : 0600;
-        }
+        /* Others may have put a link to any of the user's files here, also of another group. */
+        if (status.st_nlink > 1)
+            rights_narrow(draft->fd, rights);
     }
     close(fd);
 }

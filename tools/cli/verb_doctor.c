@@ -382,8 +382,14 @@ static void environment_restore(const char *preload)
     setenv("CUPOOL", "mode:off", 1); /* where others preload it */
 }
 
-/** Runs a failed program once more without cupool, to see whether cupool is the reason. */
-static bool is_failed_by_us(char *const *argv, const struct launch *ours, const char *preload)
+static int interrupted(const char *text)
+{
+    return verb_error(VERB_NAME, EXIT_TROUBLE, "interrupted: %s", text);
+}
+
+/** Runs a failed program once more without cupool, to see whether cupool is the reason. Returns
+ * EXIT_FINE if it is not. */
+static int failure_judge(char *const *argv, const struct launch *ours, const char *preload)
 {
     struct launch bare = {0};
     char text[96], ours_text[96];
@@ -391,53 +397,66 @@ static bool is_failed_by_us(char *const *argv, const struct launch *ours, const 
     environment_restore(preload);
     fflush(stdout);
     if (launch_program(argv, &bare) < 0)
-        return false;
+        return EXIT_FINE;
     status_text(bare.wait_status, text, sizeof text);
     status_text(ours->wait_status, ours_text, sizeof ours_text);
     escape_line(stdout, "%-12s without cupool: %s", "ran again", text);
+    if (launch_is_interrupted(&bare))
+        return interrupted(text);
     if (launch_exit_code(bare.wait_status) == launch_exit_code(ours->wait_status))
-        return false;
+        return EXIT_FINE;
     escape_line(stdout, "%-12s not covered: %s with cupool, %s without", "verdict", ours_text,
                 text);
-    return true;
+    return EXIT_FOUND;
 }
 
 /** What became of a run, and of its record. */
 static int run_judge(const struct program *program, char *const *argv, const struct launch *launch,
                      const struct trace_files *files, const char *preload, bool simulated)
 {
+    int trouble = EXIT_FINE;
     char text[96];
 
     status_text(launch->wait_status, text, sizeof text);
     escape_line(stdout, "%-12s %s", "ran", text);
-    if (launch->signal && launch_exit_code(launch->wait_status) == 128 + launch->signal)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "interrupted: %s", text);
-    if (launch_exit_code(launch->wait_status) && is_failed_by_us(argv, launch, preload))
-        return EXIT_FOUND;
-    return verdict(program, files, simulated);
+    if (launch_is_interrupted(launch))
+        return interrupted(text);
+    if (launch_exit_code(launch->wait_status))
+        trouble = failure_judge(argv, launch, preload);
+    return trouble ? trouble : verdict(program, files, simulated);
 }
 
-/** Makes a directory of the user alone. Its path becomes part of a pattern. */
-static int directory_make(char ret_path[DIRECTORY_BYTES])
+/** Makes a directory of the user alone. Its path becomes part of a pattern. It is opened, because
+ * others may put another one there where everybody may rename. */
+static int directory_make(char ret_path[DIRECTORY_BYTES], DIR **ret_directory)
 {
     const char *parent = getenv("TMPDIR");
+    int fd, error;
 
     if (!parent || *parent != '/' || strchr(parent, '%') ||
         strlen(parent) + sizeof DIRECTORY_NAME > DIRECTORY_BYTES)
         parent = "/tmp";
     snprintf(ret_path, DIRECTORY_BYTES, "%s" DIRECTORY_NAME, parent);
-    return mkdtemp(ret_path) ? 0 : -errno;
+    if (!mkdtemp(ret_path))
+        return -errno;
+    fd = open(ret_path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    *ret_directory = fd < 0 ? NULL : fdopendir(fd);
+    if (*ret_directory)
+        return 0;
+    error = -errno;
+    if (fd >= 0)
+        close(fd);
+    rmdir(ret_path);
+    return error;
 }
 
-static void directory_remove(const char *path)
+static void directory_remove(const char *path, DIR *directory)
 {
-    DIR *directory = opendir(path);
     const struct dirent *entry;
 
-    while (directory && (entry = readdir(directory)))
+    while ((entry = readdir(directory)))
         unlinkat(dirfd(directory), entry->d_name, 0);
-    if (directory)
-        closedir(directory);
+    closedir(directory);
     rmdir(path);
 }
 
@@ -449,7 +468,8 @@ static int program_run(const struct program *program, char *const *argv, bool si
     struct launch launch = {0};
     const char *before = getenv("LD_PRELOAD");
     char *preload;
-    int error = directory_make(directory), trouble;
+    DIR *files_there;
+    int error = directory_make(directory, &files_there), trouble;
 
     if (error < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", directory, strerror(-error));
@@ -475,7 +495,7 @@ static int program_run(const struct program *program, char *const *argv, bool si
         trouble = run_judge(program, argv, &launch, &files, preload, simulated);
     }
     traces_done(&files);
-    directory_remove(directory);
+    directory_remove(directory, files_there);
     launch_output_restore();
     free(preload);
     return trouble;

@@ -156,6 +156,11 @@ static void witness_end(pid_t witness)
         ;
 }
 
+static uint64_t signal_bit(int signal)
+{
+    return UINT64_C(1) << (signal - 1);
+}
+
 /** Signals that are pending in a process, as the kernel's set: bit 0 is signal 1. */
 static uint64_t signals_pending(pid_t pid)
 {
@@ -193,7 +198,7 @@ static void witness_replace(struct witness *witness)
 static bool group_got(pid_t pid, struct witness *witness, int signal)
 {
     static const struct timespec pause = {.tv_nsec = WITNESS_PAUSE_NS};
-    const uint64_t bit = UINT64_C(1) << (signal - 1);
+    const uint64_t bit = signal_bit(signal);
 
     for (int i = 0; i < WITNESS_LOOKS && witness->pid > 0; i++) {
         if (!(witness->seen & bit) && signals_pending(witness->pid) & bit)
@@ -232,21 +237,34 @@ static void stop_follow(pid_t pid, int signal, struct witness *witness, struct s
     if (witness->pid > 0)
         witness_replace(witness);
     for (size_t i = 0; i < STOP_SIGNALS; i++)
-        witness->seen &= ~(UINT64_C(1) << (stop_signals[i] - 1));
+        witness->seen &= ~signal_bit(stop_signals[i]);
     /* Of a signal to the group this process may get its own before the program does. */
     if (stopper_stop(stopper, signal, pid) && !has_continued(pid) &&
         !group_got(pid, witness, SIGCONT))
         kill(pid, SIGCONT);
     if (witness->pid > 0)
         witness_replace(witness);
-    witness->seen &= ~(UINT64_C(1) << (SIGCONT - 1));
+    witness->seen &= ~signal_bit(SIGCONT);
 }
 
+/** Takes what came too late for the program: it must not end this process. */
+static uint64_t signals_take(const sigset_t *signals)
+{
+    const struct timespec now = {0};
+    uint64_t taken = 0;
+    int signal;
+
+    while ((signal = sigtimedwait(signals, NULL, &now)) > 0)
+        taken |= signal_bit(signal);
+    return taken & ~signal_bit(SIGCHLD);
+}
+
+/** Waits for the program's end. */
 static int program_wait(pid_t pid, const sigset_t *signals, struct stopper *stopper,
-                        int *ret_signal)
+                        uint64_t *ret_signals)
 {
     struct witness witness = {witness_start(), 0};
-    int status;
+    int status = 0;
 
     for (;;) {
         siginfo_t info;
@@ -260,13 +278,14 @@ static int program_wait(pid_t pid, const sigset_t *signals, struct stopper *stop
             break;
         if (sigwaitinfo(signals, &info) <= 0 || info.si_signo == SIGCHLD)
             continue;
-        *ret_signal = info.si_signo;
+        *ret_signals |= signal_bit(info.si_signo);
         if (info.si_signo == SIGCONT)
             stopper_arm(stopper);
         if (!group_got(pid, &witness, info.si_signo))
             signal_forward(pid, &info);
     }
     witness_end(witness.pid);
+    *ret_signals |= signals_take(signals);
     return status;
 }
 
@@ -276,7 +295,8 @@ int launch_program(char *const *argv, struct launch *ret_launch)
     struct inherited inherited;
     struct stopper stopper;
     sigset_t signals;
-    int report[2], error, status = 0, signal_got = 0;
+    uint64_t signals_got = 0;
+    int report[2], error, status = 0;
     pid_t pid;
 
     if (pipe2(report, O_CLOEXEC) < 0)
@@ -298,18 +318,25 @@ int launch_program(char *const *argv, struct launch *ret_launch)
     error = pid < 0 ? -errno : 0;
     close(report[1]);
     if (error == 0) { /* a program may be stopped before it is executed */
-        status = program_wait(pid, &signals, &stopper, &signal_got);
+        status = program_wait(pid, &signals, &stopper, &signals_got);
         error = exec_result(report[0]);
     }
     stopper_end(&stopper);
     close(report[0]);
     sigprocmask(SIG_SETMASK, &inherited.mask, NULL);
     if (error == 0)
-        *ret_launch = (struct launch){pid, status, signal_got};
+        *ret_launch = (struct launch){pid, status, signals_got};
     return error;
 }
 
 int launch_exit_code(int wait_status)
 {
     return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
+}
+
+bool launch_is_interrupted(const struct launch *launch)
+{
+    int signal = launch_exit_code(launch->wait_status) - 128;
+
+    return signal > 0 && signal <= SIGRTMAX && launch->signals & signal_bit(signal);
 }

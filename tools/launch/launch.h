@@ -8,6 +8,8 @@
 #ifndef TOOLS_LAUNCH_LAUNCH_H
 #define TOOLS_LAUNCH_LAUNCH_H
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /** Prepends a library to LD_PRELOAD. Errors: -EINVAL for a path the loader cannot parse. */
@@ -16,7 +18,7 @@ int launch_preload(const char *library);
 struct launch {
     pid_t pid;
     int wait_status;
-    int signal; /* the last that this process got for the program; 0: none */
+    uint64_t signals; /* that this process got for the program: bit 0 is signal 1 */
 };
 
 /**
@@ -39,5 +41,8 @@ void launch_close_all(void);
 
 /** An exit code as a shell gives it: 128+N for signal N. */
 int launch_exit_code(int wait_status);
+
+/** Whether the program ended by a signal that this process got, too. */
+bool launch_is_interrupted(const struct launch *launch);
 
 #endif

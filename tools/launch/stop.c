@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/launch/stop.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -88,25 +89,53 @@ void stopper_end(struct stopper *stopper)
 
 /* ---- the guard ---- */
 
-static bool is_stopped(pid_t pid)
+/* Of a process or a thread, by its file "stat"; 0: not known. */
+static char state_read(int directory, const char *path)
 {
-    char path[64], text[512];
-    ssize_t got;
-    int file;
-    const char *state;
+    char text[512];
+    const char *behind_name;
+    int file = openat(directory, path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = file < 0 ? 0 : read(file, text, sizeof text - 1);
 
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0)
-        return true; /* not known */
-    got = read(file, text, sizeof text - 1);
-    close(file);
+    if (file >= 0)
+        close(file);
     text[got > 0 ? got : 0] = 0;
-    state = strrchr(text, ')'); /* behind the name */
-    return !state || state[1] != ' ' || state[2] == 'T' || state[2] == 't';
+    behind_name = strrchr(text, ')');
+    return behind_name && behind_name[1] == ' ' ? behind_name[2] : 0;
 }
 
-/* In the guard. Its own group: what stops this process's group must not stop it. */
+/* A process goes on without its first thread, which is shown as ended. */
+static char other_state(pid_t pid)
+{
+    char path[64], state = 'Z';
+    const struct dirent *entry;
+    DIR *threads;
+
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    threads = opendir(path);
+    while (threads && state == 'Z' && (entry = readdir(threads))) {
+        snprintf(path, sizeof path, "%.32s/stat", entry->d_name);
+        if (*entry->d_name != '.')
+            state = state_read(dirfd(threads), path);
+    }
+    if (threads)
+        closedir(threads);
+    return state;
+}
+
+static bool is_stopped(pid_t pid)
+{
+    char path[64], state;
+
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    state = state_read(AT_FDCWD, path);
+    if (state == 'Z')
+        state = other_state(pid);
+    return !state || state == 'T' || state == 't';
+}
+
+/* In the guard. Its own group: what stops this process's group must not stop it. It repeats the
+ * signal, because one that comes right before a SIGSTOP is lost. */
 static void guard_be(pid_t parent, pid_t program)
 {
     const struct timespec pause = {.tv_nsec = GUARD_PAUSE_NS};
@@ -116,10 +145,8 @@ static void guard_be(pid_t parent, pid_t program)
     prctl(PR_SET_NAME, "cupool-stopped");
     launch_close_all();
     while (getppid() == parent) {
-        if (!is_stopped(program)) {
+        if (!is_stopped(program))
             kill(parent, SIGCONT);
-            break;
-        }
         nanosleep(&pause, NULL);
     }
     _exit(0);
@@ -176,10 +203,10 @@ bool stopper_stop(struct stopper *stopper, int signal, pid_t program)
     }
     if (!continue_waits())
         kill(getpid(), SIGSTOP);
+    guard_end(guard); /* before its signal is taken: none comes later */
     sigemptyset(&on);
     sigaddset(&on, SIGCONT);
     int taken = sigtimedwait(&on, &info, &now);
     stopper_arm(stopper);
-    guard_end(guard);
     return taken != SIGCONT || info.si_pid != guard;
 }

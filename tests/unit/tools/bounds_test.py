@@ -11,6 +11,7 @@ import mmap
 import os
 import resource
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -179,6 +180,10 @@ void *mmap(void *at, size_t bytes, int access, int flags, int fd, off_t offset)
 """
 
 
+SENDER = CUTTER.replace("truncate(victim, atoi(getenv(\"SIZE\"))) != 0)", "raise(7) != 0)").replace(
+    "atoi(getenv(\"NTH\"))", "1").replace("#include <stdlib.h>", "#include <signal.h>\n#include <stdlib.h>")
+
+
 class Bounds(unittest.TestCase):
     def setUp(self):
         directory = tempfile.TemporaryDirectory(prefix="cupool-bounds-")
@@ -242,6 +247,20 @@ class Bounds(unittest.TestCase):
                           SIZE=str(size))
                 cuts.add(os.stat(library).st_size == size)
         self.assertIn(True, cuts)
+
+    @unittest.skipIf(SANITIZED, "the sanitizer ends the process at the signal")
+    def test_a_signal_that_another_process_sends(self):
+        """It ends the report as it does any process: there is no page to replace."""
+        if not shutil.which("cc"):
+            self.skipTest("no compiler for the library that sends")
+        with open(self.path("send.c"), "w", encoding="ascii") as file:
+            file.write(SENDER)
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", self.path("send.so"), self.path("send.c")], check=True)
+        library = elf(self.path("lib.so"), [(".strtab", 3, 0, b"\0victim\0", 0, 0)])
+        trace = self.trace("t", (library, [0x1001]))
+        done = subprocess.run([CUPOOL, "report", "-q", trace], check=False, capture_output=True,
+                              env={**os.environ, "LD_PRELOAD": self.path("send.so"), "VICTIM": library})
+        self.assertEqual(done.returncode, -signal.SIGBUS, done.stderr)
 
     def test_symbols_in_a_hole(self):
         library = elf(self.path("lib.so"), [(".strtab", 3, 0, b"\0victim\0", 0, 0), (".symtab", 2, 0, b"", 3, 24)],

@@ -328,6 +328,16 @@ class Cli(unittest.TestCase):
         self.assertIn(self.path("tmp/cupool-doctor-"), process.communicate(timeout=PATIENCE_S)[0])
         self.assertEqual((process.returncode, os.listdir(self.path("tmp"))), (0, []))
 
+    def test_doctor_removes_only_its_own_files(self):
+        """Where everybody may rename, another directory may take the place of its own."""
+        os.makedirs(self.path("kept"))
+        open(self.path("kept/file"), "w").close()
+        process = self.doctor("sh", "-c", f"d=$(dirname $CUPOOL_TRACE); mv $d $d.moved; ln -s {self.path('kept')} $d")
+        process.communicate(timeout=PATIENCE_S)
+        self.assertEqual(os.listdir(self.path("kept")), ["file"])
+        moved = glob.glob(self.path("tmp/*.moved"))
+        self.assertEqual([os.listdir(name) for name in moved], [[]])
+
     def test_doctor_that_is_interrupted(self):
         """Says so, instead of blaming the preload and running the program again."""
         for words in ("exec sleep 600", "trap 'exit 143' TERM; while :; do sleep 0.05; done"):
@@ -341,6 +351,39 @@ class Cli(unittest.TestCase):
             self.assertNotIn("verdict", output)
             self.assertEqual((read(self.path("runs")), os.listdir(self.path("tmp"))), (b"run\n", []))
             os.unlink(self.path("runs"))
+
+    def test_doctor_that_is_interrupted_by_several_signals(self):
+        """As timeout(1) does: SIGCONT follows, for programs that are stopped."""
+        process = self.doctor(sys.executable, "-c",
+                              "import os, signal, time\ngot = []\n"
+                              "for n in (15, 18): signal.signal(n, lambda *_: got.append(os.write(1, b'got\\n')))\n"
+                              "open('runs', 'w').write('run\\n')\nwhile len(got) < 2: time.sleep(0.01)\n"
+                              "signal.signal(15, signal.SIG_DFL)\nos.kill(os.getpid(), 15)")
+        while process.poll() is None and not (os.path.exists(self.path("runs")) and read(self.path("runs"))):
+            time.sleep(0.01)
+        process.terminate()
+        while process.stdout.readline() not in ("got\n", ""):
+            pass
+        process.send_signal(signal.SIGCONT)
+        output, errors = process.communicate(timeout=PATIENCE_S)
+        self.assertEqual(process.returncode, 2, output)
+        self.assertIn("interrupted: signal 15", errors)
+
+    def test_doctor_of_a_program_that_ends_as_by_any_signal(self):
+        """What the command alone gets, as SIGCHLD, is no interruption."""
+        for number in (signal.SIGCHLD, signal.SIGCONT, signal.SIGTERM):
+            done = self.cupool("doctor", "--", "sh", "-c", f"exit {128 + number}")
+            self.assertNotIn("interrupted", done.stderr, number)
+
+    def test_doctor_that_is_interrupted_in_the_second_run(self):
+        process = self.doctor("sh", "-c", "[ -e runs ] || { echo run >runs; exit 3; }; echo again >>runs; exec sleep 600")
+        while process.poll() is None and not (os.path.exists(self.path("runs")) and b"again" in read(self.path("runs"))):
+            time.sleep(0.01)
+        process.terminate()
+        output, errors = process.communicate(timeout=PATIENCE_S)
+        self.assertEqual(process.returncode, 2, output)
+        self.assertIn("interrupted: signal 15", errors)
+        self.assertNotIn("verdict", output)
 
     def test_output_that_cannot_be_written(self):
         for arguments in (("--version",), ("--help",), ("help", "run"), ("options",),

@@ -53,6 +53,21 @@ class Files(Base):
                 os.unlink(self.path("real"))
         self.expect_nothing_else()
 
+    @unittest.skipUnless(IS_ROOT, "only root gives files to another group")
+    def test_group_of_a_file_with_several_names(self):
+        """Its group is allowed no more than anybody."""
+        for name, arguments in self.writers():
+            os.umask(0o027)
+            os.link(self.write("real", "old"), self.path("out"))
+            os.chown(self.path("real"), -1, NOBODY)
+            os.chmod(self.path("real"), 0o660)
+            done = self.cupool(*arguments, "out")
+            self.assertEqual(done.returncode, 0, (name, done.stderr))
+            status = os.stat(self.path("out"))
+            self.assertEqual((status.st_gid, oct(status.st_mode & 0o777)), (os.getegid(), "0o600"), name)
+            os.unlink(self.path("out"))
+            os.unlink(self.path("real"))
+
     def test_mode_of_a_new_file(self):
         for mask, wanted in ((0o022, 0o644), (0o077, 0o600), (0o002, 0o664)):
             os.umask(mask)

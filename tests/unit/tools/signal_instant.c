@@ -2,7 +2,9 @@
 /*
  * Preloaded into cupool: sends it a signal in an instant that is otherwise a matter of luck, once.
  * INSTANT=stop: SIGCONT right before cupool stops itself; again: SIGTSTP right after it was
- * continued; execute: SIGSTOP to the program before it is executed.
+ * continued; execute: SIGSTOP to the program before it is executed; end: SIGTERM after the program
+ * has ended; lost: the program goes on alone, and the signal of that comes right before SIGSTOP.
+ * INSTANT=slow: cupool is slow to end its helpers after it was continued.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -13,11 +15,13 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define NEXT(name) ((__typeof__(&(name)))dlsym(RTLD_NEXT, #name))
 
-static atomic_bool past;
+static atomic_bool past, has_waited;
+static pid_t program;
 
 static bool is_now(const char *instant)
 {
@@ -37,10 +41,46 @@ static bool stops(int signal)
     return signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
 }
 
+/* Returns when SIGCONT has come to this process, which blocks it. */
+static void continue_await(void)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    sigset_t waiting;
+
+    while (sigpending(&waiting) == 0 && sigismember(&waiting, SIGCONT) != 1)
+        nanosleep(&pause, NULL);
+}
+
+/* The program is the first child. */
+pid_t fork(void)
+{
+    pid_t child = NEXT(fork)();
+
+    if (child > 0 && !program)
+        program = child;
+    return child;
+}
+
+int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *limit)
+{
+    has_waited = true;
+    return NEXT(sigtimedwait)(set, info, limit);
+}
+
 int kill(pid_t pid, int signal)
 {
+    static const struct timespec slow = {.tv_nsec = 500000000};
+
     if (pid == getpid() && stops(signal) && is_now("stop"))
         send(SIGCONT);
+    if (pid == getpid() && signal == SIGSTOP && is_now("lost")) {
+        syscall(SYS_kill, program, SIGCONT);
+        continue_await();
+    }
+    if (signal == SIGKILL && is_now("end"))
+        send(SIGTERM);
+    if (signal == SIGKILL && has_waited && is_now("slow"))
+        nanosleep(&slow, NULL);
     return NEXT(kill)(pid, signal);
 }
 

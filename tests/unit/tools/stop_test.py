@@ -88,6 +88,42 @@ class Stop(unittest.TestCase):
                 os.kill(program, last)
                 self.assertEqual(self.event(process), code, f"{stop}, {last}")
 
+    def test_program_alone_goes_on_in_the_instant_of_the_stop(self):
+        process = self.start("os.kill(os.getpid(), signal.SIGSTOP)\nsys.exit(7)", "lost")
+        event = self.event(process)
+        self.assertEqual(self.event(process) if event == "SIGSTOP" else event, 7)
+
+    def test_continued_once(self):
+        """The helper that watches the program adds no signal of its own to that of the group."""
+        process = self.start("signal.signal(signal.SIGCONT, lambda *_: os.write(1, b'on\\n'))\n"
+                             "signal.signal(signal.SIGPWR, lambda *_: os._exit(7))\n"
+                             "os.kill(os.getpid(), signal.SIGTSTP)\nwhile True: time.sleep(0.02)", "slow")
+        self.assertEqual(self.event(process), "SIGTSTP")
+        os.killpg(process.pid, signal.SIGCONT)
+        self.assertEqual(process.stdout.readline(), "on\n")
+        process.send_signal(signal.SIGPWR)  # forwarded after any SIGCONT
+        self.assertEqual(self.event(process), 7)
+        self.assertEqual(process.stdout.read(), "")
+
+    def test_program_without_its_first_thread(self):
+        """It is stopped though /proc shows its first thread as ended."""
+        process = self.start("import ctypes, threading, platform\n"
+                             "def stop():\n"
+                             "    while open(f'/proc/{os.getpid()}/stat').read().split(') ')[1][0] != 'Z':\n"
+                             "        time.sleep(0.01)\n"
+                             "    os.kill(os.getpid(), signal.SIGTSTP)\n    os._exit(7)\n"
+                             "threading.Thread(target=stop).start()\n"
+                             "ctypes.CDLL(None).syscall(60 if platform.machine() == 'x86_64' else 93, 0)")
+        self.assertEqual(self.event(process), "SIGTSTP")
+        time.sleep(0.5)  # enough for a wrong look at it; nothing is waited for
+        self.assertEqual(os.waitpid(process.pid, os.WCONTINUED | os.WNOHANG), (0, 0))
+        process.send_signal(signal.SIGCONT)
+        self.assertEqual(self.event(process), 7)
+
+    def test_signal_after_the_end(self):
+        """It was for the program, and leaves its exit status."""
+        self.assertEqual(self.event(self.start("sys.exit(7)", "end")), 7)
+
     def test_program_alone_stops_again(self):
         """cupool follows each time, and continues nothing by itself."""
         process = self.start("signal.signal(signal.SIGCONT, lambda *_: print('on', flush=True))\n"
