@@ -4,7 +4,7 @@ each wrapper counts each call once: preloaded before and after cupool, two of th
 library.
 
 usage: wrapped.py --build BUILD --program WRAPPED --linked WRAPPED_LINKED WRAPPER...
-       wrapped.py --build BUILD --jumps JUMPS JUMPING
+       wrapped.py --build BUILD --jumps JUMPS JUMPING QUIET
 """
 
 import argparse
@@ -55,10 +55,13 @@ def main():
     machine = preload.Machine(options.build)
     if options.jumps:
         check(machine, "linked by a module that jumps", [options.jumps, options.wrapper[0]], [])
+        check(machine, "linked by a module without exports", [options.jumps, options.wrapper[1]], [])
         return
     wrappers = {pathlib.Path(path).stem: path for path in options.wrapper}
     for name, path in wrappers.items():
         ways = ["driver"] if name == "wrapper_driver" else ["linked", "handle", "default"]
+        if name == "wrapper_versions":  # a look-up without a version finds its newest
+            ways = ["linked"]
         for way in ways:
             check(machine, f"{name}, {way}", [options.program, way], [path])
     check(machine, "two", [options.program, "linked"],
