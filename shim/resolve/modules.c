@@ -161,6 +161,20 @@ void *module_only_function(const char *name, const char *version)
     return only.count == 1 ? module_symbol_function(only.found) : NULL;
 }
 
+static int visit_state(struct dl_phdr_info *info, size_t size, void *state)
+{
+    *(uint64_t *)state = info->dlpi_adds + info->dlpi_subs;
+    return 1;
+}
+
+uint64_t module_list_state(void)
+{
+    uint64_t state = 0;
+
+    dl_iterate_phdr(visit_state, &state);
+    return state;
+}
+
 /* ---- who refers to a name ---- */
 
 struct importers {
