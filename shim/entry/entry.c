@@ -287,7 +287,7 @@ static void *route_find(const struct hook *hook, uint32_t target, struct caller 
     void *destination = keep(hook, function);
     if (is_direct && mode_now() != SHIM_OFF)
         return remember_for(caller, target, destination);
-    atomic_store_explicit(&caller->jumps, true, memory_order_relaxed);
+    atomic_store_explicit(&caller->passes, true, memory_order_relaxed);
     if (only)
         remember_now(target, state, destination);
     return destination;
@@ -301,7 +301,7 @@ static void *route(const struct hook *hook, uint32_t target, struct caller *call
     if (known)
         return known;
     uint64_t state = module_list_state(); /* before the search: a change meanwhile shows later */
-    if (atomic_load_explicit(&caller->jumps, memory_order_relaxed))
+    if (atomic_load_explicit(&caller->passes, memory_order_relaxed))
         known = known_in(target, state);
     return known ? known : route_find(hook, target, caller, code, state);
 }

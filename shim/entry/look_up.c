@@ -113,6 +113,13 @@ static void *dlsym_near(const void *caller, const char *name)
     return function ? function : real_dlsym(RTLD_NEXT, name);
 }
 
+static void *dlvsym_near(const void *caller, const char *name, const char *version)
+{
+    void *function = real_dlvsym_near(caller, name, version);
+
+    return function ? function : real_dlvsym(RTLD_NEXT, name, version);
+}
+
 static struct dlsym_answer resolve_default(const struct hook *hook, const void *caller)
 {
     void *function = real_dlsym_global(hook->name);
@@ -280,9 +287,7 @@ struct dlsym_answer look_up_dlvsym(void *handle, const char *name, const char *v
     if (hook && function && real_is_own(function))
         function = real_dlvsym(RTLD_NEXT, name, version);
     if (hook && !function && handle == RTLD_DEFAULT)
-        function = real_dlvsym_near(caller, name, version);
-    if (hook && !function) /* with an error, which closing the caller's module has taken away */
-        function = real_dlvsym(RTLD_NEXT, name, version);
+        function = dlvsym_near(caller, name, version);
     if (hook)
         return answer(substitute(hook, function));
     return function ? answer(substitute_look_up(function)) : forward_versioned();
