@@ -19,6 +19,7 @@
 
 #include "cupti/base/uncancelled.h"
 #include "pool/pool.h"
+#include "shim/backend/backend_driver.h"
 #include "shim/backend/context_pool.h"
 #include "shim/guard/fault.h"
 #include "shim/guard/guard.h"
@@ -62,6 +63,7 @@ static void context_ended(struct context *context)
     ledger_forget_context(context->number);
     limit_forget_context(context);
     share_forget_context(context->number);
+    backend_driver_forget(context);
     record_context(context, false);
 }
 

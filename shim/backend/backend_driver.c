@@ -47,6 +47,7 @@ struct fence_event {
 struct fence {
     atomic_bool open;
     struct fence *next_open; /* guarded by the context's lock */
+    unsigned users;          /* of a context's fence before its captures; likewise */
     int count;
     struct fence_event events[FENCE_CONTEXTS_MAX];
 };
@@ -309,6 +310,49 @@ static bool any_open_record(struct context *context)
     return any;
 }
 
+/* The last one that uses a fence before captures releases it. */
+static void before_leave(struct context *context, struct fence *fence)
+{
+    pthread_mutex_lock(&context->backend_lock);
+    bool last = fence && --fence->users == 0;
+    pthread_mutex_unlock(&context->backend_lock);
+    if (last)
+        fence_release(context, (pool_fence)(uintptr_t)fence);
+}
+
+static void before_set(struct context *context, struct fence *fence)
+{
+    if (fence)
+        fence->users = 1; /* the context */
+    pthread_mutex_lock(&context->backend_lock);
+    struct fence *old = context->before_captures;
+    context->before_captures = fence;
+    pthread_mutex_unlock(&context->backend_lock);
+    before_leave(context, old);
+}
+
+void backend_driver_captures_begin(void)
+{
+    pool_fence fence;
+
+    if (thread_state.depth != 0 || capture_is_active())
+        return;
+    thread_enter();
+    gate_enter();
+    for (struct context *context = context_first(); context; context = context_next(context))
+        if (context->pool)
+            before_set(context, fence_record_for(context, true, &fence) == 0
+                                    ? (struct fence *)(uintptr_t)fence
+                                    : NULL);
+    gate_leave();
+    thread_leave();
+}
+
+void backend_driver_forget(struct context *context)
+{
+    before_set(context, NULL);
+}
+
 void backend_driver_captures_ended(void)
 {
     if (thread_state.depth != 0)
@@ -446,11 +490,36 @@ void backend_driver_wait(struct context *context)
         (void)wait_by_free(context);
 }
 
-/* A free has no timeout, so a short wait does not begin one. */
+/* Waits for the work from before the captures, whose fence can be queried meanwhile. 0: it goes
+ * on. */
+static int before_wait(struct context *context, uint64_t most_ns)
+{
+    uint64_t end_ns = monotonic_ns() + most_ns;
+    int done = 1;
+
+    pthread_mutex_lock(&context->backend_lock);
+    struct fence *fence = context->before_captures;
+    if (fence)
+        fence->users++;
+    pthread_mutex_unlock(&context->backend_lock);
+    for (int i = 0; fence && i < fence->count && done == 1; i++) {
+        done = event_wait_until(&fence->events[i], end_ns);
+        if (is_lost_peer(&fence->events[i], context, done))
+            done = 1;
+    }
+    before_leave(context, fence);
+    return done;
+}
+
+/* A free has no timeout, so a short wait does not begin one, nor one that is limited while work is
+ * known to go on. */
 static int open_wait(struct context *context, struct fence *fence, uint64_t most_ns)
 {
     if (most_ns < OPEN_WAIT_NS)
         return 0;
+    int done = most_ns == POOL_WAIT_FOREVER ? 1 : before_wait(context, most_ns);
+    if (done != 1)
+        return done;
     int error = wait_by_free(context);
     if (error < 0)
         return error;

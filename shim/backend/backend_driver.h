@@ -22,11 +22,17 @@ bool backend_driver_has_fences(const struct driver_functions *driver);
  * driver does; also while a stream captures. */
 void backend_driver_wait(struct context *context);
 
+/** Records, before the first capture begins, a fence for the work that is there already. */
+void backend_driver_captures_begin(void);
+
 /** Records the fences that a capture kept from being recorded, when there is none any more. */
 void backend_driver_captures_ended(void);
 
 /** Makes a stream of the current context wait for all work that a fence covers. False: not
  * possible. */
 bool backend_driver_fence_order(pool_fence fence, CUstream stream);
+
+/** Forgets what was recorded for a context that ended. */
+void backend_driver_forget(struct context *context);
 
 #endif

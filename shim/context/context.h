@@ -46,6 +46,7 @@ struct context {
     int event_count;                     /* guarded by backend_lock */
     CUstream fill_stream;                /* guarded by backend_lock */
     struct fence *open_fences;           /* of captures; guarded by backend_lock */
+    struct fence *before_captures;       /* of the work before them; guarded by backend_lock */
 };
 
 struct vmm;

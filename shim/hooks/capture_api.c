@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The hooks around stream capture. They act at any depth, because the runtime's captures also come
- * through here. They keep the list of captures; after one has ended, the fences that could not be
- * recorded meanwhile are: later they would cover work that begins from now on.
+ * through here. They keep the list of captures. Before one begins, a fence is recorded for the work
+ * that is there already; after one has ended, the fences that could not be recorded meanwhile are:
+ * later they would cover work that begins from now on.
  */
 #include "shim/hooks/call.h"
 
@@ -15,6 +16,15 @@
 #define PLAIN      false /* stream 0 is the legacy default stream */
 #define PER_THREAD true  /* stream 0 is the thread's own */
 
+static void begins(void)
+{
+    int saved_errno = errno;
+
+    if (shim_mode() == SHIM_POOL)
+        backend_driver_captures_begin();
+    errno = saved_errno;
+}
+
 #define BEGIN_BODY(name, per_thread, mode, ...)                                                    \
     const struct driver_functions *real = real_driver();                                           \
     if (!real || !real->name)                                                                      \
@@ -22,6 +32,7 @@
     if (shim_mode() == SHIM_OFF)                                                                   \
         return real->name(__VA_ARGS__);                                                            \
     UNCANCELLED;                                                                                   \
+    begins();                                                                                      \
     capture_begin(stream, per_thread, mode);                                                       \
     CUresult result = real->name(__VA_ARGS__);                                                     \
     if (result != CUDA_SUCCESS)                                                                    \

@@ -40,7 +40,7 @@ RESULTS = {
 }
 # Racing threads or processes, or two devices that both meet the fault: the output differs from run
 # to run, so only the end of the program is compared.
-RACING = {"context_race", "churn", "capture_load", "spawn", "ending", "ipc", "isolated"}
+RACING = {"context_race", "limit_race", "churn", "capture_load", "spawn", "ending", "ipc", "isolated"}
 # A failed call of the program itself blocks a stream for ever.
 HOLDING = {"reuse_work"}
 # Only the program itself calls it, for its output.
@@ -194,7 +194,7 @@ def lost_memory(program, directory, definitions):
         return set()
     alive, known = alive_in(logs[0]), set()
     trace = Trace(traces[0], definitions)
-    for record in trace.records:
+    for record in sorted(trace.records, key=trace.order):
         passed = trace.outcomes.get(record.outcome) == "PASSED"
         kind = trace.kinds[record.kind]
         if kind == "SEGMENT_ALLOCATE" or kind == "ALLOCATE" and passed:

@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "route.h"
@@ -183,6 +184,29 @@ static void beside_a_capture(int freed, int most, bool goes_on)
            freed == most ? "all" : "some", taken >= wanted, errors);
 }
 
+/* Everything was freed; the work began before the capture. Another size cannot be had, perhaps, but
+ * the request returns. */
+static void before_a_capture(int most)
+{
+    static void *blocks[MANY];
+    size_t bytes = device_bytes / 32;
+    CUstream stream;
+    CUgraph graph = NULL;
+    void *large = NULL;
+
+    int errors = take(blocks, most, bytes) + give(blocks, most) + kernel_begin();
+    errors += route_stream_create(&stream) != 0;
+    errors += route_capture_begin(stream, CU_STREAM_CAPTURE_MODE_RELAXED) != 0;
+    (void)route_allocate(&large, device_bytes / 2);
+    errors += route_capture_end(stream, &graph) != 0;
+    errors += kernel_end() + (route_stream_destroy(stream) != 0);
+    if (!large)
+        errors += route_allocate(&large, device_bytes / 2) != 0;
+    errors += route_free(large) != 0;
+    (void)route_last_error();
+    printf("work before a capture, another size: errors %d\n", errors);
+}
+
 static CUcontext here, there; /* contexts of two devices */
 static CUstream far_stream;
 static CUdeviceptr far;
@@ -264,6 +288,8 @@ int program_no_wait(const char *self, const char *route, const char *argument)
         beside_a_capture(most, most, false);
         beside_a_capture(most, most, true);
         beside_a_capture(most / 3, most, false); /* less than the driver has: nobody waited */
+        if (strcmp(route, "dynamic") == 0 || strcmp(route, "driver") == 0)
+            before_a_capture(most);
     }
     if (!simple)
         beside_another_device();
