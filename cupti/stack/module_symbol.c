@@ -74,16 +74,16 @@ static bool is_definition(const struct tables *tables, const ElfW(Sym) * symbol,
     return symbol->st_shndx != SHN_UNDEF && is_same(tables->names + symbol->st_name, name);
 }
 
-/** Compares all: few modules have this table alone. */
-static const ElfW(Sym) * old_find(const struct tables *tables, const char *name)
+/** Compares all behind an index: few modules have this table alone. */
+static const ElfW(Sym) * old_find(const struct tables *tables, const char *name, size_t behind)
 {
-    for (uint32_t i = 1; i < tables->old->chains; i++)
+    for (size_t i = behind + 1; i < tables->old->chains; i++)
         if (is_definition(tables, &tables->symbols[i], name))
             return &tables->symbols[i];
     return NULL;
 }
 
-static const ElfW(Sym) * gnu_find(const struct tables *tables, const char *name)
+static const ElfW(Sym) * gnu_find(const struct tables *tables, const char *name, size_t behind)
 {
     const ElfW(Addr) *filter = (const void *)(tables->hash + 1);
     const uint32_t *buckets = (const void *)(filter + tables->hash->filter_words);
@@ -97,25 +97,69 @@ static const ElfW(Sym) * gnu_find(const struct tables *tables, const char *name)
         const ElfW(Sym) *symbol = &tables->symbols[i];
         uint32_t of_symbol = chain[i - first];
 
-        if ((of_symbol | 1) == (hash | 1) && is_definition(tables, symbol, name))
+        if (i > behind && (of_symbol | 1) == (hash | 1) && is_definition(tables, symbol, name))
             return symbol;
         if (of_symbol & 1) /* the last of its bucket */
             return NULL;
     }
 }
 
-struct symbol_place module_symbol_in(uintptr_t base, const ElfW(Dyn) * dynamic, const char *name)
+struct symbol_place module_symbol_behind(uintptr_t base, const ElfW(Dyn) * dynamic,
+                                         const char *name, size_t behind)
 {
     const ElfW(Sym) *symbol = NULL;
     struct tables tables;
 
     if (tables_read(base, dynamic, &tables))
-        symbol = tables.hash ? gnu_find(&tables, name) : old_find(&tables, name);
+        symbol = tables.hash ? gnu_find(&tables, name, behind) : old_find(&tables, name, behind);
     if (!symbol)
         return (struct symbol_place){0};
     return (struct symbol_place){.address = base + symbol->st_value,
                                  .index = (size_t)(symbol - tables.symbols),
                                  .is_resolver = ELF64_ST_TYPE(symbol->st_info) == STT_GNU_IFUNC};
+}
+
+struct symbol_place module_symbol_in(uintptr_t base, const ElfW(Dyn) * dynamic, const char *name)
+{
+    return module_symbol_behind(base, dynamic, name, 0);
+}
+
+/** Returns one more than the highest symbol that a relocation names. */
+static uint32_t relocated_count(uintptr_t base, const ElfW(Dyn) * dynamic)
+{
+    const ElfW(Rela) * tables[2] = {NULL, NULL};
+    size_t counts[2] = {0, 0};
+    uint32_t count = 0;
+
+    for (; dynamic->d_tag != DT_NULL; dynamic++) {
+        size_t value = dynamic->d_un.d_val;
+        uintptr_t address = value < base ? value + base : value;
+
+        switch (dynamic->d_tag) {
+        case DT_JMPREL: tables[0] = (const void *)address; break;
+        case DT_PLTRELSZ: counts[0] = value / sizeof(ElfW(Rela)); break;
+        case DT_RELA: tables[1] = (const void *)address; break;
+        case DT_RELASZ: counts[1] = value / sizeof(ElfW(Rela)); break;
+        default: break;
+        }
+    }
+    for (int i = 0; i < 2; i++)
+        for (size_t j = 0; tables[i] && j < counts[i]; j++)
+            if (ELF64_R_SYM(tables[i][j].r_info) >= count)
+                count = (uint32_t)ELF64_R_SYM(tables[i][j].r_info) + 1;
+    return count;
+}
+
+/**
+ * Symbols that others define come first, up to those in the hash table. A linker writes an empty
+ * one that begins with the first symbol, whatever there are; then the relocations say how many.
+ */
+static uint32_t wanted_count(uintptr_t base, const ElfW(Dyn) * dynamic, const struct tables *tables)
+{
+    if (!tables->hash)
+        return tables->old->chains;
+    return tables->hash->first_symbol > 1 ? tables->hash->first_symbol
+                                          : relocated_count(base, dynamic);
 }
 
 bool module_symbol_is_wanted(uintptr_t base, const ElfW(Dyn) * dynamic, const char *name)
@@ -125,8 +169,7 @@ bool module_symbol_is_wanted(uintptr_t base, const ElfW(Dyn) * dynamic, const ch
 
     if (!tables_read(base, dynamic, &tables))
         return false;
-    count = tables.hash ? tables.hash->first_symbol
-                        : tables.old->chains; /* the hash has no others */
+    count = wanted_count(base, dynamic, &tables);
     for (uint32_t i = 1; i < count; i++)
         if (tables.symbols[i].st_shndx == SHN_UNDEF &&
             is_same(tables.names + tables.symbols[i].st_name, name))

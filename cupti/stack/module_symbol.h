@@ -29,6 +29,10 @@ void *module_symbol_find(const char *name);
  */
 struct symbol_place module_symbol_in(uintptr_t base, const ElfW(Dyn) * dynamic, const char *name);
 
+/** Finds a further definition, behind the symbol at an index: there may be one for each version. */
+struct symbol_place module_symbol_behind(uintptr_t base, const ElfW(Dyn) * dynamic,
+                                         const char *name, size_t behind);
+
 /** Whether a module refers to a symbol that others define. */
 bool module_symbol_is_wanted(uintptr_t base, const ElfW(Dyn) * dynamic, const char *name);
 

@@ -442,6 +442,7 @@ void backend_vmm_drop(struct context *context)
         return;
     if (driver)
         (void)reclaim(driver, vmm);
+    atomic_store_explicit(&context->has_mapped, false, memory_order_release);
     pthread_mutex_destroy(&vmm->lock);
     free(vmm);
 }
@@ -457,6 +458,8 @@ void backend_vmm_reclaim(void)
             struct vmm *vmm = atomic_exchange(&context->vmm, NULL);
             if (vmm && !reclaim(driver, vmm))
                 atomic_store(&context->vmm, vmm); /* for the next time */
+            else if (vmm)
+                atomic_store_explicit(&context->has_mapped, false, memory_order_release);
         }
 }
 
@@ -494,6 +497,7 @@ const char *backend_vmm_add(struct pool_backend *backend, struct context *contex
     vmm->own = !ipc_board_is_on() ||
                !attribute(driver, CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED,
                           context->device);
+    atomic_store_explicit(&context->has_mapped, true, memory_order_relaxed);
     atomic_store_explicit(&context->vmm, vmm, memory_order_release);
     if (!granularity_fits(driver, context))
         return "2 MiB is not a multiple of the device's mapping granularity";

@@ -38,6 +38,7 @@ struct context {
     _Atomic uint64_t segment_bytes; /* taken from the driver by the pool */
     _Atomic uint64_t peers;         /* devices that may access its memory, one bit each */
     _Atomic(struct vmm *) vmm;      /* mapped memory of the pool (backend/backend_vmm.h), or NULL */
+    atomic_bool has_mapped;         /* until all of that is returned: stays listed */
     _Atomic(struct context *) next; /* written under the list's lock; leads to all older ones */
 
     pthread_mutex_t backend_lock;
@@ -50,7 +51,7 @@ struct context {
 
 struct vmm;
 
-extern _Atomic(struct context *) context_list; /* newest first, with gone ones that have a vmm */
+extern _Atomic(struct context *) context_list; /* newest first, with gone ones with mapped memory */
 extern _Atomic uint64_t context_generation;
 extern atomic_int context_broken_count;
 

@@ -11,7 +11,8 @@
  * once, too. Any other target depends on the caller's module and is remembered with the caller.
  *
  * Where there is only one definition, no scope is searched, because that would wait while a library
- * is being loaded, and a constructor of that library may be waiting for this call.
+ * is being loaded, and a constructor of that library may be waiting for this call. What may not be
+ * remembered for good is remembered until a library is loaded or unloaded.
  */
 #include "shim/entry/entry.h"
 
@@ -235,17 +236,42 @@ static void *remember_for(struct caller *caller, uint32_t target, void *destinat
     return destination;
 }
 
+/* Where the only definition leads; valid in one state of the list of modules. */
+static struct {
+    _Atomic uint64_t state; /* 0: is being written, or nothing is known */
+    _Atomic(void *) destination;
+} known_now[TARGETS];
+
+static void *known_in(uint32_t target, uint64_t state)
+{
+    void *destination = state && atomic_load(&known_now[target].state) == state
+                            ? atomic_load(&known_now[target].destination)
+                            : NULL;
+
+    return destination && atomic_load(&known_now[target].state) == state ? destination : NULL;
+}
+
+/* One thread at a time writes; the others find out again. */
+static void remember_now(uint32_t target, uint64_t state, void *destination)
+{
+    static atomic_flag busy = ATOMIC_FLAG_INIT;
+
+    if (atomic_flag_test_and_set(&busy))
+        return;
+    atomic_store(&known_now[target].state, 0);
+    atomic_store(&known_now[target].destination, destination);
+    atomic_store(&known_now[target].state, state);
+    atomic_flag_clear(&busy);
+}
+
 /* A target of a module's own scope depends on the caller, and is remembered nowhere else. Another
  * module may have jumped here from a call site elsewhere, so that one decides nothing. */
-static void *route(const struct hook *hook, uint32_t target, struct caller *caller,
-                   const void *code)
+static void *route_find(const struct hook *hook, uint32_t target, struct caller *caller,
+                        const void *code, uint64_t state)
 {
     unsigned version = target % ENTRY_VERSIONS;
-    void *known = caller_route(caller, target + 1);
-    void *function = known ? NULL : next_only(hook, version);
+    void *only = next_only(hook, version), *function = only;
 
-    if (known)
-        return known;
     if (function && module_is_linked(function))
         return remember(target, keep(hook, function));
     bool is_direct = module_imports(code, hook->name);
@@ -259,8 +285,25 @@ static void *route(const struct hook *hook, uint32_t target, struct caller *call
     if (!function)
         return NULL;
     void *destination = keep(hook, function);
-    return is_direct && mode_now() != SHIM_OFF ? remember_for(caller, target, destination)
-                                               : destination;
+    if (is_direct && mode_now() != SHIM_OFF)
+        return remember_for(caller, target, destination);
+    atomic_store_explicit(&caller->passes, true, memory_order_relaxed);
+    if (only)
+        remember_now(target, state, destination);
+    return destination;
+}
+
+static void *route(const struct hook *hook, uint32_t target, struct caller *caller,
+                   const void *code)
+{
+    void *known = caller_route(caller, target + 1);
+
+    if (known)
+        return known;
+    uint64_t state = module_list_state(); /* before the search: a change meanwhile shows later */
+    if (atomic_load_explicit(&caller->passes, memory_order_relaxed))
+        known = known_in(target, state);
+    return known ? known : route_find(hook, target, caller, code, state);
 }
 
 void *entry_route(uint32_t target, const void *return_address)

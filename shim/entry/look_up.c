@@ -104,6 +104,22 @@ static bool is_before_us(const void *code)
     return false;
 }
 
+/* Searches the caller's own scope last. A failure leaves an error, which closing the module has
+ * taken away again. */
+static void *dlsym_near(const void *caller, const char *name)
+{
+    void *function = real_dlsym_near(caller, name);
+
+    return function ? function : real_dlsym(RTLD_NEXT, name);
+}
+
+static void *dlvsym_near(const void *caller, const char *name, const char *version)
+{
+    void *function = real_dlvsym_near(caller, name, version);
+
+    return function ? function : real_dlvsym(RTLD_NEXT, name, version);
+}
+
 static struct dlsym_answer resolve_default(const struct hook *hook, const void *caller)
 {
     void *function = real_dlsym_global(hook->name);
@@ -111,7 +127,7 @@ static struct dlsym_answer resolve_default(const struct hook *hook, const void *
     if (!function || real_is_own(function))
         function = real_dlsym(RTLD_NEXT, hook->name);
     if (!function)
-        function = real_dlsym_near(caller, hook->name);
+        function = dlsym_near(caller, hook->name);
     return answer(substitute(hook, function));
 }
 
@@ -171,7 +187,7 @@ static void *cupti_function(void *handle, const char *name, const void *caller)
         return NULL;
     function = real_dlsym(RTLD_NEXT, name); /* behind us in the global scope */
     if (!function && handle == RTLD_DEFAULT)
-        function = real_dlsym_near(caller, name);
+        function = dlsym_near(caller, name);
     return function && !real_is_own(function) ? function : NULL;
 }
 
@@ -271,7 +287,7 @@ struct dlsym_answer look_up_dlvsym(void *handle, const char *name, const char *v
     if (hook && function && real_is_own(function))
         function = real_dlvsym(RTLD_NEXT, name, version);
     if (hook && !function && handle == RTLD_DEFAULT)
-        function = real_dlvsym_near(caller, name, version);
+        function = dlvsym_near(caller, name, version);
     if (hook)
         return answer(substitute(hook, function));
     return function ? answer(substitute_look_up(function)) : forward_versioned();

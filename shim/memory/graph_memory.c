@@ -193,16 +193,16 @@ static size_t body_needs(const struct graph_memory *body, int device)
 
 bool graph_memory_is_refused(const struct driver_functions *driver, const struct graph_memory *body)
 {
-    int asked = LEDGER_HOST;
+    uint64_t asked = 0; /* devices, one bit each: the room of each is held once */
 
     for (size_t i = 0; limit_is_set() && i < body->count; i++) {
         int device = body->node[i].bytes ? place_device(body->node[i].place) : LEDGER_HOST;
 
-        if (device == LEDGER_HOST || device == asked)
+        if (device < 0 || device >= LEDGER_DEVICES || (asked >> device & 1))
             continue;
         if (!limit_hold(driver, device, body_needs(body, device)))
             return true;
-        asked = device;
+        asked |= UINT64_C(1) << device;
     }
     return false;
 }

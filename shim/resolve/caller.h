@@ -24,6 +24,7 @@ struct caller {
     _Atomic(const void *) code; /* the return address; 0: empty */
     atomic_uint site;           /* in the trace; 0: not asked yet */
     bool exempt;                /* immutable: its allocations are left to the driver */
+    atomic_bool passes;         /* no route is kept here: by a jump, or with mode:off */
     atomic_uint route_key;      /* which call its route is for; 0: none; written once */
     _Atomic(void *) route;      /* where that call leads; NULL: not known; written once */
 };

@@ -120,10 +120,22 @@ struct only {
     bool behind_us;
 };
 
+/** Any version, or this one, or none. */
+static bool is_meant(const struct only *only, const struct dl_phdr_info *info,
+                     const ElfW(Dyn) * dynamic, size_t index)
+{
+    const char *version = only->version ? module_symbol_version(info->dlpi_addr, dynamic, index)
+                                        : NULL;
+
+    return !version || strcmp(version, only->version) == 0;
+}
+
+/** Of two in one module, the search chooses by their versions. */
 static int visit_only(struct dl_phdr_info *info, size_t size, void *state)
 {
     struct only *only = state;
     const ElfW(Dyn) *dynamic = dynamic_of(info);
+    struct symbol_place place = {0};
 
     if (dynamic && real_is_own(dynamic)) {
         only->behind_us = true;
@@ -131,16 +143,14 @@ static int visit_only(struct dl_phdr_info *info, size_t size, void *state)
     }
     if (!dynamic || !only->behind_us || !info->dlpi_name || !strncmp(info->dlpi_name, "linux-", 6))
         return 0;
-    struct symbol_place place = module_symbol_in(info->dlpi_addr, dynamic, only->name);
-    if (!place.address)
-        return 0;
-    const char *version = only->version
-                              ? module_symbol_version(info->dlpi_addr, dynamic, place.index)
-                              : NULL;
-    if (version && strcmp(version, only->version) != 0)
-        return 0;
-    only->found = place;
-    return ++only->count > 1;
+    do {
+        place = module_symbol_behind(info->dlpi_addr, dynamic, only->name, place.index);
+        if (place.address && is_meant(only, info, dynamic, place.index)) {
+            only->found = place;
+            only->count++;
+        }
+    } while (place.address && only->count < 2);
+    return only->count > 1;
 }
 
 void *module_only_function(const char *name, const char *version)
@@ -149,6 +159,20 @@ void *module_only_function(const char *name, const char *version)
 
     dl_iterate_phdr(visit_only, &only);
     return only.count == 1 ? module_symbol_function(only.found) : NULL;
+}
+
+static int visit_state(struct dl_phdr_info *info, size_t size, void *state)
+{
+    *(uint64_t *)state = info->dlpi_adds + info->dlpi_subs;
+    return 1;
+}
+
+uint64_t module_list_state(void)
+{
+    uint64_t state = 0;
+
+    dl_iterate_phdr(visit_state, &state);
+    return state;
 }
 
 /* ---- who refers to a name ---- */

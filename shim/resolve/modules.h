@@ -10,6 +10,7 @@
 #define SHIM_RESOLVE_MODULES_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /** Returns where the module with this code begins; NULL: there is none. */
 const void *module_base(const void *code);
@@ -26,6 +27,9 @@ bool module_soname_is(const void *code, bool (*is)(const char *name));
  * none; a NULL version means any. Every scope that has one leads there. NULL: none, or several.
  */
 void *module_only_function(const char *name, const char *version);
+
+/** Returns a number that another state of the list of loaded modules never has again. */
+uint64_t module_list_state(void);
 
 /** Finds the modules that refer to a name and do not define it: an address in each, in load order.
  * Returns their number. */

@@ -3,7 +3,11 @@
  * A module that starts a thread while it is loaded and while it is unloaded, and waits for it. The
  * loader holds its lock meanwhile, so nothing that the thread calls may wait for the loader.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include <cuda_runtime_api.h>
+#include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
 
@@ -27,8 +31,25 @@ static void work_in_thread(void)
         pthread_join(thread, NULL);
 }
 
+/* Nothing defines these. */
+static void names_look_up(void)
+{
+    static const char *const names[] = {"cuptiSubscribe", "cuptiActivityRegisterCallbacks"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        int found = dlsym(RTLD_DEFAULT, names[i]) != NULL;
+
+        printf("plugin, %s: %s, %s\n", names[i], found ? "found" : "none",
+               dlerror() ? "an error" : "no error");
+    }
+    printf("plugin, cudaMalloc of no release: %s, %s\n",
+           dlvsym(RTLD_DEFAULT, "cudaMalloc", "libcudart.so.99") ? "found" : "none",
+           dlerror() ? "an error" : "no error");
+}
+
 __attribute__((constructor)) static void begin(void)
 {
+    names_look_up();
     work_in_thread();
 }
 

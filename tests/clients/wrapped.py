@@ -4,7 +4,7 @@ each wrapper counts each call once: preloaded before and after cupool, two of th
 library.
 
 usage: wrapped.py --build BUILD --program WRAPPED --linked WRAPPED_LINKED WRAPPER...
-       wrapped.py --build BUILD --jumps JUMPS JUMPING
+       wrapped.py --build BUILD --jumps JUMPS MODULE...
 """
 
 import argparse
@@ -42,6 +42,15 @@ def check(machine, name, command, wrappers):
         print(f"{what}: equal, {hits} served, {alone.stderr.decode().strip()}")
 
 
+def check_off(machine, name, command):
+    """With mode:off nothing is kept loaded."""
+    alone = machine.run(command)
+    off = machine.run(command, LD_PRELOAD=str(machine.library), CUPOOL="mode:off")
+    preload.expect_equal(f"{name}, mode:off", (off.returncode, off.stdout, off.stderr),
+                         (alone.returncode, alone.stdout, alone.stderr))
+    print(f"{name}, mode:off: equal")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", required=True, type=pathlib.Path)
@@ -54,11 +63,19 @@ def main():
         preload.skip("this build has a sanitizer's runtime in front already")
     machine = preload.Machine(options.build)
     if options.jumps:
-        check(machine, "linked by a module that jumps", [options.jumps, options.wrapper[0]], [])
+        for module in options.wrapper:
+            name = pathlib.Path(module).stem
+            check_off(machine, f"by the module {name}", [options.jumps, module, "3"])
+            if name != "jumping_alone":
+                check(machine, f"by the module {name}", [options.jumps, module], [])
+            if name == "jumping_runtime":
+                check(machine, f"by the module {name}, loaded again", [options.jumps, module, "3"], [])
         return
     wrappers = {pathlib.Path(path).stem: path for path in options.wrapper}
     for name, path in wrappers.items():
         ways = ["driver"] if name == "wrapper_driver" else ["linked", "handle", "default"]
+        if name == "wrapper_versions":  # a look-up without a version finds its newest
+            ways = ["linked"]
         for way in ways:
             check(machine, f"{name}, {way}", [options.program, way], [path])
     check(machine, "two", [options.program, "linked"],

@@ -5,7 +5,8 @@
  * at compile time: NEXT by RTLD_NEXT at each call, CONSTRUCTOR once before main, HANDLE in the
  * runtime's library, DRIVER for the driver's functions, INFORMATION for cudaMemGetInfo alone,
  * LOOK_UP by a dlsym of its own that hands out its functions. RESOLVER has its functions chosen by
- * the loader (ifunc), OLD_TABLE is linked without a GNU hash table; both look as NEXT does.
+ * the loader (ifunc), OLD_TABLE is linked without a GNU hash table, VERSIONS has a function for
+ * each of several releases; all of these look as NEXT does.
  */
 #include <dlfcn.h>
 #include <stddef.h>
@@ -80,6 +81,22 @@ EXPORT int cudaMemGetInfo(size_t *ret_free, size_t *ret_total)
 #else
 #ifdef RESOLVER
 #define RUNTIME(name) static int own_##name
+#elif defined VERSIONS
+#define RUNTIME(name)                                                                              \
+    int name##_12(void);                                                                           \
+    int name##_14(void);                                                                           \
+    __asm__(".symver " #name "_12, " #name "@libcudart.so.12");                                    \
+    __asm__(".symver " #name "_13, " #name "@libcudart.so.13");                                    \
+    __asm__(".symver " #name "_14, " #name "@@libcudart.so.14");                                   \
+    EXPORT int name##_12(void)                                                                     \
+    {                                                                                              \
+        return 12;                                                                                 \
+    }                                                                                              \
+    EXPORT int name##_14(void)                                                                     \
+    {                                                                                              \
+        return 14;                                                                                 \
+    }                                                                                              \
+    EXPORT int name##_13
 #else
 #define RUNTIME(name) EXPORT int name
 #endif

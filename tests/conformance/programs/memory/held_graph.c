@@ -153,6 +153,28 @@ static void of_another_device(void)
     drop(exec, graph);
 }
 
+/* Of one device, the other, and the first again: more than half of the first one. */
+static void of_both_devices(void)
+{
+    CUDA_MEM_ALLOC_NODE_PARAMS wanted[3];
+    CUgraphNode node;
+    CUgraph graph = NULL;
+
+    report("graph", DRIVER(cuGraphCreate)(&graph, 0));
+    for (int i = 0; i < 3; i++) {
+        wanted[i] = (CUDA_MEM_ALLOC_NODE_PARAMS){.poolProps = on_device(i % 2),
+                                                 .bytesize = 150 * PAGE};
+        report("memory", DRIVER(cuGraphAddMemAllocNode)(&node, graph, NULL, 0, &wanted[i]));
+    }
+    CUgraphExec exec = executable(graph, 0);
+    launch(exec);
+    held_by_graphs("launched on both");
+    for (int i = 0; i < 3; i++)
+        report("free", DRIVER(cuMemFreeAsync)(wanted[i].dptr, stream));
+    held_by_graphs("freed");
+    drop(exec, graph);
+}
+
 static void in_a_graph(void)
 {
     CUDA_MEM_ALLOC_NODE_PARAMS wanted = {.poolProps = on_device(0), .bytesize = 3 * PAGE};
@@ -231,6 +253,7 @@ int program_held_graph(const char *self, const char *route, const char *argument
     freed_by_another();
     if (DRIVER(cuGraphAddMemAllocNode)) {
         of_another_device();
+        of_both_devices();
         in_a_graph();
         in_what_was_freed();
     }
