@@ -473,7 +473,8 @@ static bool pressure_wait(struct supply_request *request)
     struct pool *pool = request->pool;
     bool all = false;
 
-    if (request->idle && !supply_quarantined(pool))
+    if (request->idle && !supply_quarantined(pool) &&
+        (request->all_idle || !pool->mapped || !supply_mapped_may_break(pool)))
         return false; /* there is nothing to wait for */
     int error = quarantine_wait_owed_locked(pool, request->last_number);
 

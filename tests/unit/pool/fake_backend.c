@@ -164,6 +164,13 @@ static int fake_fence_wait(void *state, pool_fence fence, uint64_t most_ns)
     return error < 0 ? error : !endless;
 }
 
+static int fake_own_idle(void *state)
+{
+    const struct fake_backend *fake = state;
+
+    return fake->only_peers;
+}
+
 static void fake_fence_release(void *state, pool_fence fence)
 {
     struct fake_backend *fake = state;
@@ -477,6 +484,7 @@ struct pool_backend fake_backend(struct fake_backend *fake)
         .fence_wait = fake_fence_wait,
         .fence_release = fake_fence_release,
         .device_wait = fake_device_wait,
+        .own_idle = fake_own_idle,
         .memory_fill = fake_memory_fill,
         .memory_info = fake_memory_info,
         .clock_ns = fake_clock_ns,
