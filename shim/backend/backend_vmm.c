@@ -351,17 +351,22 @@ static int page_unmap(void *state, uint64_t address, size_t bytes)
     return error;
 }
 
-/* Peers. Sets access mapping by mapping: a hole between them has no access to set. */
+/* Peers. Sets access mapping by mapping: a hole between them has no access to set. Giving access
+ * ends with the first error; taking it away goes on. */
 static CUresult access_set_locked(const struct driver_functions *driver, const struct vmm *vmm,
-                                  int device, CUmemAccess_flags flags)
+                                  int device, bool enabled)
 {
-    CUmemAccessDesc access = access_for(device, flags);
+    CUmemAccessDesc access = access_for(device, enabled ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE
+                                                        : CU_MEM_ACCESS_FLAGS_PROT_NONE);
     CUresult result = CUDA_SUCCESS;
 
     for (const struct vmm_page *page = vmm->pages; page && result == CUDA_SUCCESS;
          page = page->next)
-        if (page->address)
-            result = REAL_ASK(driver->cuMemSetAccess(page->address, page->bytes, &access, 1));
+        if (page->address) {
+            CUresult one = REAL_ASK(driver->cuMemSetAccess(page->address, page->bytes, &access, 1));
+
+            result = enabled ? one : CUDA_SUCCESS;
+        }
     return result;
 }
 
@@ -380,11 +385,11 @@ static CUresult peer_change(struct context *owner, int device, int by)
     if (by > 0 || before)
         vmm->peers[device] = (uint16_t)now;
     if (!before && by > 0)
-        result = access_set_locked(scope.driver, vmm, device, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
-    else if (before == 1 && by < 0)
-        result = access_set_locked(scope.driver, vmm, device, CU_MEM_ACCESS_FLAGS_PROT_NONE);
-    if (result != CUDA_SUCCESS && by > 0)
+        result = access_set_locked(scope.driver, vmm, device, true);
+    if (result != CUDA_SUCCESS) /* enabled for some */
         vmm->peers[device] = (uint16_t)before;
+    if (result != CUDA_SUCCESS || (before == 1 && by < 0))
+        (void)access_set_locked(scope.driver, vmm, device, false);
     pthread_mutex_unlock(&vmm->lock);
     scope_leave(&scope);
     return result;
