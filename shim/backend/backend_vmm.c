@@ -451,6 +451,17 @@ void backend_vmm_drop(struct context *context)
     free(vmm);
 }
 
+/* It keeps its vmm, and so its place in the list, until the driver has taken all back. */
+static void context_reclaim(const struct driver_functions *driver, struct context *context)
+{
+    if (atomic_exchange(&context->reclaimed_now, true))
+        return;
+    struct vmm *vmm = vmm_of(context);
+    if (vmm && reclaim(driver, vmm))
+        atomic_store(&context->vmm, NULL);
+    atomic_store(&context->reclaimed_now, false);
+}
+
 void backend_vmm_reclaim(void)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
@@ -458,11 +469,8 @@ void backend_vmm_reclaim(void)
     for (struct context *context = atomic_load_explicit(&context_list, memory_order_acquire);
          context && driver; context = atomic_load_explicit(&context->next, memory_order_acquire))
         if (atomic_load_explicit(&context->gone, memory_order_acquire) &&
-            atomic_load_explicit(&context->over, memory_order_acquire)) {
-            struct vmm *vmm = atomic_exchange(&context->vmm, NULL);
-            if (vmm && !reclaim(driver, vmm))
-                atomic_store(&context->vmm, vmm); /* for the next time */
-        }
+            atomic_load_explicit(&context->over, memory_order_acquire))
+            context_reclaim(driver, context);
 }
 
 /* Pieces are multiples of 2 MiB; the driver's unit has to divide that. */
