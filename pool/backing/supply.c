@@ -578,7 +578,9 @@ static int pressure_surrender(struct supply_request *request)
 
 static int pressure_idle(struct supply_request *request)
 {
-    return request->all_idle ? pressure_return(request) : pressure_surrender(request);
+    return !request->all_idle && quarantine_surrenderable_locked(request->pool)
+               ? pressure_surrender(request)
+               : pressure_return(request);
 }
 
 /* Cuts a cached run of at most `most` bytes, if nothing else is left. */
