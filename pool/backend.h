@@ -66,8 +66,9 @@ struct pool_backend {
     int (*device_wait)(void *state);
     /**
      * Whether segment_free() and page_unmap() would find no work to wait for, although a fence is
-     * not signalled: a fence also covers peers that may use the memory, a free waits for none. 1,
-     * or 0. May be NULL: fences cover nothing else.
+     * not signalled: a fence also covers peers, a free waits for none. 0: they would wait; 1: they
+     * would not; 2: nor is any peer busy that was given access to memory of the pool. May be NULL:
+     * fences cover nothing else.
      */
     int (*own_idle)(void *state);
 

@@ -473,7 +473,8 @@ static bool pressure_wait(struct supply_request *request)
     struct pool *pool = request->pool;
     bool all = false;
 
-    if (request->idle && !supply_quarantined(pool))
+    if (request->idle && !supply_quarantined(pool) &&
+        (request->all_idle || !pool->mapped || !supply_mapped_may_break(pool)))
         return false; /* there is nothing to wait for */
     int error = quarantine_wait_owed_locked(pool, request->last_number);
 
@@ -577,7 +578,9 @@ static int pressure_surrender(struct supply_request *request)
 
 static int pressure_idle(struct supply_request *request)
 {
-    return request->all_idle ? pressure_return(request) : pressure_surrender(request);
+    return !request->all_idle && quarantine_surrenderable_locked(request->pool)
+               ? pressure_surrender(request)
+               : pressure_return(request);
 }
 
 /* Cuts a cached run of at most `most` bytes, if nothing else is left. */

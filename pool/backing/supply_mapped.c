@@ -149,9 +149,14 @@ bool supply_mapped_may_unmap(struct pool *pool)
            quarantine_idle_await_locked(pool, QUARANTINE_BRIEFLY) == 1;
 }
 
+bool supply_mapped_may_break(const struct pool *pool)
+{
+    return pool->config.move && pool->backend.memory_copy;
+}
+
 bool supply_mapped_may_gain(struct pool *pool, bool parts)
 {
-    return mapped_may_gain(pool->mapped, parts && pool->config.move && pool->backend.memory_copy);
+    return mapped_may_gain(pool->mapped, parts && supply_mapped_may_break(pool));
 }
 
 /* A growth by more handles than this asks first what the driver has: what it would create in vain
@@ -209,7 +214,7 @@ bool supply_mapped_break(struct pool *pool)
     struct mapped_broken broken;
     uint64_t start_ns = pool->backend.clock_ns(pool->backend.state);
 
-    if (!pool->config.move || !pool->backend.memory_copy || mapped_break(pool->mapped, &broken) < 0)
+    if (!supply_mapped_may_break(pool) || mapped_break(pool->mapped, &broken) < 0)
         return false;
     figures_count(pool, COUNTER_breaks, 1);
     figures_count(pool, COUNTER_broken_bytes, broken.bytes);

@@ -26,6 +26,9 @@ int supply_mapped_grow(struct supply_request *request, size_t more_bytes, bool s
  * did. The device is idle. */
 bool supply_mapped_break(struct pool *pool);
 
+/** Whether they allow it at all. */
+bool supply_mapped_may_break(const struct pool *pool);
+
 /** Whether unmapping or releasing could yield any memory; `parts`: or breaking, if that is allowed.
  */
 bool supply_mapped_may_gain(struct pool *pool, bool parts);

@@ -25,12 +25,12 @@ static void quarantine_drain(struct pool *pool, enum quarantine_closer closer)
     quarantine_flush_locked(pool);
 }
 
-static bool device_idle_await(struct pool *pool)
+static int device_idle_await(struct pool *pool)
 {
     int idle = quarantine_idle_await_locked(pool, QUARANTINE_SECONDS);
 
     quarantine_flush_locked(pool);
-    return idle != 0;
+    return idle;
 }
 
 /* Amount to return while the device is idle: the memory that allocations had to leave above the
@@ -161,13 +161,15 @@ static uint64_t for_peers_return(struct pool *pool)
     quarantine_flush_locked(pool);
     supply_empties_release(pool);
     supply_cached_return(pool, UINT64_MAX, &returned);
-    return returned + supply_surrender_all(pool);
+    if (quarantine_surrenderable_locked(pool))
+        returned += supply_surrender_all(pool);
+    return returned;
 }
 
 int pool_trim(struct pool *pool, size_t keep_bytes, size_t *ret_returned_bytes)
 {
     uint64_t gauges[GAUGE_COUNT], returned = 0, surrendered = 0;
-    int error = 0;
+    int error = 0, idle = 0;
 
     device_request_note(pool, POOL_REQUEST_TRIM, 0, keep_bytes);
     pool_lock_acquire(&pool->backend_lock);
@@ -177,15 +179,15 @@ int pool_trim(struct pool *pool, size_t keep_bytes, size_t *ret_returned_bytes)
     if (gauges[GAUGE_quarantined_bytes] + gauges[GAUGE_cached_bytes] > keep_bytes)
         quarantine_drain(pool, QUARANTINE_BY_OTHERS);
     supply_empties_release(pool);
-    bool may_return = count_get(&pool->reserved) > keep_bytes && supply_may_gain(pool, false) &&
-                      device_idle_await(pool);
+    if (count_get(&pool->reserved) > keep_bytes && supply_may_gain(pool, false))
+        idle = device_idle_await(pool);
     supply_empties_release(pool);
-    if (may_return) {
+    if (idle != 0) {
         supply_doomed_try(pool);
         uint64_t cached = runs_free_bytes(&pool->runs);
         error = supply_cached_return(pool, pool_minus(cached, keep_bytes), &returned);
     }
-    if (may_return && keep_bytes == 0)
+    if (keep_bytes == 0 && (idle < 0 || (idle > 0 && quarantine_surrenderable_locked(pool))))
         surrendered += supply_surrender_all(pool);
     pool_lock_release(&pool->backend_lock);
     figures_sample(pool);

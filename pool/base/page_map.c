@@ -106,9 +106,9 @@ static void leaf_put(uint64_t place, page_map_leaf *leaf)
 {
     if (is_shared(place))
         shared_leave(place);
-    atomic_store_explicit(&page_map_root[place], leaf, memory_order_release);
-    place_first = pool_min(place_first, place);
+    place_first = pool_min(place_first, place); /* before: a fork may come in between */
     place_end = pool_max(place_end, place + 1);
+    atomic_store_explicit(&page_map_root[place], leaf, memory_order_release);
 }
 
 static void entries_write(page_map_leaf *leaf, unsigned first, unsigned end, page_entry entry)

@@ -161,9 +161,9 @@ int device_wait(struct pool *pool, uint64_t bytes)
     return error;
 }
 
-bool device_own_idle(struct pool *pool)
+int device_own_idle(struct pool *pool)
 {
-    return pool->backend.own_idle && pool->backend.own_idle(pool->backend.state) == 1;
+    return pool->backend.own_idle ? pool->backend.own_idle(pool->backend.state) : 0;
 }
 
 void device_fence_release(struct pool *pool, pool_fence fence)

@@ -35,8 +35,9 @@ int device_fence_wait(struct pool *pool, pool_fence fence, struct device_epoch e
                       uint64_t most_ns);
 /** Waits for all work of the device. `bytes`: quarantined meanwhile; for the observer. */
 int device_wait(struct pool *pool, uint64_t bytes);
-/** Whether memory that is free can be returned without a wait, although a fence is pending. */
-bool device_own_idle(struct pool *pool);
+/** Whether memory that is free can be returned without a wait, although a fence is pending: 1; 2:
+ * also memory that is not free yet, because only peers without access to it are busy; 0: no. */
+int device_own_idle(struct pool *pool);
 void device_fence_release(struct pool *pool, pool_fence fence);
 
 /** Writes a block as `fill` says. Allowed under every lock. */

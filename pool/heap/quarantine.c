@@ -413,7 +413,7 @@ int quarantine_idle_locked(struct pool *pool)
 /* Without a quarantine, free memory may still be in use by a peer. */
 static bool is_own_idle(struct pool *pool)
 {
-    return pool->config.reuse != POOL_REUSE_IMMEDIATE && device_own_idle(pool);
+    return pool->config.reuse != POOL_REUSE_IMMEDIATE && device_own_idle(pool) > 0;
 }
 
 int quarantine_returnable_locked(struct pool *pool, bool *ret_all)
@@ -422,6 +422,11 @@ int quarantine_returnable_locked(struct pool *pool, bool *ret_all)
 
     *ret_all = idle == 1;
     return idle == 0 ? is_own_idle(pool) : idle;
+}
+
+bool quarantine_surrenderable_locked(struct pool *pool)
+{
+    return pool->config.reuse != POOL_REUSE_IMMEDIATE && device_own_idle(pool) > 1;
 }
 
 bool quarantine_for_peers_locked(struct pool *pool)

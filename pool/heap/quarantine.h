@@ -137,9 +137,15 @@ int quarantine_returnable_locked(struct pool *pool, bool *ret_all);
 
 /**
  * Whether blocks are quarantined only for peers: the driver's own free of the block would have
- * waited for no work. Then a whole run may go back to the driver, but not to the program.
+ * waited for no work.
  */
 bool quarantine_for_peers_locked(struct pool *pool);
+
+/**
+ * Whether none of these peers was given access to the blocks, either. Then a whole run may go back
+ * to the driver, but not to the program.
+ */
+bool quarantine_surrenderable_locked(struct pool *pool);
 
 /**
  * The same as quarantine_returnable_locked(), after some patience: a fence of a moment ago is not

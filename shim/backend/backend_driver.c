@@ -569,13 +569,16 @@ static int device_wait(void *state)
     return error == -EBUSY && atomic_load(&context->vmm) ? wait_by_free(state) : error;
 }
 
+static bool is_linked(const struct context *own, const struct context *context)
+{
+    return context->device < 64 && atomic_load(&own->peers) >> context->device & 1;
+}
+
 /* Whether a return of the pool's memory may wait for this context: the driver's free waits for the
  * device, an unmapping perhaps for those that have access. */
 static bool return_awaits(const struct context *own, const struct context *context)
 {
-    bool peer = atomic_load(&own->vmm) && atomic_load(&own->peers) >> context->device & 1;
-
-    return context->device == own->device || peer;
+    return context->device == own->device || (atomic_load(&own->vmm) && is_linked(own, context));
 }
 
 static bool is_idle(struct context *own, struct context *context)
@@ -601,7 +604,12 @@ static int own_idle(void *state)
     for (struct context *context = context_first(); others && context && idle;
          context = context_next(context))
         idle = !return_awaits(own, context) || is_idle(own, context);
-    return others && idle;
+    if (!others || !idle)
+        return 0;
+    for (struct context *context = context_first(); context && idle;
+         context = context_next(context))
+        idle = !is_linked(own, context) || is_idle(own, context);
+    return idle ? 2 : 1;
 }
 
 static CUstream fill_stream(struct context *context, const struct driver_functions *driver)

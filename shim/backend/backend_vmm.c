@@ -351,17 +351,22 @@ static int page_unmap(void *state, uint64_t address, size_t bytes)
     return error;
 }
 
-/* Peers. Sets access mapping by mapping: a hole between them has no access to set. */
+/* Peers. Sets access mapping by mapping: a hole between them has no access to set. Giving access
+ * ends with the first error; taking it away goes on. */
 static CUresult access_set_locked(const struct driver_functions *driver, const struct vmm *vmm,
-                                  int device, CUmemAccess_flags flags)
+                                  int device, bool enabled)
 {
-    CUmemAccessDesc access = access_for(device, flags);
+    CUmemAccessDesc access = access_for(device, enabled ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE
+                                                        : CU_MEM_ACCESS_FLAGS_PROT_NONE);
     CUresult result = CUDA_SUCCESS;
 
     for (const struct vmm_page *page = vmm->pages; page && result == CUDA_SUCCESS;
          page = page->next)
-        if (page->address)
-            result = REAL_ASK(driver->cuMemSetAccess(page->address, page->bytes, &access, 1));
+        if (page->address) {
+            CUresult one = REAL_ASK(driver->cuMemSetAccess(page->address, page->bytes, &access, 1));
+
+            result = enabled ? one : CUDA_SUCCESS;
+        }
     return result;
 }
 
@@ -380,11 +385,11 @@ static CUresult peer_change(struct context *owner, int device, int by)
     if (by > 0 || before)
         vmm->peers[device] = (uint16_t)now;
     if (!before && by > 0)
-        result = access_set_locked(scope.driver, vmm, device, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
-    else if (before == 1 && by < 0)
-        result = access_set_locked(scope.driver, vmm, device, CU_MEM_ACCESS_FLAGS_PROT_NONE);
-    if (result != CUDA_SUCCESS && by > 0)
+        result = access_set_locked(scope.driver, vmm, device, true);
+    if (result != CUDA_SUCCESS) /* enabled for some */
         vmm->peers[device] = (uint16_t)before;
+    if (result != CUDA_SUCCESS || (before == 1 && by < 0))
+        (void)access_set_locked(scope.driver, vmm, device, false);
     pthread_mutex_unlock(&vmm->lock);
     scope_leave(&scope);
     return result;
@@ -442,9 +447,19 @@ void backend_vmm_drop(struct context *context)
         return;
     if (driver)
         (void)reclaim(driver, vmm);
-    atomic_store_explicit(&context->has_mapped, false, memory_order_release);
     pthread_mutex_destroy(&vmm->lock);
     free(vmm);
+}
+
+/* It keeps its vmm, and so its place in the list, until the driver has taken all back. */
+static void context_reclaim(const struct driver_functions *driver, struct context *context)
+{
+    if (atomic_exchange(&context->reclaimed_now, true))
+        return;
+    struct vmm *vmm = vmm_of(context);
+    if (vmm && reclaim(driver, vmm))
+        atomic_store(&context->vmm, NULL);
+    atomic_store(&context->reclaimed_now, false);
 }
 
 void backend_vmm_reclaim(void)
@@ -454,13 +469,8 @@ void backend_vmm_reclaim(void)
     for (struct context *context = atomic_load_explicit(&context_list, memory_order_acquire);
          context && driver; context = atomic_load_explicit(&context->next, memory_order_acquire))
         if (atomic_load_explicit(&context->gone, memory_order_acquire) &&
-            atomic_load_explicit(&context->over, memory_order_acquire)) {
-            struct vmm *vmm = atomic_exchange(&context->vmm, NULL);
-            if (vmm && !reclaim(driver, vmm))
-                atomic_store(&context->vmm, vmm); /* for the next time */
-            else if (vmm)
-                atomic_store_explicit(&context->has_mapped, false, memory_order_release);
-        }
+            atomic_load_explicit(&context->over, memory_order_acquire))
+            context_reclaim(driver, context);
 }
 
 /* Pieces are multiples of 2 MiB; the driver's unit has to divide that. */
@@ -497,7 +507,6 @@ const char *backend_vmm_add(struct pool_backend *backend, struct context *contex
     vmm->own = !ipc_board_is_on() ||
                !attribute(driver, CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED,
                           context->device);
-    atomic_store_explicit(&context->has_mapped, true, memory_order_relaxed);
     atomic_store_explicit(&context->vmm, vmm, memory_order_release);
     if (!granularity_fits(driver, context))
         return "2 MiB is not a multiple of the device's mapping granularity";

@@ -88,7 +88,7 @@ static void gone_unlist_locked(void)
 
     while ((context = atomic_load_explicit(link, memory_order_relaxed))) {
         if (atomic_load_explicit(&context->gone, memory_order_acquire) &&
-            !atomic_load_explicit(&context->has_mapped, memory_order_acquire))
+            !atomic_load_explicit(&context->vmm, memory_order_acquire))
             atomic_store_explicit(link, after(context), memory_order_release);
         else
             link = &context->next;

@@ -38,7 +38,7 @@ struct context {
     _Atomic uint64_t segment_bytes; /* taken from the driver by the pool */
     _Atomic uint64_t peers;         /* devices that may access its memory, one bit each */
     _Atomic(struct vmm *) vmm;      /* mapped memory of the pool (backend/backend_vmm.h), or NULL */
-    atomic_bool has_mapped;         /* until all of that is returned: stays listed */
+    atomic_bool reclaimed_now;      /* a thread returns that memory, after the end */
     _Atomic(struct context *) next; /* written under the list's lock; leads to all older ones */
 
     pthread_mutex_t backend_lock;

@@ -445,9 +445,9 @@ CUresult ipc_mapped_close(const struct driver_functions *driver, uint64_t base,
     CUresult result = unmake(driver, last);
     if (result == CUDA_SUCCESS)
         return result;
+    pthread_mutex_lock(&lock);
     if (atomic_load(&last->context->gone))
         last->opened = 0; /* not found while it was not in the list */
-    pthread_mutex_lock(&lock);
     insert_locked(last);
     pthread_mutex_unlock(&lock);
     return result;

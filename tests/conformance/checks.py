@@ -585,6 +585,23 @@ def check_refused_end(suite, failures, _):
                         f"{route}: left {left}")
 
 
+def check_refused_link(suite, failures, _):
+    """A link to a peer that the driver refuses for a part of the memory is refused as a whole; a cut
+    that it refuses for a part takes effect on the rest."""
+    for path, route in suite.routes():
+        if route not in ("dynamic", "driver"):
+            continue
+        refused, cut = r"link: 999\nset: [1-9]", r"link: 0\ncut: 0\nset: [1-9]"
+        for number, what, result in ((0, "first", r"link: 0\nset: 0"), (0, "last", r"link: 0\nset: 0"),
+                                     (5, "first", refused), (5, "last", refused), (6, "first", refused),
+                                     (0, "cut first", cut), (8, "cut first", cut), (8, "cut last", cut)):
+            fault = ",".join([f"cuMemSetAccess:{number}:UNKNOWN"] * 2)  # a refused call is repeated once
+            run = suite.run(path, "peer_access", route, "mode:pool,backing:vmm,page:2MiB", what,
+                            **({"SIMGPU_FAULT": fault} if number else {}))
+            print(f"{route}, {what}, call {number}: {run[1]}")
+            failures.expect(run[0] == 0 and re.search(result, run[1]), f"{route}, {what}, call {number}: {run}")
+
+
 def neighbours():
     """Other preload libraries available here."""
     asan = subprocess.run(["cc", "-print-file-name=libasan.so"], capture_output=True, text=True,

@@ -579,6 +579,29 @@ Test(backing, a_handle_in_use_is_broken_where_that_is_allowed)
     }
 }
 
+/* To break is to copy what a peer may still write, so its work is waited for. */
+Test(backing, a_handle_is_broken_when_peers_are_idle)
+{
+    uint64_t kept[16];
+    struct pool_block block;
+
+    moving = true;
+    for (int ends = 0; ends < 2; ends++) {
+        quarters(kept);
+        fake.complete_at_once = false;
+        fake.only_peers = true;
+        if (!ends)
+            fake_hold(&fake);
+        cr_assert_eq(pool_allocate(pool, 40 * MIB, 0, &block), ends ? 0 : -ENOMEM);
+        cr_assert_eq(statistics().breaks > 0, ends);
+        cr_assert_eq(fake.hangs, 0);
+        kept_check(kept);
+        if (!ends)
+            fake_release(&fake);
+        teardown();
+    }
+}
+
 Test(backing, an_exported_handle_is_not_broken)
 {
     uint64_t kept[16];

@@ -75,10 +75,10 @@ static int fake_segment_allocate(void *state, size_t bytes, uint64_t *ret_addres
 static void device_finish(struct fake_backend *fake)
 {
     fake->stamp++;
-    if (fake->held_at != 0)
-        fake->hangs++;
-    else
+    if (fake->held_at == 0)
         fake->completed = fake->stamp;
+    else if (!fake->only_peers)
+        fake->hangs++;
 }
 
 static int fake_segment_free(void *state, uint64_t address, size_t bytes)
@@ -154,7 +154,7 @@ static int fake_fence_wait(void *state, pool_fence fence, uint64_t most_ns)
 
     if (error == 0 && fake->capturing)
         error = -EBUSY;
-    if (error == 0 && endless && most_ns == POOL_WAIT_FOREVER)
+    if (error == 0 && endless && most_ns == POOL_WAIT_FOREVER && !fake->only_peers)
         fake->hangs++;
     if (error == 0 && !endless && fake->completed < fence)
         fake->completed = fence;
@@ -162,6 +162,13 @@ static int fake_fence_wait(void *state, pool_fence fence, uint64_t most_ns)
     if (error == 0 && fake->on_wait)
         fake->on_wait(fake);
     return error < 0 ? error : !endless;
+}
+
+static int fake_own_idle(void *state)
+{
+    const struct fake_backend *fake = state;
+
+    return !fake->only_peers ? 0 : fake->linked ? 1 : 2;
 }
 
 static void fake_fence_release(void *state, pool_fence fence)
@@ -477,6 +484,7 @@ struct pool_backend fake_backend(struct fake_backend *fake)
         .fence_wait = fake_fence_wait,
         .fence_release = fake_fence_release,
         .device_wait = fake_device_wait,
+        .own_idle = fake_own_idle,
         .memory_fill = fake_memory_fill,
         .memory_info = fake_memory_info,
         .clock_ns = fake_clock_ns,

@@ -45,6 +45,34 @@ Test(pressure, quarantined_memory_is_waited_for_before_failing, .init = setup, .
     cr_assert_leq(fake.peak_bytes, 64 * MIB);
 }
 
+/* A peer that was given access may still use what was freed; the others cannot. */
+Test(pressure, quarantined_runs_go_back_beside_peers_without_access)
+{
+    for (int linked = 0; linked < 2; linked++) {
+        struct pool_block block;
+        size_t returned;
+
+        for (int trim = 0; trim < 2; trim++) {
+            setup();
+            fake.capacity_bytes = 64 * MIB;
+            fake.only_peers = true;
+            fake.linked = linked;
+            uint64_t first = take(60 * MIB);
+            fake_hold(&fake);
+            give(first);
+            if (trim) {
+                cr_assert_eq(pool_trim(pool, 0, &returned), 0);
+                cr_assert_eq(returned, linked || IS_MAPPED ? 0 : 60 * MIB);
+            }
+            cr_assert_eq(pool_allocate(pool, 40 * MIB, 0, &block),
+                         linked || IS_MAPPED ? -ENOMEM : 0);
+            fake_release(&fake);
+            cr_assert_eq(pool_allocate(pool, 20 * MIB, 0, &block), 0);
+            teardown();
+        }
+    }
+}
+
 Test(pressure, cached_runs_and_empty_slabs_go_back_before_failing, .init = setup, .fini = teardown)
 {
     fake.capacity_bytes = 64 * MIB;

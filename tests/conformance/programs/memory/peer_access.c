@@ -90,6 +90,17 @@ static void link_report(const char *step, __typeof__(cuCtxEnablePeerAccess) *ena
     printf("%s: %d\n", step, (int)result);
 }
 
+/* A link, or its cut, that the driver refuses in the middle: whether the peer then has access to
+ * the first and to the last byte. An access that is refused breaks its context. */
+static int link_midway(const char *what, char *block, size_t bytes)
+{
+    link_report("link", DRIVER(cuCtxEnablePeerAccess), NULL);
+    if (strstr(what, "cut"))
+        link_report("cut", NULL, DRIVER(cuCtxDisablePeerAccess));
+    printf("set: %d\n", set_by_peer(strstr(what, "last") ? block + bytes - 1 : block, 5, 1));
+    return 0;
+}
+
 int program_peer_access(const char *self, const char *route, const char *argument)
 {
     void *small, *large, *later;
@@ -103,6 +114,8 @@ int program_peer_access(const char *self, const char *route, const char *argumen
         route_skip("no second device");
     route_report("small", route_allocate(&small, 1000));
     route_report("large", route_allocate(&large, 6 << 20));
+    if (argument)
+        return link_midway(argument, large, 6 << 20);
     link_report("link", DRIVER(cuCtxEnablePeerAccess), NULL);
     link_report("again", DRIVER(cuCtxEnablePeerAccess), NULL);
     visit("small, before", small, 1000);
