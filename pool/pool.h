@@ -270,6 +270,12 @@ int pool_pin_segment(uint64_t address);
 int pool_trim(struct pool *pool, size_t keep_bytes, size_t *ret_returned_bytes);
 
 /**
+ * Closes the open epoch after a free, with a fence for all that was freed so far. Where that fence
+ * stays open, and would come to cover work that begins later, waits as the driver's own free does.
+ */
+void pool_frees_close(struct pool *pool);
+
+/**
  * Returns free memory if there has been no allocation for the configured time, and the device is
  * idle. Call it now and then, from where waiting for the device is acceptable; the pool has no
  * thread of its own, but some frees do it, too. Returns the bytes given back.

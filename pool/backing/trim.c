@@ -107,7 +107,7 @@ void supply_freed(struct shard *shard)
     uint64_t excess = 0, returned;
     if (quarantine_close_due(pool, shard) && /* nobody else has meanwhile */
         quarantine_close_locked(pool, QUARANTINE_BY_FREE) == 0) {
-        quarantine_held_up_await_locked(pool);
+        quarantine_held_up_await_locked(pool, count_get(&pool->room));
         excess = excess_bytes(pool);
     }
     if (excess > 0 && quarantine_poll_fresh_locked(pool)) {
@@ -119,6 +119,16 @@ void supply_freed(struct shard *shard)
         quarantine_poll_locked(pool);
     if (pool->config.idle_trim_ns != 0)
         idle_trim(pool);
+    pool_lock_release(&pool->backend_lock);
+}
+
+void pool_frees_close(struct pool *pool)
+{
+    if (pool->config.reuse != POOL_REUSE_DEFERRED)
+        return;
+    pool_lock_acquire(&pool->backend_lock);
+    if (quarantine_close_locked(pool, QUARANTINE_BY_FREE) == 0)
+        quarantine_held_up_await_locked(pool, 0);
     pool_lock_release(&pool->backend_lock);
 }
 

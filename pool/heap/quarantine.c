@@ -465,7 +465,7 @@ static int epoch_wait(struct pool *pool, struct epoch *epoch, uint64_t most_ns)
     return 1;
 }
 
-void quarantine_held_up_await_locked(struct pool *pool)
+void quarantine_held_up_await_locked(struct pool *pool, uint64_t room_bytes)
 {
     struct epoch *epoch = epoch_newest(&pool->quarantine);
     const struct pool_backend *backend = &pool->backend;
@@ -474,7 +474,7 @@ void quarantine_held_up_await_locked(struct pool *pool)
     if (!backend->fence_open || !backend->fence_open(backend->state, epoch->fence))
         return;
     quarantine_bytes_get(pool, &all, &open);
-    if (all > count_get(&pool->room))
+    if (all > room_bytes)
         epoch_wait(pool, epoch, POOL_WAIT_FOREVER);
 }
 

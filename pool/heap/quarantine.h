@@ -82,10 +82,10 @@ int quarantine_close_locked(struct pool *pool, enum quarantine_closer closer);
 
 /**
  * After a free has closed an epoch: a fence that cannot be recorded yet may come to cover work that
- * is submitted later. Where the driver can give less than what waits, waits now, as the driver's
- * own free does; the backend lock is released meanwhile.
+ * is submitted later. If more waits than `room_bytes`, waits now, as the driver's own free does;
+ * the backend lock is released meanwhile.
  */
-void quarantine_held_up_await_locked(struct pool *pool);
+void quarantine_held_up_await_locked(struct pool *pool, uint64_t room_bytes);
 
 /** Queries pending fences, oldest first, until one is not signalled; whether any was. */
 bool quarantine_poll_locked(struct pool *pool);

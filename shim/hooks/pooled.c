@@ -196,6 +196,18 @@ static bool driver_refuses(const struct pooled_request *request)
            (request->stream_ordered && !driver_frees_in_order(driver, request->stream));
 }
 
+/* While a stream captures, a free waits as natively: its fence cannot be recorded before work that
+ * begins later, and an allocation would wait for that. Returns the pool to wait for. */
+static __attribute__((noinline, cold)) struct pool *capture_awaits(
+    const struct pooled_request *request)
+{
+    struct pool *pool;
+
+    thread_cancel_hold();
+    return !request->stream_ordered && guarded_find(request->address, NULL, &pool) == 0 ? pool
+                                                                                        : NULL;
+}
+
 enum pooled_free pooled_free(const struct call *call, const struct pooled_request *request,
                              uint64_t *ret_pointer)
 {
@@ -211,7 +223,10 @@ enum pooled_free pooled_free(const struct call *call, const struct pooled_reques
     uint32_t site = call_site(call);
     claims_end(request->address);
     gate_enter();
+    struct pool *awaiting = unlikely(capture_is_active()) ? capture_awaits(request) : NULL;
     int error = block_free(request->address, site, call->writer || live_is_on() ? &block : NULL);
+    if (unlikely(awaiting != NULL) && error == 0)
+        pool_frees_close(awaiting);
     gate_leave();
     errors_settle();
     if (error == -ENOENT)

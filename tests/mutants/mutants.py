@@ -199,7 +199,7 @@ MUTANTS = [
            ("pool-quarantine", "pool-model")),
     Mutant("fences", "capture_api.c", "    if (active && shim_mode() == SHIM_POOL)",
            "    if (active && shim_mode() == SHIM_OFF)", ("no_wait",)),
-    Mutant("fences", "trim.c", "        quarantine_held_up_await_locked(pool);\n", "", ("no_wait",)),
+    Mutant("fences", "pooled.c", "        pool_frees_close(awaiting);\n", "        ;\n", ("no_wait",)),
     Mutant("capture", "backend_driver.c", "        error = capture_hold(context->handle)\n",
            "        error = (capture_hold(context->handle) || true)\n",
            ("capture_load", "capture")),
