@@ -11,7 +11,7 @@ import argparse
 import pathlib
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "endtoend"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "endtoend"))
 
 import preload  # noqa: E402
 
