@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Rules that a search can check: licence lines, no way to end the host process from inside the preload, no
-unfinished marks, files of a readable length, messages in the terms of the trade.
+unfinished marks, files of a readable length, messages in the terms of the trade, tests that remove
+their directories.
 
 usage: check_rules.py [--root DIR]
 """
@@ -19,6 +20,7 @@ ENDS_HOST = re.compile(r"(?<![\w.])(exit|_exit|abort|quick_exit|raise)\s*\(")
 PRINTS = re.compile(r"(?<!\w)(printf|puts|fprintf|perror|syslog)\s*\(")
 UNFINISHED = re.compile(r"\b(" + "TO" + "DO|FIX" + "ME|X" + r"XX|HA" + r"CK)\b")
 MAX_LINES = 800
+LEAVES_FILES = re.compile(r"\bmkdtemp\((?!dir=)")
 # Texts that a user reads: string literals of more than one word. The HTML report is not covered yet.
 SPEAKS = ("tools/*.c", "tools/*.h", "shim/*.c", "pool/*.c", "engine/*.c", "cupti/read/*.c")
 LITERAL = re.compile(r'"((?:[^"\\\n]|\\.)* (?:[^"\\\n]|\\.)*)"')
@@ -45,6 +47,10 @@ for name in tree.files(*PRELOAD):
             problems.append(f"{name}:{number}: the preload must never end its host")
         if PRINTS.search(code):
             problems.append(f"{name}:{number}: the preload must not print through stdio")
+for name in tree.files("tests/*.py", "tests/clients/suites", "tests/mutants/run"):
+    text = (tree.ROOT / name).read_text()
+    if LEAVES_FILES.search(text) and "rmtree" not in text:
+        problems.append(f"{name}: remove the directory: tempfile.TemporaryDirectory does")
 for name in tree.files(*SPEAKS):
     for number, line in enumerate((tree.ROOT / name).read_text().splitlines(), 1):
         code = re.sub(r"/\*.*|^ \*.*", "", line)

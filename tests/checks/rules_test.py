@@ -4,6 +4,7 @@
 from planted import checked, expect, finish, planted
 
 LICENCE = "/* SPDX-License-Identifier: MIT */\n"
+PYTHON_LICENCE = "# SPDX-License-Identifier: MIT\n"
 
 
 def of(text, name="shim/a/a.c", licence=LICENCE):
@@ -18,6 +19,10 @@ expect("an unfinished mark", of("/* " + "TO" + "DO */\n"), 1, "a.c:2: unfinished
 expect("an end of the host", of("void f(void) { abort(); }\n"), 1, "a.c:2: the preload must never end its host")
 expect("the same in the tool", of("void f(void) { abort(); }\n", "tools/a/a.c"), 0)
 expect("output of the preload", of('void f(void) { puts("a"); }\n'), 1, "a.c:2: the preload must not print")
+expect("a directory that a test leaves", of("import tempfile\ntempfile." + "mkd" + "temp()\n", "tests/a/a.py", PYTHON_LICENCE), 1,
+       "tests/a/a.py: remove the directory")
+expect("a directory within that of the test",
+       of("import tempfile\ntempfile.mkdtemp(dir=work)\n", "tests/a/a.py", PYTHON_LICENCE), 0)
 expect("a message in another dialect", of('const char *const text = "a block whose owner ended";\n', "tools/a/a.c"), 1,
        "a.c:2: say it in the terms of the trade: 'whose'")
 expect("a comment is not a message", of('/* "a block whose owner ended" */\n', "tools/a/a.c"), 0)

@@ -46,7 +46,8 @@ class Suite:
         self.libraries = os.path.abspath(options.libraries) if options.libraries else None
         self.profile = options.profile
         self.memory = options.memory
-        self.directory = tempfile.mkdtemp(prefix="conformance-")
+        self.temporary = tempfile.TemporaryDirectory(prefix="conformance-")
+        self.directory = self.temporary.name
 
     def routes(self):
         """Every executable with each of its routes; a sanitizer does not permit RTLD_DEEPBIND."""

@@ -64,7 +64,9 @@ class Machine:
         self.simgpu = self.build / "tests" / "simgpu"
         self.workloads = self.build / "tests" / "workloads"
         self.scripts = pathlib.Path(__file__).resolve().parents[1] / "workloads"
-        self.scratch = pathlib.Path(tempfile.mkdtemp(prefix="cupool-test-"))
+        # A test may leave a mount there.
+        self.temporary = tempfile.TemporaryDirectory(prefix="cupool-test-", ignore_cleanup_errors=True)
+        self.scratch = pathlib.Path(self.temporary.name)
 
     def program(self, name, *words):
         """The command of a workload by name; Python scripts run under the interpreter."""

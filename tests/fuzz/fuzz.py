@@ -14,6 +14,7 @@ written there, too, and shown by its path; minimised, it becomes a file of the c
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -35,6 +36,8 @@ def main():
     failed = [name for name in os.listdir(scratch) if name != "found"]
     for name in failed:
         print(f"fails with: {os.path.join(scratch, name)}")
+    if not failed:
+        shutil.rmtree(scratch)
     return 1 if done.returncode or failed else 0
 
 

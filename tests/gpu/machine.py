@@ -34,7 +34,8 @@ class Place:
     def __init__(self, build, simulated):
         self.build = build.resolve()
         self.simulated = simulated
-        self.work = pathlib.Path(tempfile.mkdtemp(prefix="cupool-gpu-"))
+        self.temporary = tempfile.TemporaryDirectory(prefix="cupool-gpu-")
+        self.work = pathlib.Path(self.temporary.name)
         self.library = self.build / "shim" / "libcupool.so"
         self.simgpu = self.build / "tests" / "simgpu"
         self.libraries = self.simgpu if simulated else self.work / "libraries"

@@ -62,13 +62,13 @@ def main():
         print(f"skipped: no traces at {traces}")
         sys.exit(77)
     wrong = 0
-    scratch = pathlib.Path(tempfile.mkdtemp(prefix="cupool-models-"))
-    for name, policies in FIGURES.items():
-        path = traces / f"{name}.csv"
-        wrong += replayed(cupool, path, name, policies)
-        log = scratch / f"{name}.csv"
-        rmm_pool.log_write(rmm_pool.requests(rmm_pool.lifetimes(path), 3), log)
-        wrong += replayed(cupool, log, f"{name}, 3 streams", {"rmm-pool": THREE_STREAMS[name]})
+    with tempfile.TemporaryDirectory(prefix="cupool-models-") as scratch:
+        for name, policies in FIGURES.items():
+            path = traces / f"{name}.csv"
+            wrong += replayed(cupool, path, name, policies)
+            log = pathlib.Path(scratch) / f"{name}.csv"
+            rmm_pool.log_write(rmm_pool.requests(rmm_pool.lifetimes(path), 3), log)
+            wrong += replayed(cupool, log, f"{name}, 3 streams", {"rmm-pool": THREE_STREAMS[name]})
     sys.exit(1 if wrong else 0)
 
 
