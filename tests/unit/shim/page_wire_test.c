@@ -96,6 +96,14 @@ static void setup(void)
     cr_assert_eq(put(PAGE_WIRE_MOST, 3), 0);
 }
 
+static void folder_remove(void)
+{
+    char command[64];
+
+    snprintf(command, sizeof command, "rm -rf %s", where);
+    cr_assert_eq(system(command), 0);
+}
+
 static int client(void)
 {
     int connection = page_wire_connect(where, NAME, soon());
@@ -133,7 +141,7 @@ static bool is_closed(int connection)
     return poll(&wanted, 1, 10000) == 1 && recv(connection, &byte, 1, 0) <= 0;
 }
 
-Test(page_wire, gives_what_was_put, .init = setup)
+Test(page_wire, gives_what_was_put, .init = setup, .fini = folder_remove)
 {
     unsigned before = open_count();
     int connection = client();
@@ -156,7 +164,7 @@ Test(page_wire, gives_what_was_put, .init = setup)
 }
 
 /* What cannot be said is done all the same, and soon; then the memory goes. */
-Test(page_wire, drops_without_a_word, .init = setup)
+Test(page_wire, drops_without_a_word, .init = setup, .fini = folder_remove)
 {
     int connection = client();
     struct rlimit limit, none;
@@ -181,7 +189,7 @@ static uint64_t used_ns(void)
 }
 
 /* Fewer descriptors than it has connections: it gives them up, and goes on with new ones. */
-Test(page_wire, gets_by_with_fewer_descriptors, .init = setup)
+Test(page_wire, gets_by_with_fewer_descriptors, .init = setup, .fini = folder_remove)
 {
     int held[60];
     struct rlimit limit, few;
@@ -238,7 +246,7 @@ static void end_with(bool other)
     close(ends[0]);
 }
 
-Test(page_wire, ends_with_the_program, .init = setup)
+Test(page_wire, ends_with_the_program, .init = setup, .fini = folder_remove)
 {
     end_with(false);
     end_with(true);
@@ -249,7 +257,7 @@ static void send_bytes(int connection, const void *bytes, size_t count)
     cr_assert_eq(send(connection, bytes, count, MSG_NOSIGNAL), (ssize_t)count);
 }
 
-Test(page_wire, refuses_what_is_no_message, .init = setup)
+Test(page_wire, refuses_what_is_no_message, .init = setup, .fini = folder_remove)
 {
     struct page_wire message = page_wire_make(PAGE_WIRE_ASK, SLOT, KEY);
     int descriptor = page_make('x'), connection = client();
@@ -283,7 +291,7 @@ Test(page_wire, refuses_what_is_no_message, .init = setup)
 }
 
 /* Only the exporter may add and drop pages. */
-Test(page_wire, listens_to_its_process_alone, .init = setup)
+Test(page_wire, listens_to_its_process_alone, .init = setup, .fini = folder_remove)
 {
     for (int kind = PAGE_WIRE_PUT; kind <= PAGE_WIRE_DROP; kind++) {
         fflush(NULL);
@@ -302,7 +310,7 @@ Test(page_wire, listens_to_its_process_alone, .init = setup)
     cr_assert_eq(ask(client(), KEY, PAGE_WIRE_MOST), 3);
 }
 
-Test(page_wire, serves_its_user_alone, .init = setup)
+Test(page_wire, serves_its_user_alone, .init = setup, .fini = folder_remove)
 {
     is_client = true;
     atomic_store(&users_above, 1);
@@ -311,7 +319,7 @@ Test(page_wire, serves_its_user_alone, .init = setup)
     cr_assert_eq(ask(client(), KEY, PAGE_WIRE_MOST), 3);
 }
 
-Test(page_wire, waits_for_nobody, .init = setup)
+Test(page_wire, waits_for_nobody, .init = setup, .fini = folder_remove)
 {
     struct page_wire question = page_wire_make(PAGE_WIRE_ASK, SLOT, KEY);
     int silent[100], deaf = client(); /* more than the server keeps */
