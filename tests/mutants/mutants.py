@@ -86,6 +86,10 @@ MUTANTS = [
            ("shim-gate",)),
     Mutant("gate", "gate.c", "    self->gate_shared = i == GATE_SLOTS - 1;",
            "    self->gate_shared = false;", ("shim-gate",)),
+    # Locks that another thread of the parent held at a fork.
+    Mutant("fork", "shim.c", "    ledger_fork_child();\n", "", ("forked",)),
+    Mutant("fork", "shim.c", "    place_fork_child();\n", "", ("forked",)),
+    Mutant("fork", "shim.c", "    physical_fork_child();\n", "", ("forked",)),
     # Stream capture.
     Mutant("capture", "capture.c", "        captures[used++] = capture;", "        (void)capture;",
            ("shim-capture",)),
