@@ -90,6 +90,14 @@ MUTANTS = [
     Mutant("fork", "shim.c", "    ledger_fork_child();\n", "", ("forked",)),
     Mutant("fork", "shim.c", "    place_fork_child();\n", "", ("forked",)),
     Mutant("fork", "shim.c", "    physical_fork_child();\n", "", ("forked",)),
+    # Threads whose context was taken away.
+    Mutant("no context", "context_api.c", "    thread_state.had_context = false;\n    return real(pctx);",
+           "    return real(pctx);", ("first_call",)),
+    Mutant("no context", "context_api.c", "    if (!ctx)\n        thread_state.had_context = false;\n", "",
+           ("first_call",)),
+    Mutant("no context", "context_api.c",
+           "    thread_state.had_context = false; /* it may be the thread's own */\n", "",
+           ("first_call",)),
     # Stream capture.
     Mutant("capture", "capture.c", "        captures[used++] = capture;", "        (void)capture;",
            ("shim-capture",)),
