@@ -98,6 +98,9 @@ MUTANTS = [
     Mutant("no context", "context_api.c",
            "    thread_state.had_context = false; /* it may be the thread's own */\n", "",
            ("first_call",)),
+    # First calls while the loader is loading.
+    Mutant("first call", "real.c", "    if (!module_linked_at(function, &source.module))\n", "",
+           ("loading",)),
     # Stream capture.
     Mutant("capture", "capture.c", "        captures[used++] = capture;", "        (void)capture;",
            ("shim-capture",)),
