@@ -78,8 +78,8 @@ static CUresult destroy(__typeof__(cuCtxDestroy_v2) *real, CUcontext ctx)
     int saved_errno = errno;
     struct context *context = context_ends(ctx);
     errno = saved_errno;
-    thread_state.had_context = false; /* it may be the thread's own */
     CUresult result = real(ctx);
+    context_look_again();
     context_ended(context, result);
     return result;
 }
@@ -204,6 +204,7 @@ static CUresult reset(const struct driver_functions *real,
     int saved_errno = errno;
     struct context *context = primary_ends(real, dev);
     CUresult result = function(dev);
+    context_look_again();
     context_ended(context, result);
     /* Could not be found out before the call. */
     if (result == CUDA_SUCCESS && shim_mode() != SHIM_OFF)
@@ -319,7 +320,7 @@ static CUresult pop(__typeof__(cuCtxPopCurrent_v2) *real, CUcontext *pctx)
 {
     if (!real)
         return MISSING_DRIVER;
-    thread_state.had_context = false;
+    thread_state.lived_generation = 0;
     return real(pctx);
 }
 
@@ -344,6 +345,6 @@ CUresult cuCtxSetCurrent(CUcontext ctx)
     if (!real || !real->cuCtxSetCurrent)
         return MISSING_DRIVER;
     if (!ctx)
-        thread_state.had_context = false;
+        thread_state.lived_generation = 0;
     return real->cuCtxSetCurrent(ctx);
 }
