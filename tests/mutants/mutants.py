@@ -100,6 +100,8 @@ MUTANTS = [
            ("contexts",)),
     Mutant("no context", "release.c", "    if (!handle || !context_lives(driver, handle))\n", "    if (!handle)\n",
            ("contexts",)),
+    # Stops that are over before they are passed on.
+    Mutant("stops", "launch.c", " && !stop_is_over(info.si_signo)", "", ("stop",)),
     # First calls while the loader is loading.
     Mutant("first call", "real.c", "    if (!module_linked_at(function, &source.module))\n", "",
            ("loading",)),
