@@ -23,11 +23,16 @@
 #include "shim/backend/context_pool.h"
 #include "shim/guard/fault.h"
 #include "shim/guard/guard.h"
+#include "shim/memory/graph_memory.h"
 #include "shim/memory/ledger.h"
 #include "shim/memory/limit.h"
+#include "shim/memory/physical.h"
+#include "shim/memory/place.h"
 #include "shim/resolve/caller.h"
+#include "shim/context/capture.h"
 #include "shim/context/context.h"
 #include "shim/context/gate.h"
+#include "shim/context/green.h"
 #include "shim/share/share.h"
 #include "shim/share/ipc_board.h"
 #include "shim/observe/phases.h"
@@ -88,6 +93,12 @@ static void child_begin(void)
 
     pool_fork_child();
     gate_fork_child();
+    green_fork_child();
+    capture_fork_child();
+    ledger_fork_child();
+    place_fork_child();
+    physical_fork_child();
+    graph_memory_fork_child();
     guard_fork_child();
     record_fork_child();
     phases_fork_child();

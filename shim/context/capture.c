@@ -175,3 +175,10 @@ void capture_allow(void)
 {
     pthread_mutex_unlock(&lock);
 }
+
+void capture_fork_child(void)
+{
+    pthread_mutex_init(&lock, NULL);
+    used = uncounted = 0;
+    atomic_store(&capture_count, 0);
+}

@@ -58,4 +58,7 @@ bool capture_includes(const struct driver_functions *driver, CUstream stream);
 bool capture_hold(CUcontext context);
 void capture_allow(void);
 
+/** In the child after fork: the parent's captures are not the child's. */
+void capture_fork_child(void);
+
 #endif

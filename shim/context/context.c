@@ -15,7 +15,7 @@
 #include "shim/context/green.h"
 
 _Atomic(struct context *) context_list;
-_Atomic uint64_t context_generation;
+_Atomic uint64_t context_generation = 1;
 atomic_int context_broken_count;
 
 /* Immutable once the mode is published; without one there are no contexts. */
@@ -142,11 +142,23 @@ struct context *context_obtain(const struct driver_functions *driver, CUcontext 
     }
     if (context) {
         self->context = context;
-        self->had_context = true;
+        self->lived_generation = generation;
         self->context_handle = current;
         self->context_generation = generation;
     }
     return context;
+}
+
+bool context_lives(const struct driver_functions *driver, CUcontext handle)
+{
+    uint64_t id;
+
+    return context_is_alive(driver, green_owner(handle), &id);
+}
+
+void context_look_again(void)
+{
+    atomic_fetch_add(&context_generation, 1);
 }
 
 void context_note(const struct driver_functions *driver, CUcontext handle)

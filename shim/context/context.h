@@ -97,6 +97,13 @@ static inline struct context *context_last(void)
     return self->context_generation == atomic_load(&context_generation) ? self->context : NULL;
 }
 
+/** Whether a context that is current has not been destroyed; true where the driver has no ids. */
+bool context_lives(const struct driver_functions *driver, CUcontext handle);
+
+/** After the real call that may have ended a context: threads look again whether theirs lives. What
+ * they saw since context_drop() may be the context before its end. */
+void context_look_again(void);
+
 /** Enters a context that is not current: a peer whose work may access our memory. */
 void context_note(const struct driver_functions *driver, CUcontext handle);
 

@@ -65,3 +65,9 @@ void green_remove(CUcontext handle)
     pthread_mutex_unlock(&lock);
     atomic_fetch_add(&context_generation, 1); /* threads remember what a handle stood for */
 }
+
+void green_fork_child(void)
+{
+    pthread_mutex_init(&lock, NULL);
+    atomic_store(&used, 0);
+}

@@ -25,4 +25,7 @@ void green_remove(CUcontext handle);
 /** Returns the primary context behind a green context's handle, or the handle itself. */
 CUcontext green_owner(CUcontext handle);
 
+/** In the child after fork: the parent's contexts are not the child's. */
+void green_fork_child(void);
+
 #endif

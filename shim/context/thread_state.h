@@ -27,10 +27,10 @@ struct thread_state {
     unsigned depth;   /* hooks entered; only the outermost one serves and records */
     bool uncancelled; /* by thread_cancel_hold(), until the outermost hook returns */
     bool gate_shared;
-    bool had_context;       /* seen as current at an allocation or a free of this thread */
     struct gate_slot *gate; /* NULL before the first pool operation */
     void *context_handle;   /* of the context seen last */
     uint64_t context_generation;
+    uint64_t lived_generation; /* when an allocation or a free last saw a live context; 0: never */
     int64_t unpublished_bytes; /* taken less given back since the live page was last due */
     struct context *context;   /* valid while handle and generation are the current ones */
     struct held_room held[HELD_ROOMS];

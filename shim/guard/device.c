@@ -5,7 +5,6 @@
  */
 #include "shim/guard/device.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,19 +79,14 @@ void guard_devices_fork_child(void)
 
 /* ---- opening ---- */
 
-static void *find(void *library, const char *name)
+static void *find(void *unused, const char *name)
 {
-    return real_dlsym(library, name);
+    return real_driver_symbol(name);
 }
 
 static bool driver_find(struct guard_device *device)
 {
-    void *library = dlopen("libcuda.so.1", RTLD_NOLOAD | RTLD_LAZY);
-    bool found = library && !driver_table_fill(&device->driver, find, library);
-
-    if (library)
-        dlclose(library); /* the driver stays: its functions are in use */
-    return found;
+    return !driver_table_fill(&device->driver, find, NULL);
 }
 
 /* Kernel arguments lie in host memory: the program keeps all device memory. */

@@ -20,6 +20,8 @@ static atomic_bool any;
 static struct guarded_block freed[FREED_KEPT];
 static uint64_t freed_count;
 
+static pthread_mutex_t recording = PTHREAD_MUTEX_INITIALIZER; /* held while a fault is recorded */
+
 void fault_note(struct context *context, CUresult result)
 {
     if (!guarded_page_bytes || result != CUDA_ERROR_ILLEGAL_ADDRESS)
@@ -77,7 +79,6 @@ static void suspects_collect_locked(uint32_t context, struct suspects *ret)
 static void fault_record(const struct context *context)
 {
     static struct suspects suspects; /* guarded by recording */
-    static pthread_mutex_t recording = PTHREAD_MUTEX_INITIALIZER;
     struct memory_error error = {
         .kind = MEMORY_ERROR_FAULT,
         .context = context->number,
@@ -120,6 +121,7 @@ void fault_settle(void)
 
 void fault_fork_child(void)
 {
+    pthread_mutex_init(&recording, NULL);
     for (unsigned at = 0; at < FAULTS_MAX; at++)
         atomic_store(&faults[at], NULL);
     freed_count = 0;

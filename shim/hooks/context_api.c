@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The hooks around the end of contexts and the links between them.
+ * The hooks around the end of contexts, the links between them, and the calls after which a thread
+ * may have no context.
  *
  * A call that certainly ends a context drops its pool first, so that no pool call uses a context
  * under destruction. After a call that may end it (the release of a primary context that others
@@ -78,6 +79,7 @@ static CUresult destroy(__typeof__(cuCtxDestroy_v2) *real, CUcontext ctx)
     struct context *context = context_ends(ctx);
     errno = saved_errno;
     CUresult result = real(ctx);
+    context_look_again();
     context_ended(context, result);
     return result;
 }
@@ -202,6 +204,7 @@ static CUresult reset(const struct driver_functions *real,
     int saved_errno = errno;
     struct context *context = primary_ends(real, dev);
     CUresult result = function(dev);
+    context_look_again();
     context_ended(context, result);
     /* Could not be found out before the call. */
     if (result == CUDA_SUCCESS && shim_mode() != SHIM_OFF)
@@ -309,4 +312,39 @@ CUresult cuCtxDisablePeerAccess(CUcontext peerContext)
     }
     errno = saved_errno;
     return result;
+}
+
+/* The next free of this thread looks whether it has a context (shim/hooks/release.c): a look at
+ * each free would cost every program, and these calls are rare. */
+static CUresult pop(__typeof__(cuCtxPopCurrent_v2) *real, CUcontext *pctx)
+{
+    if (!real)
+        return MISSING_DRIVER;
+    thread_state.lived_generation = 0;
+    return real(pctx);
+}
+
+CUresult cuCtxPopCurrent(CUcontext *pctx)
+{
+    const struct driver_functions *real = real_driver();
+
+    return pop(real ? real->cuCtxPopCurrent : NULL, pctx);
+}
+
+CUresult cuCtxPopCurrent_v2(CUcontext *pctx)
+{
+    const struct driver_functions *real = real_driver();
+
+    return pop(real ? real->cuCtxPopCurrent_v2 : NULL, pctx);
+}
+
+CUresult cuCtxSetCurrent(CUcontext ctx)
+{
+    const struct driver_functions *real = real_driver();
+
+    if (!real || !real->cuCtxSetCurrent)
+        return MISSING_DRIVER;
+    if (!ctx)
+        thread_state.lived_generation = 0;
+    return real->cuCtxSetCurrent(ctx);
 }

@@ -6,6 +6,7 @@
 #include "shim/hooks/release.h"
 
 #include "pool/pool.h"
+#include "shim/context/context.h"
 #include "shim/hooks/pooled.h"
 #include "shim/memory/ledger.h"
 
@@ -34,11 +35,13 @@ static int release_foreign(const struct call *call, const struct release *releas
     return result;
 }
 
-/* As in the real function, the first call of a thread needs a context or makes one current. A
- * thread that has had one is not examined again. Returns the error of the real function. */
+/* As in the real function, a thread without a live context gets one or an error. A thread that has
+ * one is examined again after a context ended, or its own was taken away (context_api.c). Returns
+ * the error of the real function. */
 __attribute__((noinline, cold)) static int context_ensure(const struct release *release)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
+    uint64_t generation = atomic_load(&context_generation);
     CUcontext handle = NULL;
     int error = 0;
 
@@ -47,9 +50,9 @@ __attribute__((noinline, cold)) static int context_ensure(const struct release *
     thread_cancel_hold();
     if (REAL_ASK(driver->cuCtxGetCurrent(&handle)) != CUDA_SUCCESS)
         return 0;
-    if (!handle)
+    if (!handle || !context_lives(driver, handle))
         error = release->establish(release);
-    thread_state.had_context = error == 0;
+    thread_state.lived_generation = error == 0 ? generation : 0;
     return error;
 }
 
@@ -65,7 +68,10 @@ static int release_any(const struct call *call, const struct release *release, u
 
     if (!address)
         return native(release, address);
-    result = likely(thread_state.had_context) ? 0 : context_ensure(release);
+    result = likely(thread_state.lived_generation ==
+                    atomic_load_explicit(&context_generation, memory_order_relaxed))
+                 ? 0
+                 : context_ensure(release);
     if (unlikely(result != 0) && pooled_holds(address)) {
         pooled_refused(call, &request, result);
         return result;

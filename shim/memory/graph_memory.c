@@ -206,3 +206,9 @@ bool graph_memory_is_refused(const struct driver_functions *driver, const struct
     }
     return false;
 }
+
+void graph_memory_fork_child(void)
+{
+    pthread_mutex_init(&lock, NULL);
+    execs = (struct table)TABLE_OF(struct exec); /* not freed: a change may be incomplete */
+}

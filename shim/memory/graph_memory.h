@@ -59,4 +59,7 @@ void graph_memory_leave(struct graph_memory *body);
 bool graph_memory_is_refused(const struct driver_functions *driver,
                              const struct graph_memory *body);
 
+/** In the child after fork: the parent's graphs are not the child's. */
+void graph_memory_fork_child(void);
+
 #endif

@@ -278,3 +278,18 @@ void ledger_totals(struct ledger_total ret_totals[LEDGER_KINDS])
             .blocks = atomic_load_explicit(&kind_blocks[kind], memory_order_relaxed),
             .bytes = atomic_load_explicit(&kind_bytes[kind], memory_order_relaxed)};
 }
+
+void ledger_fork_child(void)
+{
+    pthread_mutex_init(&lock, NULL);
+    blocks = (struct table)TABLE_OF(struct block); /* not freed: a change may be incomplete */
+    owners = (struct table)TABLE_OF(struct owner);
+    for (int kind = 0; kind < LEDGER_KINDS; kind++) {
+        atomic_store(&kind_blocks[kind], 0);
+        atomic_store(&kind_bytes[kind], 0);
+    }
+    for (int device = 0; device < LEDGER_DEVICES; device++)
+        atomic_store(&device_bytes[device], 0);
+    for (int i = 0; i < HELD_ROOMS; i++)
+        thread_state.held[i].bytes = 0;
+}

@@ -91,4 +91,7 @@ struct ledger_total {
 
 void ledger_totals(struct ledger_total ret_totals[LEDGER_KINDS]);
 
+/** In the child after fork: the parent's memory is not the child's. */
+void ledger_fork_child(void);
+
 #endif

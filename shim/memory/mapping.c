@@ -92,3 +92,9 @@ struct mapping *mapping_take(uint64_t address, uint64_t bytes)
     }
     return chain;
 }
+
+void mapping_forget_all(void)
+{
+    nodes = (struct node_cache){.item_bytes = sizeof(struct mapping)};
+    head = (struct mapping){0};
+}

@@ -38,4 +38,7 @@ void mapping_return(struct mapping *mapping);
 /** Ends one that was taken out. */
 void mapping_drop(struct mapping *mapping);
 
+/** Forgets all mappings and their memory, in whatever state they are. */
+void mapping_forget_all(void);
+
 #endif

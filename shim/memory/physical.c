@@ -347,3 +347,13 @@ struct physical_facts physical_of_mapping(const struct mapping *mapping)
     return mapping->physical ? facts_of(mapping->physical)
                              : (struct physical_facts){.device = LEDGER_HOST};
 }
+
+void physical_fork_child(void)
+{
+    pthread_mutex_init(&lock, NULL);
+    physicals = (struct table)TABLE_OF(struct physical); /* not freed: a change may be incomplete */
+    handles = (struct table)TABLE_OF(struct handle);
+    exports = (struct table)TABLE_OF(struct export);
+    unnamed = 0;
+    mapping_forget_all();
+}

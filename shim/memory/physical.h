@@ -72,4 +72,7 @@ struct physical_facts physical_unmap_end(struct mapping *taken, uint64_t address
 /** Returns the facts of the memory behind a mapping that was taken out. */
 struct physical_facts physical_of_mapping(const struct mapping *mapping);
 
+/** In the child after fork: the parent's memory and mappings are not the child's. */
+void physical_fork_child(void);
+
 #endif

@@ -188,3 +188,9 @@ int place_of_pool_work(CUmemoryPool pool, CUstream stream, bool per_thread)
 {
     return is_captured(stream, per_thread) ? PLACE_GRAPH : place_of_pool(pool);
 }
+
+void place_fork_child(void)
+{
+    pthread_mutex_init(&lock, NULL);
+    pools = (struct table)TABLE_OF(struct pool_place); /* not freed: a change may be incomplete */
+}

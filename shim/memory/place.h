@@ -48,4 +48,7 @@ void place_pool_made(CUmemoryPool pool, int place);
 /** Forgets a pool that is about to be destroyed; its handle may be reused next. */
 int place_pool_forget(CUmemoryPool pool);
 
+/** In the child after fork: the parent's pools are not the child's. */
+void place_fork_child(void);
+
 #endif

@@ -5,7 +5,6 @@
  */
 #include "shim/observe/record_process.h"
 
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,12 +117,11 @@ void record_skipped(struct trace_writer *writer)
         {"simgpu_kernels_skipped", "skipped_kernels"},
         {"simgpu_library_calls", "skipped_library_calls"},
     };
-    void *driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_NOLOAD);
 
-    for (size_t i = 0; driver && i < sizeof counts / sizeof *counts; i++) {
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         uint64_t (*count)(void) = NULL, skipped;
 
-        *(void **)&count = real_dlsym(driver, counts[i].control);
+        *(void **)&count = real_driver_symbol(counts[i].control);
         skipped = count ? count() : 0;
         if (skipped)
             trace_writer_emit(writer,
@@ -134,7 +132,4 @@ void record_skipped(struct trace_writer *writer)
                                   .address = skipped,
                               });
     }
-    if (driver)
-        dlclose(driver);
-    dlerror(); /* what was looked for is not the program's business */
 }

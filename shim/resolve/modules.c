@@ -279,3 +279,42 @@ bool module_is_linked(const void *code)
     dl_iterate_phdr(visit_linked, &linked);
     return linked.answer;
 }
+
+/* ---- a module that stays ---- */
+
+struct placed {
+    const char *name; /* NULL: by code */
+    const void *code;
+    struct module_place place; /* dynamic NULL: not found */
+};
+
+/** The program itself is not meant: it is no library. */
+static int visit_placed(struct dl_phdr_info *info, size_t size, void *state)
+{
+    struct placed *placed = state;
+
+    if (!info->dlpi_name || !info->dlpi_name[0] ||
+        !(placed->name ? is_named(info, placed->name) : contains(info, placed->code)))
+        return 0;
+    placed->place = (struct module_place){info->dlpi_addr, dynamic_of(info)};
+    return 1;
+}
+
+static bool linked_place(struct placed *placed, struct module_place *ret_place)
+{
+    dl_iterate_phdr(visit_placed, placed);
+    if (!placed->place.dynamic || !module_is_linked(placed->place.dynamic))
+        return false;
+    *ret_place = placed->place;
+    return true;
+}
+
+bool module_linked_at(const void *code, struct module_place *ret_place)
+{
+    return linked_place(&(struct placed){.code = code}, ret_place);
+}
+
+bool module_linked_named(const char *name, struct module_place *ret_place)
+{
+    return linked_place(&(struct placed){.name = name}, ret_place);
+}

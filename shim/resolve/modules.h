@@ -9,6 +9,7 @@
 #ifndef SHIM_RESOLVE_MODULES_H
 #define SHIM_RESOLVE_MODULES_H
 
+#include <link.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -40,5 +41,15 @@ bool module_imports(const void *code, const char *name);
 
 /** Whether the program depends on the module at an address, so that all modules see it. */
 bool module_is_linked(const void *code);
+
+/** A library that the program depends on, so that it is never unloaded. */
+struct module_place {
+    uintptr_t base;
+    const ElfW(Dyn) * dynamic;
+};
+
+/** Finds such a library by an address in it, or the first of a name. False: there is none. */
+bool module_linked_at(const void *code, struct module_place *ret_place);
+bool module_linked_named(const char *name, struct module_place *ret_place);
 
 #endif

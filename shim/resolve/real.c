@@ -5,6 +5,9 @@
  * The real dlvsym is read from libc's symbol table, without the loader's look-up functions:
  * nothing else leads to it, because this library's own comes first. It finds the real dlsym.
  * Tables are filled privately, published whole under a lock, and never withdrawn.
+ *
+ * The functions of a library that the program is linked with are found without the loader, because
+ * they may be needed while it is loading another library, whose constructor waits for this call.
  */
 #include "shim/resolve/real.h"
 
@@ -28,6 +31,8 @@ struct runtime_library {
     int version;
     struct runtime_functions functions;
 };
+
+#define DRIVER_NAME "libcuda.so.1"
 
 /* Never held around a call of the loader: a constructor that runs under the loader's lock may be
  * waiting for it. */
@@ -162,20 +167,33 @@ bool real_is_driver_function(const struct hook *hook, const void *function)
     return driver && *(void **)((char *)driver + hook->real) == function;
 }
 
+/* Where functions are looked up. */
+struct source {
+    void *handle; /* NULL: in the module */
+    struct module_place module;
+};
+
+static void *source_find(const struct source *source, const char *name)
+{
+    if (source->handle)
+        return real_dlsym(source->handle, name);
+    return module_symbol_function(
+        module_symbol_in(source->module.base, source->module.dynamic, name));
+}
+
 /* A function pointer is written through void *, as dlsym itself demands. */
-static void functions_fill(void *functions, void *handle, enum hook_family family)
+static void functions_fill(void *functions, const struct source *source, enum hook_family family)
 {
     for (int id = 0; id < HOOK_COUNT; id++)
         if (hooks[id].family == family)
-            *(void **)((char *)functions + hooks[id].real) = real_dlsym(handle, hooks[id].name);
+            *(void **)((char *)functions + hooks[id].real) = source_find(source, hooks[id].name);
 }
 
-static void driver_fill(struct driver_functions *functions, void *handle)
+static void driver_fill(struct driver_functions *functions, const struct source *source)
 {
-    functions_fill(functions, handle, HOOK_FAMILY_DRIVER);
-#define DRIVER_CALL(name) *(void **)&functions->name = real_dlsym(handle, #name);
+    functions_fill(functions, source, HOOK_FAMILY_DRIVER);
+#define DRIVER_CALL(name) *(void **)&functions->name = source_find(source, #name);
 #include "shim/resolve/driver_calls.def"
-    dlerror(); /* names that an old driver lacks are no error of the program's */
 }
 
 static void driver_publish(const struct driver_functions *functions)
@@ -190,30 +208,54 @@ static void driver_publish(const struct driver_functions *functions)
     pthread_mutex_unlock(&publish_lock);
 }
 
+static bool driver_find(bool may_load, struct source *ret_source)
+{
+    *ret_source = (struct source){0};
+    if (module_linked_named(DRIVER_NAME, &ret_source->module))
+        return true;
+    ret_source->handle = dlopen(DRIVER_NAME, RTLD_NOLOAD | RTLD_LAZY);
+    if (!ret_source->handle && may_load)
+        ret_source->handle = dlopen(DRIVER_NAME, RTLD_LAZY);
+    return ret_source->handle;
+}
+
 const struct driver_functions *real_driver_resolve(bool may_load)
 {
+    struct source source;
+
     if (resolving)
         return NULL;
     int saved_errno = errno;
     resolving = true;
-    void *handle = dlopen("libcuda.so.1", RTLD_NOLOAD | RTLD_LAZY);
-    if (!handle && may_load)
-        handle = dlopen("libcuda.so.1", RTLD_LAZY);
-    if (!handle) {
-        dlerror();
-    } else {
+    bool found = driver_find(may_load, &source);
+    if (found) {
         /* Too large for a thread's stack. */
         struct driver_functions *functions = pages_map(sizeof(*functions));
 
         if (functions)
-            driver_fill(functions, handle);
+            driver_fill(functions, &source);
         if (functions && functions->cuCtxGetCurrent)
             driver_publish(functions);
         pages_unmap(functions, sizeof(*functions));
     }
+    if (!found || source.handle)
+        dlerror(); /* what is missing, or names that an old driver lacks, are no error of the
+                    * program's */
     resolving = false;
     errno = saved_errno;
     return atomic_load_explicit(&real_driver_table, memory_order_acquire);
+}
+
+void *real_driver_symbol(const char *name)
+{
+    struct source source;
+    void *found = driver_find(false, &source) ? source_find(&source, name) : NULL;
+
+    if (source.handle)
+        dlclose(source.handle); /* the driver stays: its functions are in use */
+    if (!found || source.handle)
+        dlerror();
+    return found;
 }
 
 /* Returns the path of the module at an address; NULL for the main program and for none. */
@@ -286,10 +328,10 @@ static struct runtime_library *library_add(const void *base, int version,
 }
 
 /* The call needs no device and does not change the last error. */
-static int runtime_version(void *handle)
+static int runtime_version(const struct source *source)
 {
-    __typeof__(cudaRuntimeGetVersion) *get = (__typeof__(get))real_dlsym(handle,
-                                                                         "cudaRuntimeGetVersion");
+    __typeof__(cudaRuntimeGetVersion) *get = (__typeof__(get))source_find(source,
+                                                                          "cudaRuntimeGetVersion");
     int version = 0;
 
     return get && get(&version) == cudaSuccess ? version : 0;
@@ -305,7 +347,8 @@ static bool is_runtime_name(const char *soname)
  * linked with. */
 #define FAMILY_SINCE 5000
 
-static bool has_family(void *handle, const struct runtime_functions *functions, const void *base)
+static bool has_family(const struct source *source, const struct runtime_functions *functions,
+                       const void *base)
 {
     static const char *const others[] = {"cudaGetLastError", "cudaMemcpy", "cudaStreamCreate",
                                          "cudaRuntimeGetVersion", "__cudaRegisterFatBinary"};
@@ -315,7 +358,7 @@ static bool has_family(void *handle, const struct runtime_functions *functions, 
             module_base(*(void **)((char *)functions + hooks[id].real)) != base)
             return false;
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
-        if (module_base(real_dlsym(handle, others[i])) != base)
+        if (module_base(source_find(source, others[i])) != base)
             return false;
     return true;
 }
@@ -327,17 +370,19 @@ static struct runtime_library *library_of(void *function)
 
     if (library || !module_soname_is(function, is_runtime_name))
         return library;
-    const char *path = module_path(function);
-    void *handle = path ? dlopen(path, RTLD_NOLOAD | RTLD_LAZY) : NULL;
-    if (!handle)
+    struct source source = {0};
+    if (!module_linked_at(function, &source.module))
+        source.handle = module_open(function);
+    if (!source.handle && !source.module.dynamic)
         return NULL;
     struct runtime_functions functions = {0};
-    functions_fill(&functions, handle, HOOK_FAMILY_RUNTIME);
-    if (has_family(handle, &functions, base))
-        library = library_add(base, runtime_version(handle), &functions);
-    if (!library)
-        dlclose(handle);
-    dlerror();
+    functions_fill(&functions, &source, HOOK_FAMILY_RUNTIME);
+    if (has_family(&source, &functions, base))
+        library = library_add(base, runtime_version(&source), &functions);
+    if (!library && source.handle)
+        dlclose(source.handle);
+    if (source.handle)
+        dlerror();
     return library;
 }
 

@@ -58,6 +58,9 @@ bool real_is_own(const void *address);
 /** False for an address in a namespace of dlmopen: the CUDA there is not ours. */
 bool real_is_in_our_namespace(const void *code);
 
+/** Returns a further function of the driver, which real_driver() has found; NULL: it has none. */
+void *real_driver_symbol(const char *name);
+
 /** True when the code address lies in the driver library. */
 bool real_is_driver_code(const void *code);
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Tests workers of a forking server. A worker is pooled, limited and recorded, whatever its server looked up
-before the fork. If the server used memory, the worker leaves that memory and the server's trace alone. Fork
-handlers of the program may allocate and free.
+before the fork. If the server used memory, the worker leaves that memory and the server's trace alone. No lock is
+held in a worker because a thread of the server held it. Fork handlers of the program may allocate and free.
 
 usage: forked.py --build BUILD FORKS FORK_HANDLERS
 """
@@ -57,6 +57,10 @@ def main():
         preload.expect_equal(f"{how}, context", text, "server: 0 0 0\nexit 7\nserver: 0 0\n")
         preload.expect_equal(f"{how}, context: records", records, [(2, 2)])
         print(f"{how}: workers are served, the server's memory is left alone")
+    for mode in ("mode:pool,limit:1GiB", "mode:observe"):
+        done = machine.run([options.program, "fork", "busy"], preload=True, CUPOOL=mode)
+        preload.expect_equal(f"busy, {mode}", done.stdout, b"200 of 200 workers came back\n")
+    print("fork of a busy server: the workers come back")
     check_handlers(machine, options.handlers)
 
 

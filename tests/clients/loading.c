@@ -4,7 +4,10 @@
  * It is linked with the runtime (LINKED), or opens it. A call between a look-up that failed and
  * dlerror changes nothing. Before all, it looks for functions that nothing has defined yet.
  *
+ * With "first" the module's thread makes the process's first call that concerns memory.
+ *
  * usage: loading PLUGIN
+ *        loading PLUGIN first    (LINKED)
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -23,12 +26,21 @@ static int (*give)(void *);
 int cudaMalloc(void **pointer, size_t bytes);
 int cudaFree(void *pointer);
 int cudaMemGetInfo(size_t *ret_free, size_t *ret_total);
+int cudaStreamCreate(void **ret_stream);
 
 static int information(void)
 {
     size_t free_bytes, total;
 
     return cudaMemGetInfo(&free_bytes, &total);
+}
+
+/* The device is ready, and no memory was taken. */
+static int start(void)
+{
+    void *stream;
+
+    return cudaStreamCreate(&stream);
 }
 
 static void functions_find(void)
@@ -40,6 +52,11 @@ static void functions_find(void)
 static int information(void)
 {
     return 0;
+}
+
+static int start(void)
+{
+    return -1;
 }
 
 static void functions_find(void)
@@ -86,11 +103,28 @@ static void fail(void)
     (void)dlsym(RTLD_DEFAULT, "no_such_function");
 }
 
+static void plugin_use(const char *path)
+{
+    void *plugin;
+
+    fflush(stdout);
+    plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    printf("loaded: %d\n", plugin != NULL);
+    if (plugin)
+        dlclose(plugin);
+}
+
 int main(int argc, char **argv)
 {
-    void *block = NULL, *plugin;
+    const char *path = argc > 1 ? argv[1] : "";
+    void *block = NULL;
 
     alarm(SECONDS);
+    if (argc > 2) {
+        printf("start: %d\n", start());
+        plugin_use(path);
+        return 0;
+    }
     names_look_up();
     functions_find();
     printf("first: %d\n", take(&block, 5000));
@@ -99,11 +133,7 @@ int main(int argc, char **argv)
     failure_keep("take", take(&block, 5000));
     fail();
     failure_keep("information", information());
-    fflush(stdout);
-    plugin = dlopen(argc > 1 ? argv[1] : "", RTLD_NOW | RTLD_LOCAL);
-    printf("loaded: %d\n", plugin != NULL);
-    if (plugin)
-        dlclose(plugin);
+    plugin_use(path);
     printf("last: %d\n", give(block));
     return 0;
 }

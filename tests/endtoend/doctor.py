@@ -48,6 +48,7 @@ def main():
     expect(machine, "ends before any CUDA call", machine.program("churn", "--help"), FINE,
            r"^verdict +nothing to cover")
     expect(machine, "no CUDA at all", ["true"], FINE, r"^verdict +nothing to cover")
+    expect(machine, "TMPDIR that does not exist", churn, FINE, r"^verdict +covered$", TMPDIR="/no/such/place")
     expect(machine, "defines dlsym, seen", [own_dlsym, "next"], FINE, r"defines dlsym itself",
            r"cudaMalloc \(runtime API\): 48 allocations", r"^verdict +covered, with")
     expect(machine, "defines dlsym, unseen", [own_dlsym, "table"], ESCAPES,

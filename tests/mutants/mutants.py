@@ -86,6 +86,25 @@ MUTANTS = [
            ("shim-gate",)),
     Mutant("gate", "gate.c", "    self->gate_shared = i == GATE_SLOTS - 1;",
            "    self->gate_shared = false;", ("shim-gate",)),
+    # Locks that another thread of the parent held at a fork.
+    Mutant("fork", "shim.c", "    ledger_fork_child();\n", "", ("forked",)),
+    Mutant("fork", "shim.c", "    place_fork_child();\n", "", ("forked",)),
+    Mutant("fork", "shim.c", "    physical_fork_child();\n", "", ("forked",)),
+    # Threads whose context was taken away.
+    Mutant("no context", "context_api.c", "    thread_state.lived_generation = 0;\n    return real(pctx);",
+           "    return real(pctx);", ("first_call",)),
+    Mutant("no context", "context_api.c", "    if (!ctx)\n        thread_state.lived_generation = 0;\n", "",
+           ("first_call",)),
+    Mutant("no context", "context_api.c",
+           "    CUresult result = real(ctx);\n    context_look_again();\n", "    CUresult result = real(ctx);\n",
+           ("contexts",)),
+    Mutant("no context", "release.c", "    if (!handle || !context_lives(driver, handle))\n", "    if (!handle)\n",
+           ("contexts",)),
+    # Stops that are over before they are passed on.
+    Mutant("stops", "launch.c", " && !stop_is_over(info.si_signo)", "", ("stop",)),
+    # First calls while the loader is loading.
+    Mutant("first call", "real.c", "    if (!module_linked_at(function, &source.module))\n", "",
+           ("loading",)),
     # Stream capture.
     Mutant("capture", "capture.c", "        captures[used++] = capture;", "        (void)capture;",
            ("shim-capture",)),

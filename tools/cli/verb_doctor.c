@@ -426,18 +426,24 @@ static int run_judge(const struct program *program, char *const *argv, const str
     return trouble ? trouble : verdict(program, files, simulated);
 }
 
-/** Makes a directory of the user alone. Its path becomes part of a pattern. It is opened, because
- * others may put another one there where everybody may rename. */
+static bool directory_make_in(const char *parent, char ret_path[DIRECTORY_BYTES])
+{
+    snprintf(ret_path, DIRECTORY_BYTES, "%s" DIRECTORY_NAME, parent);
+    return mkdtemp(ret_path);
+}
+
+/** Makes a directory of the user alone, in /tmp if TMPDIR cannot have it. Its path becomes part of
+ * a pattern. It is opened, because others may put another one there where everybody may rename. */
 static int directory_make(char ret_path[DIRECTORY_BYTES], DIR **ret_directory)
 {
     const char *parent = getenv("TMPDIR");
     int fd, error;
 
     if (!parent || *parent != '/' || strchr(parent, '%') ||
-        strlen(parent) + sizeof DIRECTORY_NAME > DIRECTORY_BYTES)
-        parent = "/tmp";
-    snprintf(ret_path, DIRECTORY_BYTES, "%s" DIRECTORY_NAME, parent);
-    if (!mkdtemp(ret_path))
+        strlen(parent) + sizeof DIRECTORY_NAME > DIRECTORY_BYTES ||
+        !directory_make_in(parent, ret_path))
+        parent = directory_make_in("/tmp", ret_path) ? "/tmp" : NULL;
+    if (!parent)
         return -errno;
     fd = open(ret_path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     *ret_directory = fd < 0 ? NULL : fdopendir(fd);
@@ -472,7 +478,9 @@ static int program_run(const struct program *program, char *const *argv, bool si
     int error = directory_make(directory, &files_there), trouble;
 
     if (error < 0)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", directory, strerror(-error));
+        return verb_error(VERB_NAME, EXIT_TROUBLE,
+                          "%s: %s: set TMPDIR to a directory that you can write to", directory,
+                          strerror(-error));
     launch_output_ignore(); /* the directory is removed, whoever reads */
     preload = before ? strdup(before) : NULL;
     snprintf(pattern, sizeof pattern, "%s/%%p", directory);

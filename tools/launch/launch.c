@@ -281,7 +281,7 @@ static int program_wait(pid_t pid, const sigset_t *signals, struct stopper *stop
         *ret_signals |= signal_bit(info.si_signo);
         if (info.si_signo == SIGCONT)
             stopper_arm(stopper);
-        if (!group_got(pid, &witness, info.si_signo))
+        if (!group_got(pid, &witness, info.si_signo) && !stop_is_over(info.si_signo))
             signal_forward(pid, &info);
     }
     witness_end(witness.pid);

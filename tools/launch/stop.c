@@ -188,6 +188,11 @@ static bool continue_waits(void)
     return sigismember(&waiting, SIGCONT) == 1;
 }
 
+bool stop_is_over(int signal)
+{
+    return is_stop_signal(signal) && continue_waits();
+}
+
 bool stopper_stop(struct stopper *stopper, int signal, pid_t program)
 {
     const struct timespec now = {0};

@@ -49,6 +49,12 @@ void stopper_end(struct stopper *stopper);
 void stopper_arm(struct stopper *stopper);
 
 /**
+ * Whether a stop signal that was taken is over: a SIGCONT waits, so it came later. If both went to
+ * the whole group, the program has continued, and the witness no longer shows the stop signal.
+ */
+bool stop_is_over(int signal);
+
+/**
  * Stops until a SIGCONT comes, unless one is pending, or the program does not stay stopped. Takes
  * the SIGCONT. False: the program went on or ended without a SIGCONT for this process.
  */

@@ -80,16 +80,12 @@ static int copy_try(int from, int to, off_t bytes, char *buffer)
     return error;
 }
 
-static int nameless_file(void)
+static int nameless_file_in(const char *directory)
 {
-    const char *directory = getenv("TMPDIR");
     char path[4096];
-    int fd;
+    int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC,
+                  0600); /* nothing is left if it is killed */
 
-    if (!directory || !*directory)
-        directory = "/tmp";
-    fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC,
-              0600); /* nothing is left if it is killed */
     if (fd >= 0)
         return fd;
     snprintf(path, sizeof path, "%s/cupool-XXXXXX", directory);
@@ -98,6 +94,15 @@ static int nameless_file(void)
         return -errno;
     unlink(path);
     return fd;
+}
+
+/** In /tmp if TMPDIR cannot have it. */
+static int nameless_file(void)
+{
+    const char *directory = getenv("TMPDIR");
+    int fd = directory && *directory ? nameless_file_in(directory) : -ENOENT;
+
+    return fd < 0 ? nameless_file_in("/tmp") : fd;
 }
 
 int snapshot_copy(int fd, struct trace_source *ret_source)

@@ -3,7 +3,8 @@
  * Preloaded into cupool: sends it a signal in an instant that is otherwise a matter of luck, once.
  * INSTANT=stop: SIGCONT right before cupool stops itself; again: SIGTSTP right after it was
  * continued; execute: SIGSTOP to the program before it is executed; end: SIGTERM after the program
- * has ended; lost: the program goes on alone, and the signal of that comes right before SIGSTOP.
+ * has ended; lost: the program goes on alone, and the signal of that comes right before SIGSTOP;
+ * over: SIGCONT to the whole group right after cupool has taken a stop signal.
  * INSTANT=slow: cupool is slow to end its helpers after it was continued.
  */
 #include <dlfcn.h>
@@ -59,6 +60,15 @@ pid_t fork(void)
     if (child > 0 && !program)
         program = child;
     return child;
+}
+
+int sigwaitinfo(const sigset_t *set, siginfo_t *info)
+{
+    int signal = NEXT(sigwaitinfo)(set, info);
+
+    if (stops(signal) && is_now("over"))
+        syscall(SYS_kill, 0, SIGCONT);
+    return signal;
 }
 
 int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *limit)

@@ -61,6 +61,16 @@ class Stop(unittest.TestCase):
             process = self.start(f"os.kill(os.getpid(), signal.{stop})\nsys.exit(7)", "stop")
             self.assertEqual(self.event(process), 7, stop)
 
+    def test_group_stopped_and_continued_at_once(self):
+        """The stop signal is over before cupool knows that the group got it, too."""
+        process = self.start("print('on', flush=True)\n"
+                             "while not os.path.exists('end'): time.sleep(0.02)\nsys.exit(7)", "over")
+        self.assertEqual(process.stdout.readline(), "on\n")
+        os.killpg(process.pid, signal.SIGTSTP)
+        time.sleep(0.5)  # enough for a wrong stop; nothing is waited for
+        self.file("end")
+        self.assertEqual(self.event(process), 7)
+
     def test_stopped_in_the_instant_of_going_on(self):
         process = self.start("os.kill(os.getpid(), signal.SIGTTIN)\nprint('on', flush=True)\n"
                              "while not os.path.exists('end'): time.sleep(0.02)\nsys.exit(7)", "again")

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The first call of a thread: which calls create a context, and that it exists afterwards. */
+/*
+ * The first call of a thread: which calls create a context, and that it exists afterwards. The
+ * first call after the thread's context was taken away is no different.
+ */
 #include <pthread.h>
 #include <stdio.h>
 
@@ -42,6 +45,73 @@ static void *free_block_first(void *block)
     return NULL;
 }
 
+#if CUDA_VERSION >= 13000
+#define CREATE(context) DRIVER(cuCtxCreate)(context, NULL, 0, 0)
+#else
+#define CREATE(context) DRIVER(cuCtxCreate)(context, 0, 0)
+#endif
+
+enum taken { SET, POPPED, DESTROYED, ENDED_WAYS };
+
+static void context_take(enum taken how)
+{
+    CUcontext own = NULL, popped;
+    void *inside = NULL;
+
+    switch (how) {
+    case SET: route_report("set none", DRIVER(cuCtxSetCurrent)(NULL)); break;
+    case POPPED: route_report("pop", DRIVER(cuCtxPopCurrent)(&popped)); break;
+    default:
+        route_report("none", DRIVER(cuCtxSetCurrent)(NULL));
+        route_report("create", CREATE(&own));
+        route_report("allocate", route_allocate(&inside, 5000));
+        route_report("free", route_free(inside));
+        route_report("destroy", DRIVER(cuCtxDestroy)(own));
+    }
+}
+
+/* Each block is freed as the first call after it. */
+static void *context_taken(void *context)
+{
+    void *block[2], *other = NULL;
+    size_t bytes = 0, pitch;
+    CUdeviceptr base;
+    CUcontext own;
+
+    for (int how = SET; how < ENDED_WAYS; how++) {
+        DRIVER(cuCtxSetCurrent)(context);
+        route_report("allocate", route_allocate(&block[0], 5000));
+        route_report("allocate", route_allocate(&block[1], 5 << 20));
+        for (int i = 0; i < 2; i++) {
+            CUdeviceptr address = (CUdeviceptr)block[i];
+
+            DRIVER(cuCtxSetCurrent)(context);
+            context_take(how);
+            current("taken");
+            route_report("range", DRIVER(cuMemGetAddressRange)(&base, &bytes, address));
+            route_report("attribute", DRIVER(cuPointerGetAttribute)(
+                                          &own, CU_POINTER_ATTRIBUTE_CONTEXT, address));
+            route_report("free", route_free(block[i]));
+            current("after free");
+            context_take(how);
+            route_report("allocate", route_allocate(&other, 5000));
+            current("after allocate");
+            if (other)
+                route_report("free", route_free(other));
+            context_take(how);
+            other = NULL;
+            route_report("pitched", route_allocate_pitched(&other, &pitch, 100, 10));
+            if (other)
+                route_report("free", route_free(other));
+            context_take(how);
+            route_report("information", DRIVER(cuMemGetInfo)(&bytes, &bytes));
+            DRIVER(cuCtxSetCurrent)(context);
+            route_report("free again", route_free(block[i]));
+        }
+    }
+    return NULL;
+}
+
 static void on_thread(void *(*body)(void *), void *argument)
 {
     pthread_t thread;
@@ -66,6 +136,9 @@ int program_first_call(const char *self, const char *route, const char *argument
     on_thread(free_block_first, large);
     route_report("free again", route_free(block));
     route_report("free again", route_free(large));
+    CUcontext context = NULL;
+    DRIVER(cuCtxGetCurrent)(&context);
+    on_thread(context_taken, context);
     route_report("last error", route_last_error());
     return 0;
 }

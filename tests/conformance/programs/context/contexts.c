@@ -3,6 +3,7 @@
  * Two contexts of one device: memory belongs to the one in which it was allocated, also when one
  * ends.
  */
+#include <pthread.h>
 #include <stdio.h>
 
 #include "route.h"
@@ -79,6 +80,43 @@ static void beside_primary(CUcontext first)
     route_report("current", DRIVER(cuCtxSetCurrent)(first));
 }
 
+static void *context_destroy(void *context)
+{
+    route_report("destroy", DRIVER(cuCtxDestroy)(context));
+    return NULL;
+}
+
+/* Another thread ends the current context: it stays current, and nothing works in it. The thread
+ * has allocated there, or only freed a block of the first context. */
+static void ended_elsewhere(CUcontext first, bool allocates)
+{
+    CUcontext second;
+    CUdeviceptr other = 0;
+    void *kept, *small, *inside;
+    pthread_t thread;
+
+    route_report("allocate", route_allocate(&inside, 5000));
+    if (allocates)
+        route_report("free", route_free(inside));
+    route_report("allocate", route_allocate(&kept, 5 << 20));
+    route_report("allocate", route_allocate(&small, 5000));
+    int error = (int)CREATE(&second);
+    route_report("second context", error);
+    if (error)
+        return;
+    if (allocates)
+        route_report("allocate", route_allocate(&inside, 5000));
+    route_report("free", route_free(inside));
+    if (pthread_create(&thread, NULL, context_destroy, second) == 0)
+        pthread_join(thread, NULL);
+    route_report("free in none that lives", DRIVER(cuMemFree)((CUdeviceptr)kept));
+    route_report("again", DRIVER(cuMemFree)((CUdeviceptr)small));
+    route_report("allocate", DRIVER(cuMemAlloc)(&other, 5000));
+    route_report("current", DRIVER(cuCtxSetCurrent)(first));
+    route_report("free", route_free(kept));
+    route_report("free", route_free(small));
+}
+
 int program_contexts(const char *self, const char *route, const char *argument)
 {
     CUcontext first, second;
@@ -114,6 +152,8 @@ int program_contexts(const char *self, const char *route, const char *argument)
         route_report("free", route_free(pointer));
     }
     counted(first);
+    ended_elsewhere(first, true);
+    ended_elsewhere(first, false);
     beside_primary(first);
     route_report("last error", route_last_error());
     return 0;
