@@ -31,7 +31,7 @@
 #include "shim/memory/limit.h"
 #include "shim/observe/record.h"
 
-#define FENCE_CONTEXTS_MAX 16
+#define FENCE_EVENTS_FIRST 4 /* of a fence; more are added when there are more contexts */
 
 #define WAIT_PAUSE_MIN_NS 20000
 #define WAIT_PAUSE_MAX_NS 5000000
@@ -48,8 +48,8 @@ struct fence {
     atomic_bool open;
     struct fence *next_open; /* guarded by the context's lock */
     unsigned users;          /* of a context's fence before its captures; likewise */
-    int count;
-    struct fence_event events[FENCE_CONTEXTS_MAX];
+    int count, room;
+    struct fence_event *events; /* NULL: none yet */
 };
 
 static bool is_gone(const struct context *context)
@@ -186,7 +186,22 @@ static void fence_release(void *state, pool_fence handle)
     }
     for (int i = 0; i < fence->count; i++)
         event_give(fence->events[i].context, fence->events[i].event);
+    free(fence->events);
     free(fence);
+}
+
+/* Makes room for one more event. */
+static int fence_room_make(struct fence *fence)
+{
+    if (fence->count < fence->room)
+        return 0;
+    int room = fence->room ? 2 * fence->room : FENCE_EVENTS_FIRST;
+    struct fence_event *events = realloc(fence->events, (size_t)room * sizeof(*events));
+    if (!events)
+        return -ENOMEM;
+    fence->events = events;
+    fence->room = room;
+    return 0;
 }
 
 /* A peer that broke or went away has no work left to wait for. Another thread may be destroying
@@ -207,15 +222,14 @@ static int fence_record_for(struct context *own, bool peers, pool_fence *ret_fen
     int error = fence ? 0 : -ENOMEM;
     for (struct context *context = context_first(); context && error == 0;
          context = context_next(context)) {
-        struct fence_event *next = &fence->events[fence->count];
         if (!peers && context->device != own->device)
             continue;
-        if (fence->count == FENCE_CONTEXTS_MAX) {
-            error = -ENOTSUP;
+        error = fence_room_make(fence);
+        if (error < 0)
             break;
-        }
+        struct fence_event *next = &fence->events[fence->count];
+        *next = (struct fence_event){.context = context};
         error = context_record(context, &next->event);
-        next->context = context;
         if (error == 0)
             fence->count++;
         else if (is_lost_peer(next, own, error))
@@ -250,25 +264,28 @@ static int fence_record(void *state, pool_fence *ret_fence)
     return 0;
 }
 
-/* NULL: all work has been waited for, so nothing is left to poll. */
-static void fence_close_locked(struct context *context, struct fence *fence, const struct fence *by)
+/* Takes the events of the other fence; NULL: all work has been waited for, so nothing is left to
+ * poll. */
+static void fence_close_locked(struct context *context, struct fence *fence, struct fence *by)
 {
     open_remove_locked(context, fence);
-    fence->count = by ? by->count : 0;
-    for (int i = 0; i < fence->count; i++)
-        fence->events[i] = by->events[i];
+    if (by) {
+        fence->count = by->count;
+        fence->events = by->events;
+        by->events = NULL;
+        by->count = 0;
+    }
     atomic_store_explicit(&fence->open, false, memory_order_release);
 }
 
-static void fence_close(struct context *context, struct fence *fence, const struct fence *by)
+/* Uses up the other fence. */
+static void fence_close(struct context *context, struct fence *fence, struct fence *by)
 {
     pthread_mutex_lock(&context->backend_lock);
-    bool first = is_open(fence);
-    if (first)
+    if (is_open(fence))
         fence_close_locked(context, fence, by);
     pthread_mutex_unlock(&context->backend_lock);
-    for (int i = 0; by && !first && i < by->count; i++)
-        event_give(by->events[i].context, by->events[i].event);
+    fence_release(context, (pool_fence)(uintptr_t)by);
 }
 
 /* Records the events of an open fence now; recorded late, they cover more work. True when the
@@ -281,9 +298,7 @@ static bool fence_is_recorded(struct context *context, struct fence *fence)
         return true;
     if (fence_record_for(context, true, &late) < 0)
         return false;
-    struct fence *by = (struct fence *)(uintptr_t)late;
-    fence_close(context, fence, by);
-    free(by);
+    fence_close(context, fence, (struct fence *)(uintptr_t)late);
     return true;
 }
 
@@ -303,10 +318,7 @@ static bool any_open_record(struct context *context)
     if (any)
         fence_close_locked(context, context->open_fences, by);
     pthread_mutex_unlock(&context->backend_lock);
-    if (any)
-        free(by);
-    else
-        fence_release(context, late);
+    fence_release(context, late);
     return any;
 }
 

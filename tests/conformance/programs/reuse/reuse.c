@@ -7,7 +7,8 @@
  * and as many are allocated, so that it must.
  *
  * Bare, the free itself waits, so the stream is let go from another thread and only the contents
- * are printed. With the argument "held" the addresses are: for a library whose free does not wait.
+ * are printed. With the argument "held" the addresses are: for a library whose free does not wait;
+ * with "held-contexts" in a process with many contexts.
  */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -20,6 +21,13 @@
 
 #define BYTES  20000
 #define BLOCKS 1024
+#define OTHERS 40 /* contexts */
+
+#if CUDA_VERSION >= 13000
+#define CREATE(context) DRIVER(cuCtxCreate)(context, NULL, 0, 0)
+#else
+#define CREATE(context) DRIVER(cuCtxCreate)(context, 0, 0)
+#endif
 
 static int (*hold)(CUstream);
 static int (*release)(CUstream);
@@ -108,6 +116,19 @@ static void addresses(CUstream stream)
     printf("handed out in the end: %d\n", same);
 }
 
+/* Each with memory, the current one before the others. */
+static void contexts_make(void)
+{
+    CUcontext own, other;
+    void *block;
+    int errors = DRIVER(cuCtxGetCurrent)(&own) + route_allocate(&block, 1000);
+
+    for (int i = 0; i < OTHERS; i++)
+        errors += (int)CREATE(&other) + route_allocate(&block, 1000);
+    errors += DRIVER(cuCtxSetCurrent)(own);
+    printf("contexts: errors %d\n", errors);
+}
+
 int program_reuse(const char *self, const char *route, const char *argument)
 {
     CUstream stream;
@@ -122,7 +143,9 @@ int program_reuse(const char *self, const char *route, const char *argument)
     /* Ordered with no other stream, so that nothing but the free can wait. */
     if (DRIVER(cuStreamCreate)(&stream, CU_STREAM_NON_BLOCKING))
         route_skip("no stream");
-    if (argument && strcmp(argument, "held") == 0)
+    if (argument && strcmp(argument, "held-contexts") == 0)
+        contexts_make();
+    if (argument)
         addresses(stream);
     else
         contents(stream);
