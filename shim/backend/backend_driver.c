@@ -25,6 +25,7 @@
 #include <time.h>
 
 #include "cupti/base/clock.h"
+#include "shim/backend/free_wait.h"
 #include "shim/backend/scope.h"
 #include "shim/context/capture.h"
 #include "shim/context/gate.h"
@@ -458,29 +459,6 @@ static int fence_query(void *state, pool_fence handle)
     return done;
 }
 
-/* Waits by freeing a block: while a stream captures nothing may synchronize the device, but a
- * free waits for it all the same. The block has one byte; without device memory, page-locked
- * host memory does as well. */
-static int wait_by_free(struct context *context)
-{
-    struct scope scope;
-    CUdeviceptr block;
-    void *page;
-    int error = scope_enter(&scope, context);
-
-    if (error < 0)
-        return error;
-    if (scope.driver->cuMemAlloc_v2(&block, 1) == CUDA_SUCCESS)
-        error = scope_error(REAL_ASK(scope.driver->cuMemFree_v2(block)));
-    else if (scope.driver->cuMemHostAlloc &&
-             scope.driver->cuMemHostAlloc(&page, 1, 0) == CUDA_SUCCESS)
-        error = scope_error(REAL_ASK(scope.driver->cuMemFreeHost(page)));
-    else
-        error = -EBUSY;
-    scope_leave(&scope);
-    return error == -EPERM ? -EBUSY : error;
-}
-
 /* Without context events the driver waits for all work; it must not while a stream captures. */
 static int context_synchronize(struct context *context)
 {
@@ -499,7 +477,7 @@ static int context_synchronize(struct context *context)
 void backend_driver_wait(struct context *context)
 {
     if (context_synchronize(context) == -EBUSY)
-        (void)wait_by_free(context);
+        (void)free_wait(context);
 }
 
 /* Waits for the work from before the captures, whose fence can be queried meanwhile. 0: it goes
@@ -523,20 +501,23 @@ static int before_wait(struct context *context, uint64_t most_ns)
     return done;
 }
 
-/* A free has no timeout, so a short wait does not begin one, nor one that is limited while work is
- * known to go on. */
+/* A free by the driver has no timeout, so a short wait does not begin one, nor one that is limited
+ * while work is known to go on. What began in the capture may not end: it is not waited for longer,
+ * either. */
 static int open_wait(struct context *context, struct fence *fence, uint64_t most_ns)
 {
     if (most_ns < OPEN_WAIT_NS)
         return 0;
-    int done = most_ns == POOL_WAIT_FOREVER ? 1 : before_wait(context, most_ns);
-    if (done != 1)
-        return done;
-    int error = wait_by_free(context);
-    if (error < 0)
-        return error;
-    fence_close(context, fence, NULL);
-    return 1;
+    uint64_t end_ns = monotonic_ns() + most_ns;
+    bool endless = most_ns == POOL_WAIT_FOREVER;
+    int done = endless ? 1 : before_wait(context, most_ns);
+    if (done == 1 && endless)
+        done = free_wait(context) + 1;
+    else if (done == 1)
+        done = free_wait_until(context, end_ns);
+    if (done == 1)
+        fence_close(context, fence, NULL);
+    return done;
 }
 
 /* POOL_WAIT_FOREVER covers the work of the device's own contexts, as a free by the driver does;
@@ -578,7 +559,7 @@ static int device_wait(void *state)
     }
     /* Memory from cuMemAlloc goes to the driver's free, which waits; mapped memory needs a wait
      * of its own. */
-    return error == -EBUSY && atomic_load(&context->vmm) ? wait_by_free(state) : error;
+    return error == -EBUSY && atomic_load(&context->vmm) ? free_wait(state) : error;
 }
 
 static bool is_linked(const struct context *own, const struct context *context)

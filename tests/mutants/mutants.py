@@ -202,6 +202,8 @@ MUTANTS = [
            ("pool-quarantine", "pool-model")),
     Mutant("fences", "capture_api.c", "    if (active && shim_mode() == SHIM_POOL)",
            "    if (active && shim_mode() == SHIM_OFF)", ("no_wait",)),
+    Mutant("fences", "backend_driver.c", "        done = free_wait_until(context, end_ns);",
+           "        done = free_wait(context) + 1;", ("no_wait",)),
     Mutant("fences", "pooled.c", "        pool_frees_close(awaiting);\n", "        ;\n", ("no_wait",)),
     Mutant("fences", "quarantine.c", "    if (all > room_bytes)", "    if (all > room_bytes && !all)", ("pool-waiting",)),
     Mutant("capture", "backend_driver.c", "        error = capture_hold(context->handle)\n",
