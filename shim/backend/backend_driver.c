@@ -36,7 +36,7 @@
 
 #define WAIT_PAUSE_MIN_NS 20000
 #define WAIT_PAUSE_MAX_NS 5000000
-#define OPEN_WAIT_NS      (UINT64_C(1) * 1000000000)
+#define OPEN_WAIT_NS      (UINT64_C(100) * 1000000)
 #define PEER_WAIT_NS      (UINT64_C(4) * 1000000000)
 
 struct fence_event {
@@ -381,7 +381,7 @@ void backend_driver_captures_ended(void)
 
 static bool fence_open(void *state, pool_fence handle)
 {
-    return is_open((const struct fence *)(uintptr_t)handle);
+    return handle ? is_open((const struct fence *)(uintptr_t)handle) : capture_is_active();
 }
 
 bool backend_driver_fence_order(pool_fence handle, CUstream stream)

@@ -211,11 +211,15 @@ MUTANTS = [
            ("capture_load", "capture")),
     # The ladder.
     Mutant("ladder", "supply.c",
-           "        request->rung = SUPPLY_RETURN;\n        if (device_idle(request) == 1)",
+           "        request->rung = SUPPLY_RETURN;\n        if (device_idle(request) == 1 || held_up_idle(request))",
            "        if (request->fit < EXTENTS_FIT_ANY) {\n"
            "            request->fit = EXTENTS_FIT_ANY;\n            return 0;\n        }\n"
-           "        request->rung = SUPPLY_RETURN;\n        if (device_idle(request) == 1)",
+           "        request->rung = SUPPLY_RETURN;\n        if (device_idle(request) == 1 || held_up_idle(request))",
            ("pool-waiting",)),
+    Mutant("ladder", "supply.c", "if (device_idle(request) == 1 || held_up_idle(request))",
+           "if (device_idle(request) == 1)", ("pool-waiting", "no_wait")),
+    Mutant("ladder", "supply.c", "        quarantine_wait_patiently_locked(pool, QUARANTINE_A_MOMENT) != 1)\n",
+           "        quarantine_wait_patiently_locked(pool, QUARANTINE_A_MOMENT) < 0)\n", ("pool-waiting",)),
     Mutant("ladder", "supply.c",
            "    int error = request->rung == SUPPLY_GROW ? grow(request, ceiling) : -ENOMEM;",
            "    int error = -ENOMEM;\n    if (request->rung == SUPPLY_GROW) {\n"
@@ -226,7 +230,7 @@ MUTANTS = [
            "    if (error <= 0 && !request->drained) {", "    if (error <= 0 && request->drained) {",
            ("pool-waiting", "pool-pressure")),
     Mutant("ladder", "supply.c",
-           "        if (device_idle(request) == 1)\n            error = pressure_idle(request);",
+           "        if (device_idle(request) == 1 || held_up_idle(request))\n            error = pressure_idle(request);",
            "        error = pressure_idle(request);", ("pool-waiting", "no_wait")),
     Mutant("ladder", "backend_driver.c", "    return idle ? 2 : 1;", "    return 0;", ("no_wait",)),
     Mutant("ladder", "quarantine.c", "device_own_idle(pool) > 1;", "device_own_idle(pool) > 0;", ("pool-pressure",)),

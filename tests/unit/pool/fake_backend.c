@@ -135,7 +135,7 @@ static bool fake_fence_open(void *state, pool_fence fence)
 {
     const struct fake_backend *fake = state;
 
-    return fake->capturing && fake->open_fences && fence > fake->completed;
+    return fake->capturing && fake->open_fences && (fence == 0 || fence > fake->completed);
 }
 
 static int fake_fence_query(void *state, pool_fence fence)

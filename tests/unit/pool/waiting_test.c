@@ -497,3 +497,41 @@ Test(waiting, a_free_beside_a_capture_waits_for_nothing_while_the_driver_has_mor
     fake.capturing = false;
     give_many(more);
 }
+
+/* Cached in another size beside a capture: all of it can be had, as the device is idle. */
+Test(waiting, beside_a_capture_no_smaller_size_takes_more_than_it_needs, .fini = teardown)
+{
+    uint64_t blocks[BLOCKS], more[BLOCKS];
+
+    setup();
+    fake.capacity_bytes = BLOCKS / 2 * 40 * MIB;
+    for (int index = 0; index < BLOCKS / 2; index++)
+        blocks[index] = take(40 * MIB);
+    fake.capturing = fake.open_fences = true;
+    for (int index = 0; index < BLOCKS / 2; index++)
+        give(blocks[index]);
+    take_many(more, 20 * MIB);
+    give_many(more);
+    fake.capturing = false;
+}
+
+/* The device is busy: then larger blocks serve, and nothing goes back to the driver, which would
+ * wait. */
+Test(waiting, beside_a_capture_and_work_a_smaller_size_takes_a_larger_block, .fini = teardown)
+{
+    uint64_t blocks[BLOCKS];
+
+    setup();
+    fake.capacity_bytes = BLOCKS * 40 * MIB;
+    for (int index = 0; index < BLOCKS; index++)
+        blocks[index] = take(40 * MIB);
+    give_many(blocks);
+    fake_complete(&fake);
+    fake_hold(&fake);
+    fake.capturing = fake.open_fences = true;
+    uint64_t block = take(20 * MIB);
+    cr_assert_eq(fake.hangs, 0);
+    fake_release(&fake);
+    fake.capturing = false;
+    give(block);
+}

@@ -184,6 +184,25 @@ static void beside_a_capture(int freed, int most, bool goes_on)
            freed == most ? "all" : "some", taken >= wanted, errors);
 }
 
+/* Everything is freed beside a capture and an idle device: all can be had in another size. */
+static void another_size_beside_a_capture(int most)
+{
+    static void *blocks[MANY];
+    size_t bytes = device_bytes / 32;
+    int taken = 0;
+    CUstream stream;
+    CUgraph graph = NULL;
+
+    int errors = take(blocks, most / 4, bytes * 4) + (route_stream_create(&stream) != 0);
+    errors += route_capture_begin(stream, CU_STREAM_CAPTURE_MODE_RELAXED) != 0;
+    errors += give(blocks, most / 4);
+    while (taken < most / 4 * 2 && route_allocate(&blocks[taken], bytes * 2) == 0)
+        taken++;
+    errors += give(blocks, taken) + (route_capture_end(stream, &graph) != 0);
+    errors += route_stream_destroy(stream) != 0;
+    printf("beside a capture, another size: all of it %d, errors %d\n", taken == most / 4 * 2, errors);
+}
+
 /* Everything was freed; the work began before the capture, or in it. Another size cannot be had,
  * perhaps, but the request returns. */
 static void work_and_a_capture(int most, bool in_it)
@@ -292,6 +311,7 @@ int program_no_wait(const char *self, const char *route, const char *argument)
         beside_a_capture(most, most, true);
         beside_a_capture(most / 3, most, true);
         beside_a_capture(most / 3, most, false); /* less than the driver has: nobody waited */
+        another_size_beside_a_capture(most);
         for (int in_it = 0; in_it < 2; in_it++)
             if (strcmp(route, "dynamic") == 0 || strcmp(route, "driver") == 0)
                 work_and_a_capture(most, in_it);
