@@ -8,7 +8,7 @@
  *
  * Bare, the free itself waits, so the stream is let go from another thread and only the contents
  * are printed. With the argument "held" the addresses are: for a library whose free does not wait;
- * with "held-contexts" in a process with many contexts.
+ * with "held-many" in a process with many contexts, after many captures at once.
  */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -22,6 +22,7 @@
 #define BYTES  20000
 #define BLOCKS 1024
 #define OTHERS 40 /* contexts */
+#define CAPTURES 300
 
 #if CUDA_VERSION >= 13000
 #define CREATE(context) DRIVER(cuCtxCreate)(context, NULL, 0, 0)
@@ -129,6 +130,23 @@ static void contexts_make(void)
     printf("contexts: errors %d\n", errors);
 }
 
+static void captures_make(void)
+{
+    static CUstream streams[CAPTURES];
+    CUgraph graph;
+    int errors = 0;
+
+    for (int i = 0; i < CAPTURES; i++) {
+        errors += route_stream_create(&streams[i]) != 0;
+        errors += route_capture_begin(streams[i], CU_STREAM_CAPTURE_MODE_RELAXED) != 0;
+    }
+    for (int i = 0; i < CAPTURES; i++) {
+        errors += route_capture_end(streams[i], &graph) != 0;
+        errors += route_stream_destroy(streams[i]) != 0;
+    }
+    printf("captures: errors %d\n", errors);
+}
+
 int program_reuse(const char *self, const char *route, const char *argument)
 {
     CUstream stream;
@@ -143,8 +161,10 @@ int program_reuse(const char *self, const char *route, const char *argument)
     /* Ordered with no other stream, so that nothing but the free can wait. */
     if (DRIVER(cuStreamCreate)(&stream, CU_STREAM_NON_BLOCKING))
         route_skip("no stream");
-    if (argument && strcmp(argument, "held-contexts") == 0)
+    if (argument && strcmp(argument, "held-many") == 0) {
         contexts_make();
+        captures_make();
+    }
     if (argument)
         addresses(stream);
     else
