@@ -62,7 +62,8 @@ struct pool_backend {
     bool (*fence_open)(void *state, pool_fence fence);
     /** Gives the fence back. Never fails, never waits. */
     void (*fence_release)(void *state, pool_fence fence);
-    /** Blocks until all work of the context has completed. -EBUSY while a stream captures. */
+    /** Blocks until all work of the context has completed. -EBUSY: a stream captures, and it cannot be
+     * waited for. */
     int (*device_wait)(void *state);
     /**
      * Whether segment_free() and page_unmap() would find no work to wait for, although a fence is

@@ -543,9 +543,9 @@ static int fence_wait(void *state, pool_fence handle, uint64_t most_ns)
     return done;
 }
 
+/* While a stream captures, a free waits all the same. */
 static int device_wait(void *state)
 {
-    const struct context *context = state;
     pool_fence fence;
     int error = fence_record_for(state, false, &fence);
 
@@ -557,9 +557,7 @@ static int device_wait(void *state)
     } else if (error == -ENOTSUP) {
         error = context_synchronize(state);
     }
-    /* Memory from cuMemAlloc goes to the driver's free, which waits; mapped memory needs a wait
-     * of its own. */
-    return error == -EBUSY && atomic_load(&context->vmm) ? free_wait(state) : error;
+    return error == -EBUSY ? free_wait(state) : error;
 }
 
 static bool is_linked(const struct context *own, const struct context *context)
