@@ -16,8 +16,8 @@ struct context;
 int free_wait(struct context *context);
 
 /**
- * The same, but no longer than until `end_ns`, on a thread of its own: if the work does not end, that
- * thread is left to the driver. 1: done; 0: not yet; an error of the driver.
+ * The same, but no longer than until `end_ns`, on a thread of its own: if the work does not end,
+ * that thread is left to the driver. 1: done; 0: not yet; an error of the driver.
  */
 int free_wait_until(struct context *context, uint64_t end_ns);
 

@@ -4,8 +4,8 @@
  *
  * Stream handles 0, 1 and 2 mean different streams in different contexts and threads, so an entry
  * also holds the current context, and for the per-thread stream the thread. Captures that
- * find no host memory are only counted, as captures of every context, and never forgotten. From then
- * on the pool records no fences: frees wait, and free memory of another size may not be had.
+ * find no host memory are only counted, as captures of every context, and never forgotten. From
+ * then on the pool records no fences: frees wait, and free memory of another size may not be had.
  */
 #include "shim/context/capture.h"
 

@@ -408,7 +408,4 @@ MUTANTS = [
            "    --thread_state.depth;", ("cancelled",)),
     Mutant("cancellation", "thread_state.c", "before == PTHREAD_CANCEL_ENABLE; /*", "true; /*",
            ("cancelled",)),
-    Mutant("capture", "backend_driver.c",
-           "int done = most_ns == POOL_WAIT_FOREVER ? 1 : before_wait(context, most_ns);",
-           "int done = 1;", ("no_wait",)),
 ]

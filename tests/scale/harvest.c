@@ -69,6 +69,7 @@ int main(int count, char **words)
         wanted += strcmp(words[2], "ragged") == 0 ? 2 * MIB : place_bytes(words[2], i);
     take(wanted);
     pool_statistics_get(pool, &after);
-    printf("%d of %zu MiB\n", (int)((after.stitched_bytes - before.stitched_bytes) / MIB), wanted / MIB);
+    printf("%d of %zu MiB\n", (int)((after.stitched_bytes - before.stitched_bytes) / MIB),
+           wanted / MIB);
     return 0;
 }

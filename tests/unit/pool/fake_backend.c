@@ -157,8 +157,7 @@ static int fake_fence_wait(void *state, pool_fence fence, uint64_t most_ns)
 {
     struct fake_backend *fake = state;
     int error = call_begin(fake, FAKE_FENCE_WAIT);
-    bool endless = fake->held_at != 0 &&
-                   (fence >= fake->held_at || fake_fence_open(fake, fence));
+    bool endless = fake->held_at != 0 && (fence >= fake->held_at || fake_fence_open(fake, fence));
 
     if (error == 0 && fake->capturing && !fake->open_fences)
         error = -EBUSY;

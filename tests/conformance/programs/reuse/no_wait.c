@@ -200,7 +200,8 @@ static void another_size_beside_a_capture(int most)
         taken++;
     errors += give(blocks, taken) + (route_capture_end(stream, &graph) != 0);
     errors += route_stream_destroy(stream) != 0;
-    printf("beside a capture, another size: all of it %d, errors %d\n", taken == most / 4 * 2, errors);
+    printf("beside a capture, another size: all of it %d, errors %d\n", taken == most / 4 * 2,
+           errors);
 }
 
 /* Everything was freed; the work began before the capture, or in it. Another size cannot be had,

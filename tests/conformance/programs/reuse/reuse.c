@@ -19,9 +19,9 @@
 #include "route.h"
 #include "program.h"
 
-#define BYTES  20000
-#define BLOCKS 1024
-#define OTHERS 40 /* contexts */
+#define BYTES    20000
+#define BLOCKS   1024
+#define OTHERS   40 /* contexts */
 #define CAPTURES 300
 
 #if CUDA_VERSION >= 13000
