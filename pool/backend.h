@@ -58,11 +58,13 @@ struct pool_backend {
      */
     int (*fence_wait)(void *state, pool_fence fence, uint64_t most_ns);
     /** True while the fence is not recorded, because a stream captures: it may cover work that is
-     * submitted later. May be NULL: fences are recorded at once, or -EBUSY. */
+     * submitted later. 0: whether one of now would not be. May be NULL: fences are recorded at
+     * once, or -EBUSY. */
     bool (*fence_open)(void *state, pool_fence fence);
     /** Gives the fence back. Never fails, never waits. */
     void (*fence_release)(void *state, pool_fence fence);
-    /** Blocks until all work of the context has completed. -EBUSY while a stream captures. */
+    /** Blocks until all work of the context has completed. -EBUSY: a stream captures, and it cannot
+     * be waited for. */
     int (*device_wait)(void *state);
     /**
      * Whether segment_free() and page_unmap() would find no work to wait for, although a fence is

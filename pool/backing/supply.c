@@ -583,6 +583,20 @@ static int pressure_idle(struct supply_request *request)
                : pressure_return(request);
 }
 
+/* While a stream captures, only a wait shows that the device is idle. Without it a looser fit would
+ * take twice the memory. */
+static bool held_up_idle(struct supply_request *request)
+{
+    struct pool *pool = request->pool;
+
+    if (!quarantine_held_up(pool) ||
+        quarantine_wait_patiently_locked(pool, QUARANTINE_A_MOMENT) != 1)
+        return false;
+    quarantine_flush_locked(pool);
+    request->idle = request->all_idle = true;
+    return true;
+}
+
 /* Cuts a cached run of at most `most` bytes, if nothing else is left. */
 static void whole_cut(struct supply_request *request, size_t most)
 {
@@ -661,7 +675,7 @@ static int pressure_climb(struct supply_request *request)
         __attribute__((fallthrough));
     case SUPPLY_RETIRE:
         request->rung = SUPPLY_RETURN;
-        if (device_idle(request) == 1)
+        if (device_idle(request) == 1 || held_up_idle(request))
             error = pressure_idle(request);
         if (error != -ENOMEM)
             return error;

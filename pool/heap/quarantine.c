@@ -410,6 +410,13 @@ int quarantine_idle_locked(struct pool *pool)
     return error;
 }
 
+bool quarantine_held_up(const struct pool *pool)
+{
+    const struct pool_backend *backend = &pool->backend;
+
+    return backend->fence_open && backend->fence_open(backend->state, 0);
+}
+
 /* Without a quarantine, free memory may still be in use by a peer. */
 static bool is_own_idle(struct pool *pool)
 {

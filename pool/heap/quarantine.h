@@ -147,6 +147,9 @@ bool quarantine_for_peers_locked(struct pool *pool);
  */
 bool quarantine_surrenderable_locked(struct pool *pool);
 
+/** Whether a fence of now would not be recorded yet, because a stream captures. */
+bool quarantine_held_up(const struct pool *pool);
+
 /**
  * The same as quarantine_returnable_locked(), after some patience: a fence of a moment ago is not
  * signalled at once, however idle the device is. May release the lock meanwhile.

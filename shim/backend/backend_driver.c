@@ -25,17 +25,18 @@
 #include <time.h>
 
 #include "cupti/base/clock.h"
+#include "shim/backend/free_wait.h"
 #include "shim/backend/scope.h"
 #include "shim/context/capture.h"
 #include "shim/context/gate.h"
 #include "shim/memory/limit.h"
 #include "shim/observe/record.h"
 
-#define FENCE_CONTEXTS_MAX 16
+#define FENCE_EVENTS_FIRST 4 /* of a fence; more are added when there are more contexts */
 
 #define WAIT_PAUSE_MIN_NS 20000
 #define WAIT_PAUSE_MAX_NS 5000000
-#define OPEN_WAIT_NS      (UINT64_C(1) * 1000000000)
+#define OPEN_WAIT_NS      (UINT64_C(100) * 1000000)
 #define PEER_WAIT_NS      (UINT64_C(4) * 1000000000)
 
 struct fence_event {
@@ -48,8 +49,8 @@ struct fence {
     atomic_bool open;
     struct fence *next_open; /* guarded by the context's lock */
     unsigned users;          /* of a context's fence before its captures; likewise */
-    int count;
-    struct fence_event events[FENCE_CONTEXTS_MAX];
+    int count, room;
+    struct fence_event *events; /* NULL: none yet */
 };
 
 static bool is_gone(const struct context *context)
@@ -186,7 +187,22 @@ static void fence_release(void *state, pool_fence handle)
     }
     for (int i = 0; i < fence->count; i++)
         event_give(fence->events[i].context, fence->events[i].event);
+    free(fence->events);
     free(fence);
+}
+
+/* Makes room for one more event. */
+static int fence_room_make(struct fence *fence)
+{
+    if (fence->count < fence->room)
+        return 0;
+    int room = fence->room ? 2 * fence->room : FENCE_EVENTS_FIRST;
+    struct fence_event *events = realloc(fence->events, (size_t)room * sizeof(*events));
+    if (!events)
+        return -ENOMEM;
+    fence->events = events;
+    fence->room = room;
+    return 0;
 }
 
 /* A peer that broke or went away has no work left to wait for. Another thread may be destroying
@@ -207,15 +223,14 @@ static int fence_record_for(struct context *own, bool peers, pool_fence *ret_fen
     int error = fence ? 0 : -ENOMEM;
     for (struct context *context = context_first(); context && error == 0;
          context = context_next(context)) {
-        struct fence_event *next = &fence->events[fence->count];
         if (!peers && context->device != own->device)
             continue;
-        if (fence->count == FENCE_CONTEXTS_MAX) {
-            error = -ENOTSUP;
+        error = fence_room_make(fence);
+        if (error < 0)
             break;
-        }
+        struct fence_event *next = &fence->events[fence->count];
+        *next = (struct fence_event){.context = context};
         error = context_record(context, &next->event);
-        next->context = context;
         if (error == 0)
             fence->count++;
         else if (is_lost_peer(next, own, error))
@@ -250,25 +265,28 @@ static int fence_record(void *state, pool_fence *ret_fence)
     return 0;
 }
 
-/* NULL: all work has been waited for, so nothing is left to poll. */
-static void fence_close_locked(struct context *context, struct fence *fence, const struct fence *by)
+/* Takes the events of the other fence; NULL: all work has been waited for, so nothing is left to
+ * poll. */
+static void fence_close_locked(struct context *context, struct fence *fence, struct fence *by)
 {
     open_remove_locked(context, fence);
-    fence->count = by ? by->count : 0;
-    for (int i = 0; i < fence->count; i++)
-        fence->events[i] = by->events[i];
+    if (by) {
+        fence->count = by->count;
+        fence->events = by->events;
+        by->events = NULL;
+        by->count = 0;
+    }
     atomic_store_explicit(&fence->open, false, memory_order_release);
 }
 
-static void fence_close(struct context *context, struct fence *fence, const struct fence *by)
+/* Uses up the other fence. */
+static void fence_close(struct context *context, struct fence *fence, struct fence *by)
 {
     pthread_mutex_lock(&context->backend_lock);
-    bool first = is_open(fence);
-    if (first)
+    if (is_open(fence))
         fence_close_locked(context, fence, by);
     pthread_mutex_unlock(&context->backend_lock);
-    for (int i = 0; by && !first && i < by->count; i++)
-        event_give(by->events[i].context, by->events[i].event);
+    fence_release(context, (pool_fence)(uintptr_t)by);
 }
 
 /* Records the events of an open fence now; recorded late, they cover more work. True when the
@@ -281,9 +299,7 @@ static bool fence_is_recorded(struct context *context, struct fence *fence)
         return true;
     if (fence_record_for(context, true, &late) < 0)
         return false;
-    struct fence *by = (struct fence *)(uintptr_t)late;
-    fence_close(context, fence, by);
-    free(by);
+    fence_close(context, fence, (struct fence *)(uintptr_t)late);
     return true;
 }
 
@@ -303,10 +319,7 @@ static bool any_open_record(struct context *context)
     if (any)
         fence_close_locked(context, context->open_fences, by);
     pthread_mutex_unlock(&context->backend_lock);
-    if (any)
-        free(by);
-    else
-        fence_release(context, late);
+    fence_release(context, late);
     return any;
 }
 
@@ -368,7 +381,7 @@ void backend_driver_captures_ended(void)
 
 static bool fence_open(void *state, pool_fence handle)
 {
-    return is_open((const struct fence *)(uintptr_t)handle);
+    return handle ? is_open((const struct fence *)(uintptr_t)handle) : capture_is_active();
 }
 
 bool backend_driver_fence_order(pool_fence handle, CUstream stream)
@@ -446,29 +459,6 @@ static int fence_query(void *state, pool_fence handle)
     return done;
 }
 
-/* Waits by freeing a block: while a stream captures nothing may synchronize the device, but a
- * free waits for it all the same. The block has one byte; without device memory, page-locked
- * host memory does as well. */
-static int wait_by_free(struct context *context)
-{
-    struct scope scope;
-    CUdeviceptr block;
-    void *page;
-    int error = scope_enter(&scope, context);
-
-    if (error < 0)
-        return error;
-    if (scope.driver->cuMemAlloc_v2(&block, 1) == CUDA_SUCCESS)
-        error = scope_error(REAL_ASK(scope.driver->cuMemFree_v2(block)));
-    else if (scope.driver->cuMemHostAlloc &&
-             scope.driver->cuMemHostAlloc(&page, 1, 0) == CUDA_SUCCESS)
-        error = scope_error(REAL_ASK(scope.driver->cuMemFreeHost(page)));
-    else
-        error = -EBUSY;
-    scope_leave(&scope);
-    return error == -EPERM ? -EBUSY : error;
-}
-
 /* Without context events the driver waits for all work; it must not while a stream captures. */
 static int context_synchronize(struct context *context)
 {
@@ -487,7 +477,7 @@ static int context_synchronize(struct context *context)
 void backend_driver_wait(struct context *context)
 {
     if (context_synchronize(context) == -EBUSY)
-        (void)wait_by_free(context);
+        (void)free_wait(context);
 }
 
 /* Waits for the work from before the captures, whose fence can be queried meanwhile. 0: it goes
@@ -511,20 +501,23 @@ static int before_wait(struct context *context, uint64_t most_ns)
     return done;
 }
 
-/* A free has no timeout, so a short wait does not begin one, nor one that is limited while work is
- * known to go on. */
+/* A free by the driver has no timeout, so a short wait does not begin one, nor one that is limited
+ * while work is known to go on. What began in the capture may not end: it is not waited for longer,
+ * either. */
 static int open_wait(struct context *context, struct fence *fence, uint64_t most_ns)
 {
     if (most_ns < OPEN_WAIT_NS)
         return 0;
-    int done = most_ns == POOL_WAIT_FOREVER ? 1 : before_wait(context, most_ns);
-    if (done != 1)
-        return done;
-    int error = wait_by_free(context);
-    if (error < 0)
-        return error;
-    fence_close(context, fence, NULL);
-    return 1;
+    uint64_t end_ns = monotonic_ns() + most_ns;
+    bool endless = most_ns == POOL_WAIT_FOREVER;
+    int done = endless ? 1 : before_wait(context, most_ns);
+    if (done == 1 && endless)
+        done = free_wait(context) + 1;
+    else if (done == 1)
+        done = free_wait_until(context, end_ns);
+    if (done == 1)
+        fence_close(context, fence, NULL);
+    return done;
 }
 
 /* POOL_WAIT_FOREVER covers the work of the device's own contexts, as a free by the driver does;
@@ -550,9 +543,9 @@ static int fence_wait(void *state, pool_fence handle, uint64_t most_ns)
     return done;
 }
 
+/* While a stream captures, a free waits all the same. */
 static int device_wait(void *state)
 {
-    const struct context *context = state;
     pool_fence fence;
     int error = fence_record_for(state, false, &fence);
 
@@ -564,9 +557,7 @@ static int device_wait(void *state)
     } else if (error == -ENOTSUP) {
         error = context_synchronize(state);
     }
-    /* Memory from cuMemAlloc goes to the driver's free, which waits; mapped memory needs a wait
-     * of its own. */
-    return error == -EBUSY && atomic_load(&context->vmm) ? wait_by_free(state) : error;
+    return error == -EBUSY ? free_wait(state) : error;
 }
 
 static bool is_linked(const struct context *own, const struct context *context)

@@ -3,17 +3,18 @@
  * The list of captures. See capture.h.
  *
  * Stream handles 0, 1 and 2 mean different streams in different contexts and threads, so an entry
- * also holds the current context, and for the per-thread stream the thread. When the table is full,
- * further captures are only counted, as captures of every context, and never forgotten. From then
- * on the pool records no fences, which costs memory and nothing else.
+ * also holds the current context, and for the per-thread stream the thread. Captures that
+ * find no host memory are only counted, as captures of every context, and never forgotten. From
+ * then on the pool records no fences: frees wait, and free memory of another size may not be had.
  */
 #include "shim/context/capture.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 
 #include "shim/context/context.h"
 
-#define CAPTURES_MAX 256
+#define CAPTURES_FIRST 16
 
 struct capture {
     CUstream stream;
@@ -26,9 +27,9 @@ struct capture {
 atomic_int capture_count;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct capture captures[CAPTURES_MAX]; /* guarded by lock */
-static int used;                              /* guarded by lock */
-static int uncounted;                         /* that found no room; guarded by lock */
+static struct capture *captures; /* guarded by lock */
+static int used, room;           /* guarded by lock */
+static int uncounted;            /* that found no room; guarded by lock */
 
 static bool is_default_stream(CUstream stream, bool per_thread)
 {
@@ -47,6 +48,19 @@ static CUcontext context_of(CUstream stream)
     return context_find(context) ? context : NULL;
 }
 
+static bool room_make_locked(void)
+{
+    if (used < room)
+        return true;
+    int more = room ? 2 * room : CAPTURES_FIRST;
+    struct capture *larger = realloc(captures, (size_t)more * sizeof(*larger));
+    if (!larger)
+        return false;
+    captures = larger;
+    room = more;
+    return true;
+}
+
 void capture_begin(CUstream stream, bool per_thread, CUstreamCaptureMode mode)
 {
     struct capture capture = {
@@ -58,7 +72,7 @@ void capture_begin(CUstream stream, bool per_thread, CUstreamCaptureMode mode)
     };
 
     pthread_mutex_lock(&lock);
-    if (used < CAPTURES_MAX)
+    if (room_make_locked())
         captures[used++] = capture;
     else
         uncounted++;

@@ -136,7 +136,7 @@ static bool fence_open(void *state, pool_fence handle)
     const struct pool_backend inner = inner_of(state);
     const struct guard_fence *fence = (const struct guard_fence *)(uintptr_t)handle;
 
-    return inner.fence_open && inner.fence_open(state, fence->inner);
+    return inner.fence_open && inner.fence_open(state, fence ? fence->inner : 0);
 }
 
 static void fence_release(void *state, pool_fence handle)

@@ -36,6 +36,7 @@ struct mapping {
     bool partial;    /* pages are missing: only to be closed */
     struct mapping *next;
     uint32_t count; /* mapped pages */
+    uint32_t ends;  /* pages that are mapped, or whose handle the driver keeps */
     struct page pages[];
 };
 
@@ -140,13 +141,25 @@ bool ipc_mapped_page_at(uint64_t address, uint64_t *ret_base, uint64_t *ret_byte
 
 /* ---- mapping and unmapping ---- */
 
-/* The last page was unmapped. */
-static void page_drop(const struct driver_functions *driver, struct mapping *mapping)
+static CUresult handle_drop(const struct driver_functions *driver, struct page *page)
 {
-    struct page *page = &mapping->pages[--mapping->count];
+    CUresult result = page->handle ? REAL_ASK(driver->cuMemRelease(page->handle)) : CUDA_SUCCESS;
 
-    if (page->handle)
-        (void)REAL_ASK(driver->cuMemRelease(page->handle));
+    if (result == CUDA_SUCCESS)
+        page->handle = 0;
+    return result;
+}
+
+/* Of pages that are not mapped. */
+static CUresult handles_drop(const struct driver_functions *driver, struct mapping *mapping)
+{
+    CUresult result = CUDA_SUCCESS;
+
+    while (mapping->ends > mapping->count && result == CUDA_SUCCESS) {
+        result = handle_drop(driver, &mapping->pages[mapping->ends - 1]);
+        mapping->ends -= result == CUDA_SUCCESS;
+    }
+    return result;
 }
 
 /* Unmaps from the end, so that the rest stays contiguous after an error. */
@@ -159,7 +172,7 @@ static CUresult pages_unmap_singly(const struct driver_functions *driver, struct
 
         result = REAL_ASK(driver->cuMemUnmap(mapping->base + begin, mapped_bytes(mapping) - begin));
         if (result == CUDA_SUCCESS) {
-            page_drop(driver, mapping);
+            mapping->count--;
             mapping->partial = true;
         }
     }
@@ -174,8 +187,8 @@ static CUresult pages_unmap_all(const struct driver_functions *driver, struct ma
 
     if (mapping->count > 1)
         result = REAL_ASK(driver->cuMemUnmap(mapping->base, mapped_bytes(mapping)));
-    while (result == CUDA_SUCCESS && mapping->count)
-        page_drop(driver, mapping);
+    if (result == CUDA_SUCCESS)
+        mapping->count = 0;
     return result == CUDA_ERROR_INVALID_VALUE ? pages_unmap_singly(driver, mapping) : result;
 }
 
@@ -183,6 +196,8 @@ static CUresult unmake(const struct driver_functions *driver, struct mapping *ma
 {
     CUresult result = pages_unmap_all(driver, mapping);
 
+    if (result == CUDA_SUCCESS)
+        result = handles_drop(driver, mapping);
     if (result != CUDA_SUCCESS)
         return result;
     (void)REAL_ASK(driver->cuMemAddressFree(mapping->base, mapping->bytes));
@@ -213,7 +228,7 @@ static int home_of(const struct driver_functions *driver, CUmemGenericAllocation
 }
 
 /* Releases the handle: the mapping keeps the memory. A handle that the driver keeps is released
- * with the page. */
+ * at the end of the mapping, whether the page was mapped or not. */
 static CUresult page_add(const struct driver_functions *driver, struct mapping *mapping,
                          int descriptor, uint64_t bytes)
 {
@@ -229,9 +244,11 @@ static CUresult page_add(const struct driver_functions *driver, struct mapping *
     if (!mapping->count)
         mapping->home = home_of(driver, handle);
     result = REAL_ASK(driver->cuMemMap(mapping->base + at, bytes, 0, handle, 0));
-    bool released = REAL_ASK(driver->cuMemRelease(handle)) == CUDA_SUCCESS;
-    if (result == CUDA_SUCCESS)
-        mapping->pages[mapping->count++] = (struct page){at + bytes, released ? 0 : handle};
+    struct page *page = &mapping->pages[mapping->count];
+    *page = (struct page){at + bytes, handle};
+    mapping->count += result == CUDA_SUCCESS;
+    if (handle_drop(driver, page) != CUDA_SUCCESS || result == CUDA_SUCCESS)
+        mapping->ends = (uint32_t)(page - mapping->pages) + 1;
     return result;
 }
 
@@ -446,7 +463,11 @@ CUresult ipc_mapped_close(const struct driver_functions *driver, uint64_t base,
     if (result == CUDA_SUCCESS)
         return result;
     pthread_mutex_lock(&lock);
-    if (atomic_load(&last->context->gone))
+    if (!last->count) { /* only a handle is left of it */
+        last->unused = true;
+        result = CUDA_SUCCESS;
+    }
+    if (last->unused || atomic_load(&last->context->gone))
         last->opened = 0; /* not found while it was not in the list */
     insert_locked(last);
     pthread_mutex_unlock(&lock);

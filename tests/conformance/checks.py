@@ -251,6 +251,11 @@ def check_reuse(suite, failures, _):
             print(f"{route}, {reuse}: {found.groups() if found else output}")
             failures.expect(found and found[1] == while_used, f"{route}, {reuse}: while in use")
             failures.expect(found and int(found[2]) > 0, f"{route}, {reuse}: never handed out again")
+    path, route = suite.routes()[0]
+    status, output, _ = suite.run(path, "reuse", route, "mode:pool", "held-many")
+    print(f"{route}, many contexts and captures: {output}")
+    failures.expect(status == 0 and "contexts: errors 0" in output and "captures: errors 0" in output and "while in use: 0, error 0" in output and
+                    re.search(r"in the end: [1-9]", output), f"{route}, many contexts and captures")
 
 
 def check_reuse_work(suite, failures, _):

@@ -265,6 +265,7 @@ def check_faults_midway(suite, failures, path, route, place):
               singly + "cuMemUnmap:9:UNKNOWN": "closed",
               twice("Release", 1): "closed", twice("Release", 7): "closed",
               twice("Map", 20): "refused", twice("ImportFromShareableHandle", 20): "refused",
+              twice("Map", 20) + "," + twice("Release", 20): "refused",
               twice("SetAccess", 1): "refused", twice("Map", 20) + "," + twice("Unmap", 1): "kept"}
     for fault, result in wanted.items():
         log = os.path.join(suite.directory, "midway.log")

@@ -116,7 +116,7 @@ static int fake_fence_record(void *state, pool_fence *ret_fence)
     struct fake_backend *fake = state;
     int error = call_begin(fake, FAKE_FENCE_RECORD);
 
-    if (error == 0 && fake->capturing)
+    if (error == 0 && fake->capturing && !fake->open_fences)
         error = -EBUSY;
     if (error == 0 && fake->without_events)
         error = -ENOTSUP;
@@ -131,12 +131,19 @@ static int fake_fence_record(void *state, pool_fence *ret_fence)
     return call_end(fake, 0);
 }
 
+static bool fake_fence_open(void *state, pool_fence fence)
+{
+    const struct fake_backend *fake = state;
+
+    return fake->capturing && fake->open_fences && (fence == 0 || fence > fake->completed);
+}
+
 static int fake_fence_query(void *state, pool_fence fence)
 {
     struct fake_backend *fake = state;
     int error = call_begin(fake, FAKE_FENCE_QUERY);
 
-    if (error == 0 && fake->capturing)
+    if (error == 0 && fake->capturing && !fake->open_fences)
         error = -EBUSY;
     if (fence == 0 || fence > fake->stamp)
         fake->errors++;
@@ -150,9 +157,9 @@ static int fake_fence_wait(void *state, pool_fence fence, uint64_t most_ns)
 {
     struct fake_backend *fake = state;
     int error = call_begin(fake, FAKE_FENCE_WAIT);
-    bool endless = fake->held_at != 0 && fence >= fake->held_at;
+    bool endless = fake->held_at != 0 && (fence >= fake->held_at || fake_fence_open(fake, fence));
 
-    if (error == 0 && fake->capturing)
+    if (error == 0 && fake->capturing && !fake->open_fences)
         error = -EBUSY;
     if (error == 0 && endless && most_ns == POOL_WAIT_FOREVER && !fake->only_peers)
         fake->hangs++;
@@ -483,6 +490,7 @@ struct pool_backend fake_backend(struct fake_backend *fake)
         .fence_query = fake_fence_query,
         .fence_wait = fake_fence_wait,
         .fence_release = fake_fence_release,
+        .fence_open = fake_fence_open,
         .device_wait = fake_device_wait,
         .own_idle = fake_own_idle,
         .memory_fill = fake_memory_fill,

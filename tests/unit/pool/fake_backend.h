@@ -80,6 +80,7 @@ struct fake_backend {
     bool complete_at_once;   /* fences are passed as soon as they are recorded */
     unsigned late_queries;   /* or after this many queries; 0: at once */
     bool capturing;          /* fences and device_wait: -EBUSY */
+    bool open_fences;        /* fences meanwhile stay open: they cover later work, too */
     bool only_peers;         /* work behind fences is that of peers: a free waits for none */
     bool linked;             /* they were given access */
     bool without_events;     /* fence_record: -ENOTSUP */

@@ -459,3 +459,79 @@ Test(waiting, giving_back_is_in_nobodys_way, .init = setup, .fini = teardown)
     cr_assert(IS_MAPPED ? !fake.on_unmap : !fake.on_segment_free);
     check_pool();
 }
+
+/* A fence that stays open comes to cover later work. So a free beside a capture waits itself if the
+ * driver could not give as much instead; what begins later holds up no allocation. */
+Test(waiting, a_free_beside_a_capture_waits_where_the_driver_has_less, .fini = teardown)
+{
+    uint64_t blocks[BLOCKS], more[BLOCKS];
+
+    setup();
+    fake.capacity_bytes = BLOCKS * 20 * MIB;
+    take_many(blocks, 20 * MIB);
+    fake.capturing = fake.open_fences = true;
+    give_many(blocks);
+    cr_assert_gt(waits(), 0);
+    fake_hold(&fake);
+    take_many(more, 20 * MIB);
+    cr_assert_eq(fake.hangs, 0);
+    fake_release(&fake);
+    fake.capturing = false;
+    give_many(more);
+}
+
+Test(waiting, a_free_beside_a_capture_waits_for_nothing_while_the_driver_has_more, .fini = teardown)
+{
+    uint64_t blocks[BLOCKS], more[BLOCKS];
+
+    setup();
+    fake.capacity_bytes = BLOCKS * 50 * MIB;
+    take_many(blocks, 20 * MIB);
+    fake.capturing = fake.open_fences = true;
+    fake_hold(&fake);
+    give_many(blocks);
+    take_many(more, 20 * MIB);
+    cr_assert_eq(waits(), 0);
+    cr_assert_eq(fake.hangs, 0);
+    fake_release(&fake);
+    fake.capturing = false;
+    give_many(more);
+}
+
+/* Cached in another size beside a capture: all of it can be had, as the device is idle. */
+Test(waiting, beside_a_capture_no_smaller_size_takes_more_than_it_needs, .fini = teardown)
+{
+    uint64_t blocks[BLOCKS], more[BLOCKS];
+
+    setup();
+    fake.capacity_bytes = BLOCKS / 2 * 40 * MIB;
+    for (int index = 0; index < BLOCKS / 2; index++)
+        blocks[index] = take(40 * MIB);
+    fake.capturing = fake.open_fences = true;
+    for (int index = 0; index < BLOCKS / 2; index++)
+        give(blocks[index]);
+    take_many(more, 20 * MIB);
+    give_many(more);
+    fake.capturing = false;
+}
+
+/* The device is busy: then larger blocks serve, and nothing goes back to the driver, which would
+ * wait. */
+Test(waiting, beside_a_capture_and_work_a_smaller_size_takes_a_larger_block, .fini = teardown)
+{
+    uint64_t blocks[BLOCKS];
+
+    setup();
+    fake.capacity_bytes = BLOCKS * 40 * MIB;
+    for (int index = 0; index < BLOCKS; index++)
+        blocks[index] = take(40 * MIB);
+    give_many(blocks);
+    fake_complete(&fake);
+    fake_hold(&fake);
+    fake.capturing = fake.open_fences = true;
+    uint64_t block = take(20 * MIB);
+    cr_assert_eq(fake.hangs, 0);
+    fake_release(&fake);
+    fake.capturing = false;
+    give(block);
+}

@@ -184,9 +184,29 @@ static void beside_a_capture(int freed, int most, bool goes_on)
            freed == most ? "all" : "some", taken >= wanted, errors);
 }
 
-/* Everything was freed; the work began before the capture. Another size cannot be had, perhaps, but
- * the request returns. */
-static void before_a_capture(int most)
+/* Everything is freed beside a capture and an idle device: all can be had in another size. */
+static void another_size_beside_a_capture(int most)
+{
+    static void *blocks[MANY];
+    size_t bytes = device_bytes / 32;
+    int taken = 0;
+    CUstream stream;
+    CUgraph graph = NULL;
+
+    int errors = take(blocks, most / 4, bytes * 4) + (route_stream_create(&stream) != 0);
+    errors += route_capture_begin(stream, CU_STREAM_CAPTURE_MODE_RELAXED) != 0;
+    errors += give(blocks, most / 4);
+    while (taken < most / 4 * 2 && route_allocate(&blocks[taken], bytes * 2) == 0)
+        taken++;
+    errors += give(blocks, taken) + (route_capture_end(stream, &graph) != 0);
+    errors += route_stream_destroy(stream) != 0;
+    printf("beside a capture, another size: all of it %d, errors %d\n", taken == most / 4 * 2,
+           errors);
+}
+
+/* Everything was freed; the work began before the capture, or in it. Another size cannot be had,
+ * perhaps, but the request returns. */
+static void work_and_a_capture(int most, bool in_it)
 {
     static void *blocks[MANY];
     size_t bytes = device_bytes / 32;
@@ -194,9 +214,10 @@ static void before_a_capture(int most)
     CUgraph graph = NULL;
     void *large = NULL;
 
-    int errors = take(blocks, most, bytes) + give(blocks, most) + kernel_begin();
+    int errors = take(blocks, most, bytes) + give(blocks, most) + (in_it ? 0 : kernel_begin());
     errors += route_stream_create(&stream) != 0;
     errors += route_capture_begin(stream, CU_STREAM_CAPTURE_MODE_RELAXED) != 0;
+    errors += in_it ? kernel_begin() : 0;
     (void)route_allocate(&large, device_bytes / 2);
     errors += route_capture_end(stream, &graph) != 0;
     errors += kernel_end() + (route_stream_destroy(stream) != 0);
@@ -206,7 +227,7 @@ static void before_a_capture(int most)
     }
     errors += !large || route_free(large) != 0;
     (void)route_last_error();
-    printf("work before a capture, another size: errors %d\n", errors);
+    printf("work %s a capture, another size: errors %d\n", in_it ? "in" : "before", errors);
 }
 
 static CUcontext here, there; /* contexts of two devices */
@@ -291,8 +312,10 @@ int program_no_wait(const char *self, const char *route, const char *argument)
         beside_a_capture(most, most, true);
         beside_a_capture(most / 3, most, true);
         beside_a_capture(most / 3, most, false); /* less than the driver has: nobody waited */
-        if (strcmp(route, "dynamic") == 0 || strcmp(route, "driver") == 0)
-            before_a_capture(most);
+        another_size_beside_a_capture(most);
+        for (int in_it = 0; in_it < 2; in_it++)
+            if (strcmp(route, "dynamic") == 0 || strcmp(route, "driver") == 0)
+                work_and_a_capture(most, in_it);
     }
     if (!simple)
         beside_another_device();

@@ -7,7 +7,8 @@
  * and as many are allocated, so that it must.
  *
  * Bare, the free itself waits, so the stream is let go from another thread and only the contents
- * are printed. With the argument "held" the addresses are: for a library whose free does not wait.
+ * are printed. With the argument "held" the addresses are: for a library whose free does not wait;
+ * with "held-many" in a process with many contexts, after many captures at once.
  */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -18,8 +19,16 @@
 #include "route.h"
 #include "program.h"
 
-#define BYTES  20000
-#define BLOCKS 1024
+#define BYTES    20000
+#define BLOCKS   1024
+#define OTHERS   40 /* contexts */
+#define CAPTURES 300
+
+#if CUDA_VERSION >= 13000
+#define CREATE(context) DRIVER(cuCtxCreate)(context, NULL, 0, 0)
+#else
+#define CREATE(context) DRIVER(cuCtxCreate)(context, 0, 0)
+#endif
 
 static int (*hold)(CUstream);
 static int (*release)(CUstream);
@@ -108,6 +117,36 @@ static void addresses(CUstream stream)
     printf("handed out in the end: %d\n", same);
 }
 
+/* Each with memory, the current one before the others. */
+static void contexts_make(void)
+{
+    CUcontext own, other;
+    void *block;
+    int errors = DRIVER(cuCtxGetCurrent)(&own) + route_allocate(&block, 1000);
+
+    for (int i = 0; i < OTHERS; i++)
+        errors += (int)CREATE(&other) + route_allocate(&block, 1000);
+    errors += DRIVER(cuCtxSetCurrent)(own);
+    printf("contexts: errors %d\n", errors);
+}
+
+static void captures_make(void)
+{
+    static CUstream streams[CAPTURES];
+    CUgraph graph;
+    int errors = 0;
+
+    for (int i = 0; i < CAPTURES; i++) {
+        errors += route_stream_create(&streams[i]) != 0;
+        errors += route_capture_begin(streams[i], CU_STREAM_CAPTURE_MODE_RELAXED) != 0;
+    }
+    for (int i = 0; i < CAPTURES; i++) {
+        errors += route_capture_end(streams[i], &graph) != 0;
+        errors += route_stream_destroy(streams[i]) != 0;
+    }
+    printf("captures: errors %d\n", errors);
+}
+
 int program_reuse(const char *self, const char *route, const char *argument)
 {
     CUstream stream;
@@ -122,7 +161,11 @@ int program_reuse(const char *self, const char *route, const char *argument)
     /* Ordered with no other stream, so that nothing but the free can wait. */
     if (DRIVER(cuStreamCreate)(&stream, CU_STREAM_NON_BLOCKING))
         route_skip("no stream");
-    if (argument && strcmp(argument, "held") == 0)
+    if (argument && strcmp(argument, "held-many") == 0) {
+        contexts_make();
+        captures_make();
+    }
+    if (argument)
         addresses(stream);
     else
         contents(stream);
