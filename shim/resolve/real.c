@@ -211,7 +211,9 @@ static void driver_publish(const struct driver_functions *functions)
 static bool driver_find(bool may_load, struct source *ret_source)
 {
     *ret_source = (struct source){0};
-    if (module_linked_named(DRIVER_NAME, &ret_source->module))
+    /* A library of that name may only lead to another one that has the functions. */
+    if (module_linked_named(DRIVER_NAME, &ret_source->module) &&
+        source_find(ret_source, "cuCtxGetCurrent"))
         return true;
     ret_source->handle = dlopen(DRIVER_NAME, RTLD_NOLOAD | RTLD_LAZY);
     if (!ret_source->handle && may_load)
