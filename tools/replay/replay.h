@@ -43,7 +43,8 @@ struct replay_outcome {
  * One replay. A request that cannot be served ends it: that is an outcome, not an error. So do
  * more driver calls than REPLAY_CALLS_ANY and REPLAY_CALLS_EACH for each event: with mapped memory
  * a single large block takes as many as the device has pages, and time should follow the trace.
- * Errors: -ENOMEM without host memory; -EINVAL for options that the pool refuses.
+ * Errors: -ENOMEM without host memory; -EINVAL for options that the pool refuses; others that the
+ * recorded driver answered.
  */
 int replay_run(const struct replay_trace *trace, const struct policy *policy,
                const struct replay_settings *settings, struct replay_outcome *ret_outcome);

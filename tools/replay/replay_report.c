@@ -281,8 +281,7 @@ static void count_add(struct json_stream *stream, const char *key, uint64_t valu
 static void second_add(struct json_stream *stream, const char *key,
                        const struct replay_outcome *outcome, uint64_t value)
 {
-    json_stream_add(stream, key,
-                    outcome->repeated ? json_integer((json_int_t)value) : json_null());
+    json_stream_add(stream, key, outcome->repeated ? json_integer((json_int_t)value) : json_null());
 }
 
 static void row_json(struct json_stream *stream, const struct replay_result *result,
