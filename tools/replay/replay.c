@@ -14,6 +14,7 @@
 
 #define PROGRESS_EVENTS   65536u
 #define CAPACITY_FRACTION 4096u
+#define MODEL_BYTES_MOST  (UINT64_C(1) << 48) /* no device has so many addresses */
 
 struct run {
     const struct replay_trace *trace;
@@ -33,6 +34,9 @@ static int run_allocate(struct run *run, const struct replay_event *event)
                                      .stream = event->stream,
                                      .context = event->context};
 
+    /* Models round sizes up and add them; the pool refuses such a block itself, as it did. */
+    if (!run->ops->request && request.bytes > MODEL_BYTES_MOST)
+        return -ENOMEM;
     return run->ops->allocate(run->state, &request, &run->tokens[event->buffer]);
 }
 

@@ -379,6 +379,17 @@ class Bounds(unittest.TestCase):
         trace = self.lifetimes("t", [(0, 3, 1 << 47), (1, 4, 1 << 46), (5, 6, 1 << 46)])
         self.expect_memory(self.cost("tune", "-q", trace, cpu=10 if not SANITIZED else 100), 64 * MIB)
 
+    def test_sizes_that_no_device_has(self):
+        """Rounded up they would be small, or none at all."""
+        trace = Trace(self.path("t"))
+        trace.pooled(1 << 34, "")
+        for size in (4096, 1 << 48, (1 << 48) + 1, 1 << 63, 2**64 - 512, 2**64 - (2 << 20), 2**64 - 1):
+            trace.blocks_of(size, 1)
+        trace.close()
+        for name, row in self.replayed(self.path("t")).items():
+            self.assertFalse(row["completed"], name)
+            self.assertIn(row["refused_event"], (2, 4), name)
+
     def test_huge_devices_with_mapped_memory(self):
         """A trace, or the user, may claim a device of any size."""
         trace = self.lifetimes("t", [(i, i + 2, 1 << 45) for i in range(4)])
