@@ -31,7 +31,6 @@ int cupool_kv_set_lower(struct cupool_kv *pool, const struct cupool_kv_lower *lo
 static int missing_reserve(struct cupool_kv *pool, uint32_t count, cupool_stream stream,
                            cupool_kv_handle *handles, uint8_t *sources)
 {
-    uint32_t taken = 0;
     int error = 0;
 
     for (uint32_t at = 0; at < count && error == 0; at++) {
@@ -44,7 +43,6 @@ static int missing_reserve(struct cupool_kv *pool, uint32_t count, cupool_stream
         for (uint32_t next = at; error < 0 && next < count; next++)
             if (sources[next] != CUPOOL_KV_PRESENT)
                 handles[next] = 0;
-        taken += run;
         at += run - 1;
     }
     if (error == 0)

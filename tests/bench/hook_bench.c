@@ -19,6 +19,7 @@
 #include <time.h>
 #include <x86intrin.h>
 
+#include "tests/compiled_with.h"
 #include "tests/random.h"
 
 #define HISTOGRAM_NS 100000
@@ -176,8 +177,8 @@ static void work_here(struct worker *worker)
 static inline __attribute__((always_inline)) void work_below(struct worker *worker, unsigned depth);
 
 /* Room on the stack that the compiler cannot remove, so the call does not become a jump. */
-__attribute__((noinline, optimize("no-omit-frame-pointer"))) static void work_with_pointer(
-    struct worker *worker, unsigned depth)
+COMPILED_WITH("no-omit-frame-pointer")
+static void work_with_pointer(struct worker *worker, unsigned depth)
 {
     volatile char room[64] = {(char)depth};
 
@@ -185,8 +186,8 @@ __attribute__((noinline, optimize("no-omit-frame-pointer"))) static void work_wi
     room[0]++;
 }
 
-__attribute__((noinline, optimize("omit-frame-pointer"))) static void work_without_pointer(
-    struct worker *worker, unsigned depth)
+COMPILED_WITH("omit-frame-pointer")
+static void work_without_pointer(struct worker *worker, unsigned depth)
 {
     volatile char room[64] = {(char)depth};
 

@@ -47,7 +47,7 @@ struct result {
     double ns_per_block;
 };
 
-static void die(const char *what, const char *text)
+__attribute__((noreturn)) static void die(const char *what, const char *text)
 {
     fprintf(stderr, "kv_trace: %s: %s\n", what, text);
     exit(1);

@@ -4,15 +4,12 @@
  * result is one line of error or a report, no crash, no hang, and no more events than the first
  * pass announced.
  *
- * A trace is mostly padding, in which a fuzzer finds nothing. So an input may be squeezed
- * (squeeze.py): SQUEEZED_MAGIC in place of the file's, then slots without the empty ones at the end
- * of each block. What begins like a block header begins a block; where the last slot is cut, so is
- * the trace. Where a checksum is wrong, the input is read once as it is and once with all of them
- * right, for otherwise hardly any mutation would come past them.
+ * Where a checksum is wrong, the input is read once as it is and once with all of them right
+ * (squeezed.h), for otherwise hardly any mutation would come past them.
  *
  * Threading: single-threaded.
  */
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/squeezed.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,95 +17,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "cupti/base/crc32c.h"
 #include "cupti/read/trace_reader.h"
 #include "tools/analysis/analysis.h"
 #include "tools/trace/packed.h"
 #include "tools/report/report_formats.h"
 #include "tools/symbols/symbols.h"
-
-#define SQUEEZED_MAGIC UINT64_C(0x73746f6c73707563) /* "cupslots" */
-
-/** Sets a checksum. True when it was another. */
-static bool checksum_mend(uint32_t *checksum, uint32_t right)
-{
-    bool wrong = *checksum != right;
-
-    *checksum = right;
-    return wrong;
-}
-
-bool trace_checksums_mend(unsigned char *data, size_t bytes)
-{
-    struct trace_file_header *file = (void *)data;
-    bool wrong;
-
-    if (bytes < sizeof *file)
-        return false;
-    wrong = checksum_mend(&file->checksum, crc32c(file, offsetof(struct trace_file_header, flags)));
-    for (size_t at = TRACE_BLOCK_BYTES; at + TRACE_BLOCK_BYTES <= bytes; at += TRACE_BLOCK_BYTES) {
-        struct trace_block_header *header = (void *)(data + at);
-
-        if (header->count && header->count <= TRACE_BLOCK_SLOTS)
-            wrong |= checksum_mend(&header->checksum,
-                                   crc32c(header + 1, (size_t)header->count * TRACE_SLOT_BYTES));
-    }
-    return wrong;
-}
-
-static bool slot_begins_block(const unsigned char *slot)
-{
-    uint32_t magic;
-
-    memcpy(&magic, slot, sizeof magic);
-    return magic == TRACE_BLOCK_MAGIC;
-}
-
-/** Where the next slot of a squeezed input belongs. */
-static size_t slot_place(const unsigned char *slot, size_t end)
-{
-    return slot_begins_block(slot) ? (end + TRACE_BLOCK_BYTES - 1) & -(size_t)TRACE_BLOCK_BYTES
-                                   : end;
-}
-
-/** A copy with the padding that was squeezed out. */
-static unsigned char *slots_spread(const unsigned char *data, size_t bytes, size_t *ret_bytes)
-{
-    static const uint64_t magic = TRACE_FILE_MAGIC;
-    size_t slots = bytes / TRACE_SLOT_BYTES, rest = bytes % TRACE_SLOT_BYTES, end = 0;
-    unsigned char *copy;
-
-    for (size_t i = 0; i < slots; i++)
-        end = slot_place(data + i * TRACE_SLOT_BYTES, end) + TRACE_SLOT_BYTES;
-    *ret_bytes = rest ? end + rest : (end + TRACE_BLOCK_BYTES - 1) & -(size_t)TRACE_BLOCK_BYTES;
-    copy = calloc(1, *ret_bytes);
-    if (!copy)
-        abort();
-    end = 0;
-    for (size_t i = 0; i < slots; i++) {
-        end = slot_place(data + i * TRACE_SLOT_BYTES, end) + TRACE_SLOT_BYTES;
-        memcpy(copy + end - TRACE_SLOT_BYTES, data + i * TRACE_SLOT_BYTES, TRACE_SLOT_BYTES);
-    }
-    memcpy(copy + end, data + slots * TRACE_SLOT_BYTES, rest);
-    memcpy(copy, &magic, sizeof magic);
-    return copy;
-}
-
-/** The bytes of the trace that an input stands for. free() it. */
-static unsigned char *trace_make(const unsigned char *data, size_t bytes, size_t *ret_bytes)
-{
-    static const uint64_t squeezed = SQUEEZED_MAGIC;
-    unsigned char *copy;
-
-    if (bytes >= TRACE_SLOT_BYTES && memcmp(data, &squeezed, sizeof squeezed) == 0)
-        return slots_spread(data, bytes, ret_bytes);
-    copy = malloc(bytes + 1);
-    if (!copy)
-        abort();
-    memcpy(copy, data, bytes);
-    *ret_bytes = bytes;
-    return copy;
-}
 
 static int file_make(const unsigned char *data, size_t bytes)
 {
@@ -208,7 +121,7 @@ static void trace_read(const unsigned char *data, size_t bytes)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     size_t trace_bytes;
-    unsigned char *trace = trace_make(data, bytes, &trace_bytes);
+    unsigned char *trace = trace_spread(data, bytes, &trace_bytes);
 
     trace_read(trace, trace_bytes);
     if (trace_checksums_mend(trace, trace_bytes))

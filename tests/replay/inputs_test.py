@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import pickle
+import random
 import resource
 import sys
 
@@ -96,6 +97,30 @@ def more_addresses_than_there_are(inputs):
     policy = inputs.read("long.csv", "id,lower,upper,size\n" + rows, "-p", "cupool",
                          "--capacity", "80GiB")["policies"][0]
     preload.expect(policy["completed"], f"addresses: {policy}")
+
+
+def large_devices(inputs):
+    """Large blocks in mapped memory take a driver call for each page: a replay follows the trace."""
+    chance = random.Random(1)
+    rows = [f"{i},{i},{i + chance.randint(1, 8)},{chance.randint(1 << 36, 1 << 37) >> 21 << 21}\n"
+            for i in range(2000)]
+    head = "id,lower,upper,size\n"
+    done = inputs.replay("pages.csv", head + "".join(rows), "--capacity", "845GiB",
+                         "-p", "cupool+backing:vmm,page:2MiB")
+    preload.expect_equal("stopped is no answer: exit", done.returncode, 2)
+    preload.expect(b"too many driver calls" in done.stderr, f"pages: {done.stderr}")
+    policy = json.loads(done.stdout)["traces"][0]["policies"][0]
+    preload.expect(not policy["completed"] and policy["stopped"], f"pages: {policy}")
+    preload.expect_equal("steady", policy["memory_calls_second"], None)
+    preload.expect(policy["driver_calls"] < 1 << 25, f"pages: {policy}")
+    short = inputs.machine.scratch / "short.csv"
+    short.write_text(head + "".join(rows[:200]))
+    done = inputs.machine.run([str(inputs.machine.cupool), "tune", "-q", "--capacity", "845GiB", str(short)])
+    preload.expect(b"stopped after too many driver calls" in done.stdout, f"tune: {done.stdout}")
+    # An endless device has addresses for more than a usual one.
+    rows = "".join(f"{i},{i},{i + 9},{(1 << 39) + (i * 7919 % 4096 << 21)}\n" for i in range(300))
+    policy = inputs.read("devices.csv", "id,lower,upper,size\n" + rows, "-p", "mapped")["policies"][0]
+    preload.expect(policy["completed"], f"devices: {policy}")
 
 
 def rmm(inputs):
@@ -208,6 +233,7 @@ def main():
     rmm(inputs)
     bounded(inputs)
     more_addresses_than_there_are(inputs)
+    large_devices(inputs)
     snapshots(inputs)
     real_snapshot(inputs)
 

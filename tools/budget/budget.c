@@ -43,6 +43,7 @@ static const struct {
 };
 
 #define BYTES_MOST ((size_t)1 << 20)
+#define ROWS_MOST  4096 /* each is compared with the others, and with each site */
 #define SITE_KEYS  (sizeof site_keys / sizeof *site_keys)
 
 struct parse {
@@ -75,8 +76,13 @@ __attribute__((format(printf, 2, 3))) static void parse_fail(struct parse *parse
 
 static void *grown(struct parse *parse, void *array, size_t count, size_t row_bytes)
 {
-    void *result = realloc(array, (count + 1) * row_bytes);
+    void *result;
 
+    if (count == ROWS_MOST) {
+        parse_fail(parse, "too many of these: at most %d", ROWS_MOST);
+        return NULL;
+    }
+    result = realloc(array, (count + 1) * row_bytes);
     if (!result)
         parse_fail(parse, "out of memory");
     return result;

@@ -243,12 +243,22 @@ static int report_write(const struct request *request, const struct replay_repor
 /* With a capacity, the exit code says whether it was enough for the pool. */
 static int verdict(const struct request *request, const struct replay_report *report)
 {
+    int verdict = EXIT_FINE;
+
     for (size_t i = 0; request->settings.capacity_bytes && i < report->count; i++)
-        for (size_t j = 0; j < report->results[i].row_count; j++)
-            if (report->results[i].rows[j].policy.ops == &policy_cupool &&
-                !report->results[i].rows[j].outcome.completed)
-                return EXIT_FOUND;
-    return EXIT_FINE;
+        for (size_t j = 0; j < report->results[i].row_count; j++) {
+            const struct replay_row *row = &report->results[i].rows[j];
+
+            if (row->policy.ops != &policy_cupool || row->outcome.completed)
+                continue;
+            if (row->outcome.stopped)
+                return verb_error(VERB_NAME, EXIT_TROUBLE,
+                                  "%s: stopped after too many driver calls: use larger pages, as "
+                                  "with -O page:128MiB",
+                                  report->results[i].trace->name);
+            verdict = EXIT_FOUND;
+        }
+    return verdict;
 }
 
 static void report_done(struct replay_report *report)

@@ -248,8 +248,10 @@ static bool all_complete(const struct tune_request *tune, const struct tune_resu
 
 static void verdict_print(const struct tune_request *tune, const struct tune_result *result)
 {
-    printf("\n%u settings tried in %u replays; gains below %.1f %% are ignored:",
-           result->candidates, result->replays, 100 * result->noise);
+    printf("\n%u settings tried in %u replays", result->candidates, result->replays);
+    if (result->stopped)
+        printf(", %u of them stopped after too many driver calls", result->stopped);
+    printf("; gains below %.1f %% are ignored:", 100 * result->noise);
     if (result->refused)
         puts(" nothing to gain: settings that help the traces make the validation trace worse");
     else if (!result->gained && all_complete(tune, result))

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char *const library_places[] = {"../shim/libcupool.so", "../lib*/cupool/libcupool.so",
@@ -72,10 +73,14 @@ static int place_find(const char *const *places, char *ret_path, size_t path_byt
 int locate_library(char *ret_path, size_t path_bytes)
 {
     const char *named = getenv("CUPOOL_LIBRARY");
+    struct stat status;
 
     if (!named || !*named)
         return place_find(library_places, ret_path, path_bytes);
     path_clean(named, ret_path, path_bytes);
+    /* The loader of the program would wait for the other end of a pipe. */
+    if (stat(ret_path, &status) < 0 || !S_ISREG(status.st_mode))
+        return -ENOENT;
     return access(ret_path, R_OK) < 0 ? -ENOENT : 0;
 }
 

@@ -118,8 +118,11 @@ static int take_again(struct address_space *space, unsigned context, struct spac
 int address_space_take(struct address_space *space, unsigned context, uint64_t bytes,
                        uint64_t *ret_address)
 {
-    struct space_range *range = malloc(sizeof *range);
+    struct space_range *range;
 
+    if (!bytes)
+        return -EINVAL;
+    range = malloc(sizeof *range);
     if (!range)
         return -ENOMEM;
     if (bytes > space->end - space->next) {

@@ -25,7 +25,8 @@ struct address_space {
 void address_space_init(struct address_space *ret_space, uint64_t first, uint64_t end);
 void address_space_done(struct address_space *space);
 
-/** Errors: -ENOMEM: no place is large enough, or the host has no memory. */
+/** Errors: -ENOMEM: no place is large enough, or the host has no memory; -EINVAL: no bytes, which
+ * would lie where the next range does. */
 int address_space_take(struct address_space *space, unsigned context, uint64_t bytes,
                        uint64_t *ret_address);
 

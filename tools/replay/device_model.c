@@ -19,7 +19,7 @@
 #define PROFILE_MOST_BYTES ((size_t)1 << 20)
 #define FIRST_ADDRESS      (UINT64_C(1) << 40)
 #define END_ADDRESS        (UINT64_C(1) << 48) /* the pool knows no more */
-#define ENDLESS_BYTES      (UINT64_C(1) << 40) /* what an endless device says it has */
+#define ENDLESS_BYTES      (UINT64_C(1) << 40) /* what an endless device says it has, at least */
 
 static const struct {
     const char *function, *source;
@@ -113,6 +113,15 @@ void device_model_init(struct device_model *ret_device, const struct device_prof
     address_space_init(&ret_device->addresses, FIRST_ADDRESS, END_ADDRESS);
 }
 
+uint64_t device_model_endless_bytes(uint64_t peak_bytes)
+{
+    uint64_t bytes = ENDLESS_BYTES;
+
+    while (bytes < peak_bytes && bytes < END_ADDRESS)
+        bytes *= 2;
+    return bytes;
+}
+
 void device_model_done(struct device_model *device)
 {
     address_space_done(&device->addresses);
@@ -150,6 +159,7 @@ void device_model_call_often(struct device_model *device, enum device_call call,
 
 void device_model_call(struct device_model *device, enum device_call call, uint64_t bytes)
 {
+    device->steps++;
     device_model_call_often(device, call, bytes, 1);
 }
 

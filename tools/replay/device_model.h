@@ -53,6 +53,7 @@ struct device_model {
     uint64_t total_bytes;    /* what the device says it has */
     uint64_t used_bytes, peak_bytes;
     uint64_t calls[DEVICE_CALLS];
+    uint64_t steps;        /* calls that were made one by one */
     uint64_t simulated_ns; /* spent in calls and in waiting */
     uint64_t now_ns;       /* of the trace */
     struct address_space addresses;
@@ -68,6 +69,9 @@ struct device_model {
 };
 
 void device_model_init(struct device_model *ret_device, const struct device_profile *profile);
+
+/** What an endless device says it has: more than a program needs that has so much at the peak. */
+uint64_t device_model_endless_bytes(uint64_t peak_bytes);
 
 void device_model_done(struct device_model *device);
 

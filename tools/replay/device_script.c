@@ -120,9 +120,12 @@ bool script_range(const struct device_context *context, uint64_t bytes, uint64_t
     if (!trace || !trace->backing[context->context].known)
         return true;
     backing = &trace->backing[context->context];
+    /* The driver gives whole pages; a damaged trace may say anything. */
+    if (bytes != backing->range_bytes || backing->range_address % POOL_SEGMENT_BYTES != 0)
+        return false;
     if (backing->range_bytes)
         *ret_address = backing->range_address;
-    return bytes == backing->range_bytes;
+    return true;
 }
 
 /* ---- when work is done ---- */

@@ -4,21 +4,23 @@
 #include <stdlib.h>
 
 #define AREA_GRAIN UINT64_C(0x100000000)
+#define AREA_GAPS  (2 * AREA_GRAIN) /* of the next one: its rounding and its grain */
 
 struct model_area *model_area_create(struct model_heap *heap, uint64_t bytes)
 {
     struct model_area *area = calloc(1, sizeof *area);
     struct model_block *block = calloc(1, sizeof *block);
+    uint64_t address = heap->next_address + AREA_GRAIN, end, next;
 
-    if (!area || !block) {
+    /* Blocks are told apart by their addresses, so none comes twice. */
+    if (!area || !block || __builtin_add_overflow(address, bytes, &end) ||
+        __builtin_add_overflow(end, AREA_GAPS, &next)) {
         free(area);
         free(block);
         return NULL;
     }
-    heap->next_address += AREA_GRAIN;
-    *area = (struct model_area){
-        .address = heap->next_address, .bytes = bytes, .first = block, .last = block};
-    heap->next_address += (bytes + AREA_GRAIN - 1) / AREA_GRAIN * AREA_GRAIN;
+    *area = (struct model_area){.address = address, .bytes = bytes, .first = block, .last = block};
+    heap->next_address = (end + AREA_GRAIN - 1) / AREA_GRAIN * AREA_GRAIN;
     block->node.address = area->address;
     block->node.bytes = bytes;
     block->area = area;

@@ -45,7 +45,7 @@ static inline struct model_block *model_block_of(struct size_node *node)
     return (struct model_block *)(void *)node;
 }
 
-/** Makes an area of one block that is in no tree. NULL: out of memory. */
+/** Makes an area of one block that is in no tree. NULL: out of memory, or of the 2^64 addresses. */
 struct model_area *model_area_create(struct model_heap *heap, uint64_t bytes);
 
 /** Frees an area; only its last block is left. */

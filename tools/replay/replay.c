@@ -14,12 +14,14 @@
 
 #define PROGRESS_EVENTS   65536u
 #define CAPACITY_FRACTION 4096u
+#define MODEL_BYTES_MOST  (UINT64_C(1) << 48) /* no device has so many addresses */
 
 struct run {
     const struct replay_trace *trace;
     const struct policy_ops *ops;
     void *state;
     struct device_model device;
+    uint64_t most_calls;               /* of a pass */
     uint64_t *tokens;                  /* by buffer; 0: not live */
     uint64_t shift_ns;                 /* of the second replay */
     size_t ended[REPLAY_CONTEXTS_MAX]; /* event of the context's last end in this pass; 0: none */
@@ -32,6 +34,9 @@ static int run_allocate(struct run *run, const struct replay_event *event)
                                      .stream = event->stream,
                                      .context = event->context};
 
+    /* Models round sizes up and add them; the pool refuses such a block itself, as it did. */
+    if (!run->ops->request && request.bytes > MODEL_BYTES_MOST)
+        return -ENOMEM;
     return run->ops->allocate(run->state, &request, &run->tokens[event->buffer]);
 }
 
@@ -99,10 +104,22 @@ static int run_event(struct run *run, size_t index)
     return 0;
 }
 
-/* Replays all events. 1: all were served; 0: one could not be; or an error. */
+static void refusal_note(const struct replay_trace *trace, size_t index,
+                         struct replay_outcome *outcome)
+{
+    const struct replay_event *event = &trace->events[index];
+
+    outcome->refused_event = index;
+    outcome->refused_time_ns = event->time_ns;
+    outcome->refused_bytes = event->kind == REPLAY_ALLOCATE ? trace->sizes[event->buffer] : 0;
+}
+
+/* Replays all events. 1: all were served; 0: one could not be, or took too many calls; or an
+ * error. */
 static int run_pass(struct run *run, struct replay_outcome *outcome)
 {
     const struct replay_trace *trace = run->trace;
+    uint64_t most_steps = run->device.steps + run->most_calls;
 
     memset(run->ended, 0, sizeof run->ended);
     for (size_t i = 0; i < trace->event_count; i++) {
@@ -110,13 +127,12 @@ static int run_pass(struct run *run, struct replay_outcome *outcome)
 
         if (i % PROGRESS_EVENTS == 0 && run->progress)
             progress_add(run->progress, PROGRESS_EVENTS * sizeof *trace->events);
-        if (error == 0)
+        outcome->stopped = run->device.steps > most_steps;
+        if (error == 0 && !outcome->stopped)
             continue;
-        if (error != -ENOMEM && error != -ENOTSUP)
+        if (error < 0 && error != -ENOMEM && error != -ENOTSUP)
             return error;
-        outcome->refused_event = i;
-        outcome->refused_time_ns = trace->events[i].time_ns;
-        outcome->refused_bytes = trace->sizes[trace->events[i].buffer];
+        refusal_note(trace, i, outcome);
         return 0;
     }
     return 1;
@@ -150,6 +166,7 @@ static int run_second(struct run *run, struct replay_outcome *outcome)
     all = run->ops->driver_calls ? run->ops->driver_calls(run->state)
                                  : device_model_calls(&run->device);
     error = run_pass(run, &again);
+    outcome->repeated = error == 1;
     if (error <= 0)
         return error;
     outcome->memory_calls_second = device_model_memory_calls(&run->device) - memory_calls;
@@ -171,6 +188,7 @@ static void device_prepare(struct run *run, const struct policy *policy,
     if (policy->as_recorded && run->trace->script_count && !settings->fence_delay_given &&
         !settings->capacity_bytes)
         device_model_follow(&run->device, run->trace);
+    run->device.total_bytes = device_model_endless_bytes(run->trace->peak_requested_bytes);
     if (run->trace->device_bytes)
         run->device.total_bytes = run->trace->device_bytes;
     if (settings->capacity_bytes)
@@ -189,6 +207,9 @@ int replay_run(const struct replay_trace *trace, const struct policy *policy,
     int error;
 
     device_prepare(&run, policy, settings);
+    run.most_calls = REPLAY_CALLS_ANY + REPLAY_CALLS_EACH * (uint64_t)trace->event_count;
+    if (settings->most_calls && settings->most_calls < run.most_calls)
+        run.most_calls = settings->most_calls;
     if (!settings->fence_delay_given)
         work = device_work_create(trace, settings->haste);
     run.device.work = work;

@@ -68,10 +68,15 @@ static void row_cells(const struct replay_result *result, const struct replay_ro
     ratio(text[3], bytes, row->smallest_capacity_bytes, trace->peak_requested_bytes);
     snprintf(text[4], bytes, "%s", unit_count(outcome->driver_calls).text);
     per_thousand(text[5], bytes, outcome->memory_calls, trace->operations);
-    per_thousand(text[6], bytes, outcome->memory_calls_second, trace->operations);
+    if (outcome->repeated)
+        per_thousand(text[6], bytes, outcome->memory_calls_second, trace->operations);
+    else
+        snprintf(text[6], bytes, "-");
     snprintf(text[7], bytes, "%s", unit_duration(outcome->simulated_ns).text);
     if (outcome->completed)
         snprintf(text[8], bytes, "yes");
+    else if (outcome->stopped)
+        snprintf(text[8], bytes, "stopped: too many calls at event %zu", outcome->refused_event);
     else
         snprintf(text[8], bytes, "no: %s at event %zu", unit_bytes(outcome->refused_bytes).text,
                  outcome->refused_event);
@@ -273,6 +278,12 @@ static void count_add(struct json_stream *stream, const char *key, uint64_t valu
     json_stream_add(stream, key, json_integer((json_int_t)value));
 }
 
+static void second_add(struct json_stream *stream, const char *key,
+                       const struct replay_outcome *outcome, uint64_t value)
+{
+    json_stream_add(stream, key, outcome->repeated ? json_integer((json_int_t)value) : json_null());
+}
+
 static void row_json(struct json_stream *stream, const struct replay_result *result,
                      const struct replay_row *row)
 {
@@ -288,12 +299,13 @@ static void row_json(struct json_stream *stream, const struct replay_result *res
                         ? json_real((double)outcome->peak_reserved_bytes / (double)requested)
                         : json_null());
     count_add(stream, "driver_calls", outcome->driver_calls);
-    count_add(stream, "driver_calls_second", outcome->driver_calls_second);
+    second_add(stream, "driver_calls_second", outcome, outcome->driver_calls_second);
     count_add(stream, "memory_calls", outcome->memory_calls);
-    count_add(stream, "memory_calls_second", outcome->memory_calls_second);
+    second_add(stream, "memory_calls_second", outcome, outcome->memory_calls_second);
     count_add(stream, "simulated_ns", outcome->simulated_ns);
     json_stream_add(stream, "completed", json_boolean(outcome->completed));
     if (!outcome->completed) {
+        json_stream_add(stream, "stopped", json_boolean(outcome->stopped));
         count_add(stream, "refused_event", outcome->refused_event);
         count_add(stream, "refused_bytes", outcome->refused_bytes);
     }

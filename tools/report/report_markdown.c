@@ -335,7 +335,7 @@ int report_markdown_write(const struct report_input *input, const struct report_
     if (!draft)
         return -ENOMEM;
     error = pages_print(input, style, draft);
-    if (fclose(draft) == EOF)
+    if (fclose(draft) == EOF || !text)
         error = -ENOMEM;
     if (error == 0) {
         kept = bytes_allowed(text, bytes);

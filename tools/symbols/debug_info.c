@@ -13,11 +13,18 @@
 #include <dwarf.h>
 #include <elfutils/libdwelf.h>
 #include <errno.h>
+#include <gelf.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
+
+#include "tools/base/texts.h"
+#include "tools/symbols/module_files.h"
+
+#define BYTE_ORDER_HERE (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB : ELFDATA2MSB)
 
 #define SCOPES_MOST 128 /* more levels are not looked at */
 
@@ -27,9 +34,19 @@
  * lines. */
 #define LOOKS_MOST (UINT64_C(1) << 27)
 
+/* Bytes that libdw inflates of files with split debug information in a run: each is in proportion,
+ * but a file of some kilobytes may have thousands of names. */
+#define INFLATED_MOST (UINT64_C(512) << 20)
+
 struct debug_info {
     Dwarf *dwarf;
     const char *folder;
+    struct texts paths; /* of files beside this one */
+    bool *refused;      /* by the number of the path, from 0 */
+    uint32_t judged;
+    const Elf_Data *lines;   /* line tables; NULL: none */
+    uint64_t lines_left;     /* bytes of tables that may still be read: they do not overlap */
+    struct key_index tables; /* those that were, by their place */
 };
 
 /** A path through the entries of a unit, outermost first. */
@@ -38,7 +55,8 @@ struct scopes {
     Dwarf_Die die[SCOPES_MOST];
 };
 
-static uint64_t looks; /* so many there were */
+static uint64_t looks;    /* so many there were */
+static uint64_t inflated; /* so many bytes */
 
 /** Counts a look; false: there were too many. */
 static bool look(void)
@@ -59,8 +77,39 @@ static bool has_address(Dwarf_Die *die, uint64_t address)
     return false;
 }
 
-/** Whether a path exists and is not a regular file: opening it may block. */
-static bool leads_astray(const char *folder, const char *subfolder, const char *name)
+/** Whether libdw must not open a file, which it reads without a bound. */
+static bool file_judge(const char *path)
+{
+    int64_t bytes = module_files_inflated_bytes(path);
+
+    if (bytes < 0 || (uint64_t)bytes > INFLATED_MOST - inflated)
+        return true;
+    inflated += (uint64_t)bytes;
+    return false;
+}
+
+/** The same for a path, which is judged once. */
+static bool file_is_refused(struct debug_info *info, const char *path)
+{
+    uint32_t number = texts_number(&info->paths, path);
+
+    if (number > info->judged) {
+        bool *grown = reallocarray(info->refused, number, sizeof *grown);
+
+        if (!grown)
+            return true;
+        info->refused = grown;
+        while (info->judged < number) /* paths that there was no memory for, too */
+            info->refused[info->judged++] = true;
+        info->refused[number - 1] = file_judge(path);
+    }
+    return !number || info->refused[number - 1];
+}
+
+/** Whether a path exists and must not be opened: what is no regular file may block, others take
+ * memory out of proportion. */
+static bool leads_astray(struct debug_info *info, const char *folder, const char *subfolder,
+                         const char *name)
 {
     char path[PATH_MAX];
     struct stat status;
@@ -71,35 +120,68 @@ static bool leads_astray(const char *folder, const char *subfolder, const char *
         folder = "";
     if (snprintf(path, sizeof path, "%s/%s/%s", folder, subfolder, name) >= (int)sizeof path)
         return true;
-    return stat(path, &status) == 0 && !S_ISREG(status.st_mode);
+    return stat(path, &status) == 0 && (!S_ISREG(status.st_mode) || file_is_refused(info, path));
 }
 
 /** Whether opening the common file of dwz, which libdw does by name, would be dangerous. */
-static bool alternative_leads_astray(Dwarf *dwarf, const char *folder)
+static bool alternative_leads_astray(struct debug_info *info)
 {
     const char *name;
     const void *id;
 
-    return dwelf_dwarf_gnu_debugaltlink(dwarf, &name, &id) > 0 && leads_astray(folder, "", name);
+    return dwelf_dwarf_gnu_debugaltlink(info->dwarf, &name, &id) > 0 &&
+           leads_astray(info, info->folder, "", name);
+}
+
+/** Finds the section of line tables, which libdw has inflated; NULL also where the lengths in it
+ * are of another byte order. */
+static const Elf_Data *lines_find(Dwarf *dwarf)
+{
+    Elf *elf = dwarf_getelf(dwarf);
+    Elf_Scn *section = NULL;
+    GElf_Ehdr file;
+    GElf_Shdr header;
+    size_t names;
+
+    if (!elf || !gelf_getehdr(elf, &file) || file.e_ident[EI_DATA] != BYTE_ORDER_HERE ||
+        elf_getshdrstrndx(elf, &names) < 0)
+        return NULL;
+    while ((section = elf_nextscn(elf, section))) {
+        const char *name = gelf_getshdr(section, &header) ? elf_strptr(elf, names, header.sh_name)
+                                                          : NULL;
+
+        if (name && (!strcmp(name, ".debug_line") || !strcmp(name, ".zdebug_line")))
+            return elf_getdata(section, NULL);
+    }
+    return NULL;
 }
 
 int debug_info_open(Dwarf *dwarf, const char *folder, struct debug_info **ret_info)
 {
     struct debug_info *info;
 
-    if (alternative_leads_astray(dwarf, folder))
-        return -ENOENT;
     info = calloc(1, sizeof *info);
     if (!info)
         return -ENOMEM;
     info->dwarf = dwarf;
     info->folder = folder;
+    if (alternative_leads_astray(info)) {
+        debug_info_close(info);
+        return -ENOENT;
+    }
+    info->lines = lines_find(dwarf);
+    info->lines_left = info->lines ? info->lines->d_size : 0;
     *ret_info = info;
     return 0;
 }
 
 void debug_info_close(struct debug_info *info)
 {
+    if (!info)
+        return;
+    texts_done(&info->paths);
+    key_index_done(&info->tables);
+    free(info->refused);
     free(info);
 }
 
@@ -237,6 +319,38 @@ static uint64_t number_of(Dwarf_Die *die, unsigned name)
                                                                                          : 0;
 }
 
+/** Returns the bytes of the line table at a place; UINT64_MAX: it has no beginning. */
+static uint64_t table_bytes(const Elf_Data *lines, uint64_t place)
+{
+    const char *bytes = lines->d_buf;
+    uint32_t length;
+    uint64_t longer;
+
+    if (!bytes || place > lines->d_size || lines->d_size - place < sizeof length + sizeof longer)
+        return UINT64_MAX;
+    memcpy(&length, bytes + place, sizeof length);
+    memcpy(&longer, bytes + place + sizeof length, sizeof longer);
+    return length == UINT32_MAX ? longer : length;
+}
+
+/** Whether the line table of a unit may be read. Tables that overlap, of which libdw makes rows for
+ * each unit, are together longer than their section. */
+static bool has_lines(struct debug_info *info, Dwarf_Die *unit)
+{
+    uint64_t place, bytes;
+
+    if (!info->lines || !dwarf_hasattr(unit, DW_AT_stmt_list))
+        return false;
+    place = number_of(unit, DW_AT_stmt_list);
+    if (key_index_find(&info->tables, place) != KEY_INDEX_NONE)
+        return true;
+    bytes = table_bytes(info->lines, place);
+    if (bytes > info->lines_left || key_index_get(&info->tables, place, 0) == KEY_INDEX_NONE)
+        return false;
+    info->lines_left -= bytes;
+    return true;
+}
+
 static const char *call_file(Dwarf_Die *die, Dwarf_Die *unit)
 {
     size_t count;
@@ -257,19 +371,19 @@ static const char *text_of(Dwarf_Die *die, unsigned name)
 
 /** Whether a unit's scopes are in a file of their own that may be opened: libdw tries two places.
  */
-static bool is_split(const struct debug_info *info, Dwarf_Die *unit)
+static bool is_split(struct debug_info *info, Dwarf_Die *unit)
 {
     const char *folder = text_of(unit, DW_AT_comp_dir), *name = text_of(unit, DW_AT_dwo_name);
     uint8_t type;
 
     name = name ? name : text_of(unit, DW_AT_GNU_dwo_name);
     return dwarf_cu_info(unit->cu, NULL, &type, NULL, NULL, NULL, NULL, NULL) == 0 &&
-           type == DW_UT_skeleton && name && !leads_astray(info->folder, "", name) &&
-           !leads_astray(info->folder, folder ? folder : "", name);
+           type == DW_UT_skeleton && name && !leads_astray(info, info->folder, "", name) &&
+           !leads_astray(info, info->folder, folder ? folder : "", name);
 }
 
 /** Location of a unit's scopes: a separate file if the compiler split it off. */
-static Dwarf_Die unit_of_scopes(const struct debug_info *info, Dwarf_Die *unit)
+static Dwarf_Die unit_of_scopes(struct debug_info *info, Dwarf_Die *unit)
 {
     Dwarf_Die split;
 
@@ -295,10 +409,12 @@ void debug_info_frames(struct debug_info *info, uint64_t address, debug_info_fra
     int line = 0, column = 0, given = 0;
     struct scopes scopes;
     char name[1024];
+    bool lines;
 
     if (!unit_find(info, address, &unit))
         return;
-    place = dwarf_getsrc_die(&unit, address);
+    lines = has_lines(info, &unit);
+    place = lines ? dwarf_getsrc_die(&unit, address) : NULL;
     if (place) {
         file = dwarf_linesrc(place, NULL, NULL);
         dwarf_lineno(place, &line);
@@ -317,7 +433,7 @@ void debug_info_frames(struct debug_info *info, uint64_t address, debug_info_fra
         given++;
         if (tag == DW_TAG_subprogram)
             break;
-        file = call_file(scope, &inner);
+        file = lines ? call_file(scope, &inner) : NULL;
         line = (int)number_of(scope, DW_AT_call_line);
         column = (int)number_of(scope, DW_AT_call_column);
     }

@@ -39,6 +39,9 @@
 #define MOST_FOLD      64
 #define ANY_FOLD_BYTES (UINT64_C(16) << 20)
 
+/* libdw makes a row of some hundred bytes of each byte of a line table, if it is made for that. */
+#define LINES_WEIGHT 16
+
 /** Whether a file has this build-id, or has none if none is wanted. */
 static bool build_id_is(Elf *elf, const char *wanted)
 {
@@ -88,23 +91,17 @@ static uint64_t data_bytes(int fd, uint64_t bytes)
 }
 
 /** Returns the bytes of a section when it is inflated; 0: it is not compressed. */
-static uint64_t inflated_bytes(Elf *elf, Elf_Scn *section)
+static uint64_t inflated_bytes(Elf_Scn *section, const GElf_Shdr *header, const char *name)
 {
-    GElf_Shdr header;
     GElf_Chdr compressed;
     const Elf_Data *raw;
     const unsigned char *bytes;
     uint64_t size = 0;
-    size_t names;
-    const char *name;
 
-    if (!gelf_getshdr(section, &header))
-        return 0;
-    if (header.sh_flags & SHF_COMPRESSED)
+    if (header->sh_flags & SHF_COMPRESSED)
         return gelf_getchdr(section, &compressed) ? compressed.ch_size : 0;
     /* As before there was that flag: "ZLIB" and the size, its highest byte first. */
-    name = elf_getshdrstrndx(elf, &names) == 0 ? elf_strptr(elf, names, header.sh_name) : NULL;
-    if (!name || strncmp(name, ".zdebug", 7) != 0)
+    if (strncmp(name, ".zdebug", 7) != 0)
         return 0;
     raw = elf_rawdata(section, NULL);
     if (!raw || !raw->d_buf || raw->d_size < 12)
@@ -139,19 +136,52 @@ static Elf *proportionate_begin(int fd, uint64_t *ret_left)
     return elf_begin(fd, ELF_C_READ_MMAP, NULL);
 }
 
-/** Whether the inflated sections of a file are in proportion to it, too. */
-static bool is_proportionate(Elf *elf, uint64_t left)
+static const char *section_name(Elf *elf, const GElf_Shdr *header)
+{
+    size_t names;
+    const char *name = elf_getshdrstrndx(elf, &names) == 0 ? elf_strptr(elf, names, header->sh_name)
+                                                           : NULL;
+
+    return name ? name : "";
+}
+
+/** Sums up the inflated sections of a file. False: they are not in proportion to it. */
+static bool inflated_sum(Elf *elf, uint64_t left, uint64_t *ret_bytes)
 {
     Elf_Scn *section = NULL;
+    GElf_Shdr header;
 
+    *ret_bytes = 0;
     while ((section = elf_nextscn(elf, section))) {
-        uint64_t inflated = inflated_bytes(elf, section);
+        const char *name = gelf_getshdr(section, &header) ? section_name(elf, &header) : NULL;
+        uint64_t inflated = name ? inflated_bytes(section, &header, name) : 0;
+        uint64_t weight = inflated && strstr(name, "debug_line") ? LINES_WEIGHT : 1;
 
-        if (inflated > left)
+        if (inflated > left / weight)
             return false;
-        left -= inflated;
+        left -= inflated * weight;
+        *ret_bytes += inflated;
     }
     return true;
+}
+
+int64_t module_files_inflated_bytes(const char *path)
+{
+    int fd = regular_open(path);
+    uint64_t left, bytes;
+    int64_t result = -ENOENT;
+    Elf *elf;
+
+    if (fd < 0)
+        return fd;
+    elf = proportionate_begin(fd, &left);
+    if (!elf)
+        result = -EFBIG;
+    else if (elf_kind(elf) == ELF_K_ELF)
+        result = inflated_sum(elf, left, &bytes) ? (int64_t)bytes : -EFBIG;
+    elf_end(elf);
+    close(fd);
+    return result;
 }
 
 int module_files_identify(const char *path, char ret_text[MODULE_FILES_IDENTITY_BYTES])
@@ -169,7 +199,7 @@ int module_files_identify(const char *path, char ret_text[MODULE_FILES_IDENTITY_
 static int loadable_open(const char *path, const char *build_id)
 {
     int fd = regular_open(path), error = -ENOENT;
-    uint64_t left = 0;
+    uint64_t left = 0, inflated;
     GElf_Ehdr header;
     Elf *elf;
 
@@ -177,7 +207,7 @@ static int loadable_open(const char *path, const char *build_id)
         return fd;
     elf = proportionate_begin(fd, &left);
     if (elf && elf_kind(elf) == ELF_K_ELF && gelf_getehdr(elf, &header) &&
-        (header.e_type == ET_EXEC || header.e_type == ET_DYN) && is_proportionate(elf, left))
+        (header.e_type == ET_EXEC || header.e_type == ET_DYN) && inflated_sum(elf, left, &inflated))
         error = build_id_is(elf, build_id) ? 0 : -ESTALE;
     elf_end(elf);
     if (!error)

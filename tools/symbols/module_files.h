@@ -29,6 +29,12 @@ struct module_files {
 int module_files_identify(const char *path, char ret_text[MODULE_FILES_IDENTITY_BYTES]);
 
 /**
+ * Bytes of a file's sections that are inflated in memory; 0: none is. Errors: -ENOENT no regular
+ * ELF file, -EFBIG many times what the file holds.
+ */
+int64_t module_files_inflated_bytes(const char *path);
+
+/**
  * Opens the files of a module if the file at its path has this build-id; "": if it has none.
  * Errors: -ENOENT no file to read, -ESTALE another build-id.
  */

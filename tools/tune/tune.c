@@ -32,6 +32,9 @@
 #define CALLS_PART  100u /* of the operations */
 #define MEMORY_PART 16u  /* of what is reserved */
 
+#define CALLS_ANY  (UINT64_C(1) << 18) /* a replay may make so many calls, and */
+#define CALLS_FOLD 16u                 /* so many times those that are permitted */
+
 /** The search's own figures. */
 struct search {
     const struct tune_request *request;
@@ -40,7 +43,8 @@ struct search {
     size_t trace_count;                 /* without the judge */
     struct class_histogram histogram;
     struct tune_figures *trial;
-    double noise; /* a gain is more than this */
+    bool compares; /* the figures before are known */
+    double noise;  /* a gain is more than this */
     struct progress progress;
 };
 
@@ -52,23 +56,37 @@ static uint64_t replay_bytes(const struct replay_trace *trace)
     return 2 * trace->event_count * sizeof *trace->events;
 }
 
+/* A candidate that makes many times the permitted calls is out, whatever else it would do. 0: there
+ * is nothing to compare with yet. */
+static uint64_t calls_enough(const struct search *search, size_t index)
+{
+    const struct tune_figures *before = &search->result->before[index];
+    uint64_t operations = search->traces[index]->operations;
+    uint64_t permitted = before->completed ? before->driver_calls + operations / CALLS_PART
+                                           : operations;
+
+    return search->compares ? CALLS_ANY + permitted * CALLS_FOLD : 0;
+}
+
 static int figures_get(struct search *search, size_t index, const struct options *options,
                        enum device_haste haste, struct tune_figures *ret_figures)
 {
     struct replay_settings settings = {.profile = search->request->profile,
                                        .capacity_bytes = search->request->capacity_bytes,
                                        .haste = haste,
+                                       .most_calls = calls_enough(search, index),
                                        .quiet = true};
     struct policy policy = {.name = "cupool", .ops = &policy_cupool, .options = *options};
     struct replay_outcome outcome;
     int error = replay_run(search->traces[index], &policy, &settings, &outcome);
 
     search->result->replays++;
+    search->result->stopped += error == 0 && outcome.stopped;
     progress_add(&search->progress, replay_bytes(search->traces[index]));
     if (error < 0)
         return error;
     *ret_figures = (struct tune_figures){
-        .completed = outcome.completed,
+        .completed = outcome.completed && outcome.repeated,
         .peak_reserved_bytes = outcome.peak_reserved_bytes,
         .peak_allocated_bytes = outcome.peak_allocated_bytes,
         .driver_calls = outcome.driver_calls,
@@ -513,6 +531,7 @@ static int search_run(struct search *search)
     for (size_t i = 0; i < search->trace_count; i++)
         if (!result->before[i].completed)
             best = WORST / 2;
+    search->compares = true;
     search->noise = noise_of(search);
     result->noise = search->noise;
     if (error == 0)

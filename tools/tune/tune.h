@@ -45,6 +45,7 @@ struct tune_result {
     struct tune_figures *after;
     unsigned candidates; /* settings tried */
     unsigned replays;
+    unsigned stopped;         /* of these, for too many driver calls */
     double noise;             /* each setting gains more than this part */
     bool gained;              /* some setting was shown to help */
     bool refused;             /* by the judge: there was one, but not for its trace */

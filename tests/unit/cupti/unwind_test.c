@@ -20,6 +20,7 @@
 #include "cupti/stack/module_symbol.h"
 #include "cupti/stack/stack_bounds.h"
 #include "cupti/stack/unwind.h"
+#include "tests/compiled_with.h"
 #include "tests/random.h"
 
 #define FRAMES 64
@@ -67,7 +68,7 @@ static void expect_as_library(const char *what)
     }
 }
 
-__attribute__((noinline, optimize("O2", "omit-frame-pointer"))) static int recurse(int depth)
+COMPILED_WITH("O2", "omit-frame-pointer") static int recurse(int depth)
 {
     volatile char room[48] = {(char)depth};
 
@@ -78,7 +79,7 @@ __attribute__((noinline, optimize("O2", "omit-frame-pointer"))) static int recur
     return room[0];
 }
 
-__attribute__((noinline, optimize("O2", "omit-frame-pointer"))) static int with_alloca(size_t bytes)
+COMPILED_WITH("O2", "omit-frame-pointer") static int with_alloca(size_t bytes)
 {
     volatile char *room = alloca(bytes);
 
@@ -87,7 +88,7 @@ __attribute__((noinline, optimize("O2", "omit-frame-pointer"))) static int with_
     return room[0];
 }
 
-__attribute__((noinline, optimize("O2"))) static int with_alignment(int value)
+COMPILED_WITH("O2") static int with_alignment(int value)
 {
     _Alignas(64) volatile char room[128] = {(char)value};
 
@@ -95,7 +96,7 @@ __attribute__((noinline, optimize("O2"))) static int with_alignment(int value)
     return room[0];
 }
 
-__attribute__((noinline, optimize("no-omit-frame-pointer"))) static int with_pointer(int value)
+COMPILED_WITH("no-omit-frame-pointer") static int with_pointer(int value)
 {
     volatile int kept = value;
 

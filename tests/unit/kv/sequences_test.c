@@ -73,7 +73,7 @@ Test(kv_sequences, a_block_at_each_multiple_of_the_block_size, .init = setup_set
     }
     cr_assert_eq(stats_now().active, 3, "full blocks were registered by later appends");
     cr_assert_eq(cupool_sequence_place(set, sequence, 0, 33, &handle, &offset), 0);
-    cr_assert_eq(cupool_kv_id(handle), table[2]);
+    cr_assert_eq((int32_t)cupool_kv_id(handle), table[2]);
     cr_assert_eq(offset, 1);
     cr_assert_eq(cupool_sequence_append(set, sequence, tokens, 352, NONE), -EOVERFLOW);
     cr_assert_eq(cupool_sequence_append(set, sequence, tokens, 351, NONE), -ENOMEM);

@@ -72,6 +72,22 @@ Test(address_space, serves_more_in_total_than_it_has)
     address_space_done(&space);
 }
 
+Test(address_space, has_no_place_for_no_bytes)
+{
+    struct address_space space;
+    uint64_t address = 1, other;
+
+    address_space_init(&space, FIRST, FIRST + 2 * PAGE);
+    for (int round = 0; round < 2; round++) { /* from new addresses, then from free ones */
+        cr_assert_eq(address_space_take(&space, 0, 0, &address), -EINVAL);
+        cr_assert_eq(address, 1);
+        cr_assert_eq(address_space_take(&space, 0, 2 * PAGE, &other), 0);
+        cr_assert_eq(address_space_take(&space, 0, 0, &address), -EINVAL);
+        address_space_give(&space, 0, other);
+    }
+    address_space_done(&space);
+}
+
 Test(address_space, lies_beside_recorded_addresses)
 {
     static const struct {

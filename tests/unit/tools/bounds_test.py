@@ -152,6 +152,33 @@ def debug_sections(entries):
             (".debug_info", 1, 0, struct.pack("<I", len(head) + len(unit)) + head + unit, 0, 0)]
 
 
+def line_sections(tables, rows, compressed=False):
+    """Units with a line table each, all of them ending with the same rows, which each then has. The header of a
+    table is to those before it an operation that they do not know."""
+    lengths = bytes([0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1])
+    rest = bytes([1, 1, 1, 0xfb, 14, 13]) + lengths + b"\0a.c\0\0\0\0\0"
+    address, units, lines = b"\0\x09\x02" + bytes(8), b"", b""
+    header = 10 + len(rest)
+    size = tables * (3 + header + len(address)) + rows + 3
+    for number in range(tables):
+        lines += bytes([0, header + 1, 0x80])
+        unit = struct.pack("<HIBBIQI", 4, 0, 8, 1, len(lines), number * 4096, 4096)
+        units += struct.pack("<I", len(unit)) + unit
+        lines += struct.pack("<IHI", size - len(lines) - 4, 4, len(rest)) + rest + address
+    lines += b"\x20" * rows + b"\0\1\1"
+    if compressed:
+        lines = struct.pack("<IIQQ", 1, 0, len(lines), 1) + zlib.compress(lines, 9)
+    return [(".debug_abbrev", 1, 0, bytes([1, 0x11, 0, 0x10, 0x17, 0x11, 1, 0x12, 6, 0, 0, 0]), 0, 0),
+            (".debug_info", 1, 0, units, 0, 0), (".debug_line", 1, 0x800 if compressed else 0, lines, 0, 0)]
+
+
+def split_sections(name):
+    """A unit whose scopes are in a file of that name."""
+    unit = struct.pack("<HBBIQB", 5, 4, 8, 0, 1, 1) + name.encode() + b"\0" + struct.pack("<QI", 0, 1 << 20)
+    return [(".debug_abbrev", 1, 0, bytes([1, 0x4a, 0, 0x76, 8, 0x11, 1, 0x12, 6, 0, 0, 0]), 0, 0),
+            (".debug_info", 1, 0, struct.pack("<I", len(unit)) + unit, 0, 0)]
+
+
 CUTTER = """
 #define _GNU_SOURCE
 #include <stdlib.h>
@@ -285,6 +312,27 @@ class Bounds(unittest.TestCase):
             used = self.cost("report", "-q", self.trace("t", (library, [0x1001])))
             self.expect_memory(used, 200 * MIB)
 
+    def test_line_tables(self):
+        """A byte of a line table can be a row of a hundred bytes in memory."""
+        library = elf(self.path("lib.so"), line_sections(1, 1000))
+        trace = self.trace("t", (library, [0x11]))
+        self.cost("report", "-q", trace)
+        elf(library, line_sections(1, 12 * MIB, compressed=True))
+        self.expect_memory(self.cost("report", "-q", trace), 200 * MIB)
+        elf(library, line_sections(40, MIB // 4))
+        trace = self.trace("t", (library, [4096 * unit + 0x11 for unit in range(40)]))
+        self.expect_memory(self.cost("report", "-q", trace), 200 * MIB)
+
+    def test_compressed_files_beside_a_library(self):
+        """libdw inflates what it opens by the names in the debug information."""
+        unit = struct.pack("<HBBIQB", 5, 5, 8, 0, 1, 1) + b"x.c\0"
+        info = struct.pack("<I", len(unit)) + unit
+        elf(self.path("x.dwo"), [(".debug_abbrev.dwo", 1, 0, bytes([1, 0x11, 0, 3, 8, 0, 0, 0]), 0, 0),
+                                 (".debug_info.dwo", 1, 0, info, 0, 0),
+                                 (".debug_str.dwo", 1, 0x800, zeros(300 * MIB), 0, 0)])
+        trace = self.trace("t", (elf(self.path("lib.so"), split_sections("x.dwo")), [0x1001]))
+        self.expect_memory(self.cost("report", "-q", trace), 100 * MIB)
+
     def test_paths_of_one_file(self):
         """Each further path to a file costs what its records cost, not the file once more."""
         symbols = bytes(24) + struct.pack("<IBBHQQ", 1, 2, 0, 1, 4096, 1 << 20) * 20000
@@ -329,7 +377,18 @@ class Bounds(unittest.TestCase):
 
     def test_tuning_for_huge_blocks(self):
         trace = self.lifetimes("t", [(0, 3, 1 << 47), (1, 4, 1 << 46), (5, 6, 1 << 46)])
-        self.expect_memory(self.cost("tune", "-q", trace, cpu=10 if not SANITIZED else 100, code=1), 64 * MIB)
+        self.expect_memory(self.cost("tune", "-q", trace, cpu=10 if not SANITIZED else 100), 64 * MIB)
+
+    def test_sizes_that_no_device_has(self):
+        """Rounded up they would be small, or none at all."""
+        trace = Trace(self.path("t"))
+        trace.pooled(1 << 34, "")
+        for size in (4096, 1 << 48, (1 << 48) + 1, 1 << 63, 2**64 - 512, 2**64 - (2 << 20), 2**64 - 1):
+            trace.blocks_of(size, 1)
+        trace.close()
+        for name, row in self.replayed(self.path("t")).items():
+            self.assertFalse(row["completed"], name)
+            self.assertIn(row["refused_event"], (2, 4), name)
 
     def test_huge_devices_with_mapped_memory(self):
         """A trace, or the user, may claim a device of any size."""

@@ -508,6 +508,9 @@ class Cli(unittest.TestCase):
     def test_run_without_library_or_device(self):
         self.assert_error(self.cupool("run", "--", "true", CUPOOL_LIBRARY="/nonexistent.so"), 125,
                           "/nonexistent.so", "CUPOOL_LIBRARY")
+        os.mkfifo(self.path("pipe.so"))
+        self.assert_error(self.cupool("run", "--", "true", CUPOOL_LIBRARY=self.path("pipe.so")), 125,
+                          "pipe.so", "CUPOOL_LIBRARY")
 
     def test_run_records_a_killed_program(self):
         result = self.cupool("run", "-o", "t.cupool", "--", "sh", "-c", "kill -9 $$",

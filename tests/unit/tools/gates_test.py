@@ -185,7 +185,9 @@ class Gates(unittest.TestCase):
                 ("[ignore]\nmodule = a\n", ["t.budget:2:", "site = GLOB"]),
                 ("[ignore]\nsite = a\n", ["t.budget", "no budget"]),
                 ("", ["t.budget", "no budget"]),
-                ("[budget]\npeak_live = 1" + " " * 300 + "\n", ["t.budget:2:", "too long"])):
+                ("[budget]\npeak_live = 1" + " " * 300 + "\n", ["t.budget:2:", "too long"]),
+                ("".join(f"[site {i}]\npeak = 1\n" for i in range(4097)), ["t.budget:8194:", "at most 4096"]),
+                ("[ignore]\n" + "site = x\n" * 4097, ["t.budget:4098:", "at most 4096"])):
             with self.subTest(text=text):
                 self.assert_error(self.cupool("check", "--budget", self.budget(text), "t.cupool"),
                                   *words)

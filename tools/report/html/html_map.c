@@ -249,7 +249,7 @@ static void borders_print(const struct picture *picture)
 
 static void legend_print(const struct picture *picture)
 {
-    char name[256], classes[8];
+    char name[256], classes[24];
 
     fputs("<p class=\"legend\">", picture->out);
     for (size_t i = 0; i < picture->sites; i++) {
