@@ -228,7 +228,7 @@ int trace_reader_open_fd(int fd, struct trace_reader **ret_reader, char *ret_why
 int trace_reader_open(const char *path, struct trace_reader **ret_reader, char *ret_why,
                       size_t why_bytes)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), error;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), error;
 
     if (fd < 0) {
         snprintf(ret_why, why_bytes, "%s", strerror(errno));

@@ -20,6 +20,8 @@ ENDS_HOST = re.compile(r"(?<![\w.])(exit|_exit|abort|quick_exit|raise)\s*\(")
 PRINTS = re.compile(r"(?<!\w)(printf|puts|fprintf|perror|syslog)\s*\(")
 UNFINISHED = re.compile(r"\b(" + "TO" + "DO|FIX" + "ME|X" + r"XX|HA" + r"CK)\b")
 MAX_LINES = 800
+# A file that is opened without waiting may be any, also a terminal, which must not become that of the process.
+TAKES_TERMINAL = re.compile(r"\bopen\((?=[^;]*O_NONBLOCK)(?![^;]*O_NOCTTY)")
 LEAVES_FILES = re.compile(r"\bmkdtemp\((?!dir=)")
 # Texts that a user reads: string literals of more than one word. The HTML report is not covered yet.
 SPEAKS = ("tools/*.c", "tools/*.h", "shim/*.c", "pool/*.c", "engine/*.c", "cupti/read/*.c")
@@ -47,6 +49,9 @@ for name in tree.files(*PRELOAD):
             problems.append(f"{name}:{number}: the preload must never end its host")
         if PRINTS.search(code):
             problems.append(f"{name}:{number}: the preload must not print through stdio")
+for name in tree.files("tools/*.c", "shim/*.c", "cupti/*.c"):
+    if TAKES_TERMINAL.search((tree.ROOT / name).read_text()):
+        problems.append(f"{name}: open with O_NOCTTY what may be a terminal")
 for name in tree.files("tests/*.py", "tests/clients/suites", "tests/mutants/run"):
     text = (tree.ROOT / name).read_text()
     if LEAVES_FILES.search(text) and "rmtree" not in text:

@@ -85,7 +85,7 @@ static int snapshot_take(int fd, struct trace_source *source, bool *ret_running,
 static int source_open(const char *path, struct trace_source *ret_source, bool *ret_running,
                        char *ret_why, size_t why_bytes)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), error;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), error;
     struct trace_source file;
 
     if (fd < 0) {

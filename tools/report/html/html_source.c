@@ -38,7 +38,9 @@ static bool is_source(const char *path)
 /** NULL: no such file, not a source file, or changed after `since_ns`. */
 static FILE *source_open(const char *path, uint64_t since_ns)
 {
-    int fd = *path == '/' && is_source(path) ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+    int fd = *path == '/' && is_source(path)
+                 ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+                 : -1;
     struct stat status;
     FILE *file = NULL;
 
