@@ -149,11 +149,23 @@ struct context *context_obtain(const struct driver_functions *driver, CUcontext 
     return context;
 }
 
+/* Without ids (before CUDA 12) the driver still says which handles are dead. */
+static bool is_dead_unnamed(const struct driver_functions *driver, CUcontext handle)
+{
+    unsigned int version;
+    CUresult result = driver->cuCtxGetApiVersion
+                          ? REAL_ASK(driver->cuCtxGetApiVersion(handle, &version))
+                          : CUDA_SUCCESS;
+
+    return result == CUDA_ERROR_INVALID_CONTEXT || result == CUDA_ERROR_CONTEXT_IS_DESTROYED;
+}
+
 bool context_lives(const struct driver_functions *driver, CUcontext handle)
 {
     uint64_t id;
 
-    return context_is_alive(driver, green_owner(handle), &id);
+    return driver->cuCtxGetId ? context_is_alive(driver, green_owner(handle), &id)
+                              : !is_dead_unnamed(driver, handle);
 }
 
 void context_look_again(void)
@@ -199,18 +211,15 @@ static void context_drop_over(struct context *context)
     context_drop(context);
 }
 
-/* Without ids (before CUDA 12) the driver says which handles are dead, and whether a device has a
- * primary context; whose handle that was, context_api.c found out before it ended. */
+/* The driver also says whether a device has a primary context; whose handle that was, context_api.c
+ * found out before it ended. */
 static bool context_has_ended_unnamed(const struct driver_functions *driver,
                                       const struct context *context)
 {
-    unsigned int version, flags;
+    unsigned int flags;
     int active;
-    CUresult result = driver->cuCtxGetApiVersion
-                          ? REAL_ASK(driver->cuCtxGetApiVersion(context->handle, &version))
-                          : CUDA_SUCCESS;
 
-    if (result == CUDA_ERROR_INVALID_CONTEXT || result == CUDA_ERROR_CONTEXT_IS_DESTROYED)
+    if (is_dead_unnamed(driver, context->handle))
         return true;
     return atomic_load(&context->primary) &&
            REAL_ASK(driver->cuDevicePrimaryCtxGetState(context->device, &flags, &active)) ==

@@ -97,7 +97,7 @@ static inline struct context *context_last(void)
     return self->context_generation == atomic_load(&context_generation) ? self->context : NULL;
 }
 
-/** Whether a context that is current has not been destroyed; true where the driver has no ids. */
+/** Whether a context that is current has not been destroyed. */
 bool context_lives(const struct driver_functions *driver, CUcontext handle);
 
 /** After the real call that may have ended a context: threads look again whether theirs lives. What
