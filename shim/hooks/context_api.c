@@ -119,6 +119,8 @@ CUresult cuCtxDetach(CUcontext ctx)
         guards_check_before(context);
     errno = saved_errno;
     CUresult result = real->cuCtxDetach(ctx);
+    if (result == CUDA_SUCCESS)
+        context_look_again();
     if (context && result == CUDA_SUCCESS)
         drop_ended(real, context->device);
     errno = saved_errno;
@@ -168,6 +170,8 @@ static CUresult release(const struct driver_functions *real,
     errno = saved_errno;
     CUresult result = function(dev);
     saved_errno = errno;
+    if (result == CUDA_SUCCESS)
+        context_look_again();
     if (result == CUDA_SUCCESS && shim_mode() != SHIM_OFF)
         drop_ended(real, dev);
     errno = saved_errno;

@@ -57,6 +57,8 @@ CUresult cuGreenCtxDestroy(CUgreenCtx hCtx)
     if (context)
         device = context->device;
     CUresult result = real->cuGreenCtxDestroy(hCtx);
+    if (result == CUDA_SUCCESS)
+        context_look_again(); /* it may have kept the primary context of another thread */
     if (known && result == CUDA_SUCCESS) {
         green_remove(handle);
         if (context) /* it may have been the last to keep the primary context */

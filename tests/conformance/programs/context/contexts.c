@@ -86,9 +86,16 @@ static void *context_destroy(void *context)
     return NULL;
 }
 
+static void *context_detach(void *context)
+{
+    route_report("current", DRIVER(cuCtxSetCurrent)(context));
+    route_report("detach", DRIVER(cuCtxDetach)(context));
+    return NULL;
+}
+
 /* Another thread ends the current context: it stays current, and nothing works in it. The thread
  * has allocated there, or only freed a block of the first context. */
-static void ended_elsewhere(CUcontext first, bool allocates)
+static void ended_elsewhere(CUcontext first, bool allocates, void *(*end)(void *context))
 {
     CUcontext second;
     CUdeviceptr other = 0;
@@ -107,7 +114,7 @@ static void ended_elsewhere(CUcontext first, bool allocates)
     if (allocates)
         route_report("allocate", route_allocate(&inside, 5000));
     route_report("free", route_free(inside));
-    if (pthread_create(&thread, NULL, context_destroy, second) == 0)
+    if (pthread_create(&thread, NULL, end, second) == 0)
         pthread_join(thread, NULL);
     route_report("free in none that lives", DRIVER(cuMemFree)((CUdeviceptr)kept));
     route_report("again", DRIVER(cuMemFree)((CUdeviceptr)small));
@@ -115,6 +122,34 @@ static void ended_elsewhere(CUcontext first, bool allocates)
     route_report("current", DRIVER(cuCtxSetCurrent)(first));
     route_report("free", route_free(kept));
     route_report("free", route_free(small));
+}
+
+static void *primary_release(void *unused)
+{
+    route_report("release", DRIVER(cuDevicePrimaryCtxRelease)(1));
+    return unused;
+}
+
+/* Likewise the primary context of another device. */
+static void primary_ended_elsewhere(CUcontext first)
+{
+    CUcontext primary;
+    void *kept, *small;
+    pthread_t thread;
+
+    route_report("allocate", route_allocate(&kept, 5 << 20));
+    route_report("allocate", route_allocate(&small, 5000));
+    int error = (int)DRIVER(cuDevicePrimaryCtxRetain)(&primary, 1);
+    route_report("primary context", error);
+    if (error == 0) {
+        route_report("current", DRIVER(cuCtxSetCurrent)(primary));
+        route_report("free", DRIVER(cuMemFree)((CUdeviceptr)small));
+        if (pthread_create(&thread, NULL, primary_release, NULL) == 0)
+            pthread_join(thread, NULL);
+        route_report("free in none that lives", DRIVER(cuMemFree)((CUdeviceptr)kept));
+        route_report("current", DRIVER(cuCtxSetCurrent)(first));
+    }
+    route_report("free", route_free(kept));
 }
 
 int program_contexts(const char *self, const char *route, const char *argument)
@@ -152,8 +187,11 @@ int program_contexts(const char *self, const char *route, const char *argument)
         route_report("free", route_free(pointer));
     }
     counted(first);
-    ended_elsewhere(first, true);
-    ended_elsewhere(first, false);
+    ended_elsewhere(first, true, context_destroy);
+    ended_elsewhere(first, false, context_destroy);
+    ended_elsewhere(first, true, context_detach);
+    ended_elsewhere(first, false, context_detach);
+    primary_ended_elsewhere(first);
     beside_primary(first);
     route_report("last error", route_last_error());
     return 0;
