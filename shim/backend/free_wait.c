@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One thread at a time waits with a bound. Who is too late to be covered by it waits until it is
- * back.
+ * back. So does who ends the context that it waits in: nobody may be inside the driver with that.
  */
 #include "shim/backend/free_wait.h"
 
@@ -17,6 +17,7 @@
 
 #define PAUSE_MIN_NS 20000
 #define PAUSE_MAX_NS 5000000
+#define END_WAIT_NS  (UINT64_C(4) * 1000000000)
 
 /* The block has one byte; without device memory, page-locked host memory does as well. */
 int free_wait(struct context *context)
@@ -43,8 +44,8 @@ int free_wait(struct context *context)
 enum { NOBODY, WAITS, LEFT, DONE };
 
 static atomic_int state;
-static struct context *waiting_for; /* written by who has set WAITS, before the thread begins */
-static int outcome;                 /* of DONE */
+static _Atomic(struct context *) waiting_for; /* set by who has set WAITS */
+static int outcome;                           /* of DONE */
 
 static void *wait_here(void *unused)
 {
@@ -52,7 +53,7 @@ static void *wait_here(void *unused)
 
     (void)unused;
     thread_enter();
-    outcome = free_wait(waiting_for);
+    outcome = free_wait(atomic_load(&waiting_for));
     thread_leave();
     if (!atomic_compare_exchange_strong(&state, &waits, DONE))
         atomic_store(&state, NOBODY);
@@ -74,17 +75,24 @@ static int thread_start(void)
     return -error;
 }
 
+/* Pauses, the longer the more often; false: the time is over. */
+static bool pause_until(uint64_t end_ns, long *pause_ns)
+{
+    if (monotonic_ns() >= end_ns)
+        return false;
+    nanosleep(&(struct timespec){.tv_nsec = *pause_ns}, NULL);
+    *pause_ns = *pause_ns < PAUSE_MAX_NS / 2 ? *pause_ns * 2 : PAUSE_MAX_NS;
+    return true;
+}
+
 /* Waits until the state is the one wanted; false: not in time. */
 static bool state_await(int wanted, uint64_t end_ns)
 {
     long pause_ns = PAUSE_MIN_NS;
 
-    while (atomic_load(&state) != wanted) {
-        if (monotonic_ns() >= end_ns)
+    while (atomic_load(&state) != wanted)
+        if (!pause_until(end_ns, &pause_ns))
             return false;
-        nanosleep(&(struct timespec){.tv_nsec = pause_ns}, NULL);
-        pause_ns = pause_ns < PAUSE_MAX_NS / 2 ? pause_ns * 2 : PAUSE_MAX_NS;
-    }
     return true;
 }
 
@@ -97,7 +105,7 @@ int free_wait_until(struct context *context, uint64_t end_ns)
             return 0;
         nobody = NOBODY;
     }
-    waiting_for = context;
+    atomic_store(&waiting_for, context);
     if (thread_start() < 0) {
         atomic_store(&state, NOBODY);
         return 0;
@@ -107,4 +115,20 @@ int free_wait_until(struct context *context, uint64_t end_ns)
     int error = outcome;
     atomic_store(&state, NOBODY);
     return error < 0 ? error : 1;
+}
+
+static bool is_inside(const struct context *context)
+{
+    int now = atomic_load(&state);
+
+    return (now == WAITS || now == LEFT) && atomic_load(&waiting_for) == context;
+}
+
+void free_wait_end(const struct context *context)
+{
+    uint64_t end_ns = monotonic_ns() + END_WAIT_NS;
+    long pause_ns = PAUSE_MIN_NS;
+
+    while (is_inside(context) && pause_until(end_ns, &pause_ns))
+        ;
 }

@@ -10,6 +10,7 @@
 #include "shim/hooks/call.h"
 #include "cupti/base/uncancelled.h"
 #include "shim/backend/backend_vmm.h"
+#include "shim/backend/free_wait.h"
 #include "shim/share/ipc_mapped.h"
 #include "shim/context/capture.h"
 #include "shim/context/context.h"
@@ -32,18 +33,19 @@ static void guards_check(struct context *context)
 
 /* Before a call that may end a context, or not: while a stream captures, a wait has no time limit,
  * and a context that others go on using must not be waited for like that. */
-static void guards_check_before(struct context *context)
+static void may_end(struct context *context)
 {
     if (!capture_is_active())
         guards_check(context);
+    free_wait_end(context);
 }
 
 /* Likewise, where any context of the device may be the one. */
-static void guards_check_all(CUdevice device)
+static void any_may_end(CUdevice device)
 {
     for (struct context *context = context_first(); context; context = context_next(context))
         if (context->device == device)
-            guards_check_before(context);
+            may_end(context);
 }
 
 static struct context *context_ends(CUcontext handle)
@@ -55,6 +57,7 @@ static struct context *context_ends(CUcontext handle)
     guards_check(context);
     capture_forget_context(handle);
     context_drop(context);
+    free_wait_end(context);
     return context;
 }
 
@@ -116,7 +119,7 @@ CUresult cuCtxDetach(CUcontext ctx)
     int saved_errno = errno;
     struct context *context = shim_mode() == SHIM_OFF ? NULL : context_find(ctx);
     if (context)
-        guards_check_before(context);
+        may_end(context);
     errno = saved_errno;
     CUresult result = real->cuCtxDetach(ctx);
     if (result == CUDA_SUCCESS)
@@ -164,7 +167,7 @@ static CUresult release(const struct driver_functions *real,
     UNCANCELLED;
     int saved_errno = errno;
     if (shim_mode() != SHIM_OFF) {
-        guards_check_all(dev);
+        any_may_end(dev);
         primary_note(real, dev);
     }
     errno = saved_errno;

@@ -572,6 +572,15 @@ def check_old_driver(suite, failures, _):
         print(f"{route}: without cuCtxGetId")
 
 
+def check_ended_beside_work(suite, failures, _):
+    """No context ends while a thread of the library is in the driver with it."""
+    path, route = suite.routes()[1]
+    run = suite.run(path, "no_wait", route, "mode:pool", "ended")
+    print(f"{route}: {run[1]}")
+    for how in ("destroyed", "detached"):
+        failures.expect(f"{how}: refused 1, after the work 1, errors 0\n" in run[1], f"{route}, {how}: {run}")
+
+
 def check_refused_end(suite, failures, _):
     """Mapped memory that the driver refuses to take back when a context ends goes back with the end
     of the next one, and nothing is given back twice."""

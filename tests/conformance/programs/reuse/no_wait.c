@@ -6,6 +6,9 @@
  * plenty of memory and on a full one, with queries of free memory meanwhile; or another device is
  * busy.
  *
+ * With "ended" a context ends while an allocation in it has waited in vain beside a capture; the
+ * work ends a little later.
+ *
  * A program that hangs is ended by its alarm. Needs a stream that can be held, so a simulated
  * device.
  */
@@ -288,6 +291,47 @@ static void beside_another_device(void)
     printf("the other device: errors %d\n", errors);
 }
 
+#if CUDA_VERSION >= 13000
+#define CREATE(context) DRIVER(cuCtxCreate)(context, NULL, 0, 0)
+#else
+#define CREATE(context) DRIVER(cuCtxCreate)(context, 0, 0)
+#endif
+
+static atomic_bool work_over;
+
+static void *work_end_later(void *unused)
+{
+    usleep(300000);
+    atomic_store(&work_over, true);
+    release(busy);
+    return unused;
+}
+
+static void ended_beside_work(bool detach)
+{
+    static void *blocks[MANY];
+    CUcontext own;
+    CUstream stream;
+    CUgraph graph = NULL;
+    pthread_t thread;
+    void *large = NULL;
+
+    atomic_store(&work_over, false);
+    int errors = (int)CREATE(&own) + DRIVER(cuStreamCreate)(&busy, CU_STREAM_NON_BLOCKING);
+    errors += route_allocate(&target, 1000) + route_stream_create(&stream);
+    int most = on_a_full_device();
+    errors += take(blocks, most, device_bytes / 32) + give(blocks, most);
+    errors += route_capture_begin(stream, CU_STREAM_CAPTURE_MODE_RELAXED) + kernel_begin();
+    int refused = route_allocate(&large, device_bytes / 2) != 0;
+    errors += route_capture_end(stream, &graph);
+    errors += pthread_create(&thread, NULL, work_end_later, NULL);
+    errors += (int)(detach ? DRIVER(cuCtxDetach)(own) : DRIVER(cuCtxDestroy)(own));
+    bool over = atomic_load(&work_over);
+    pthread_join(thread, NULL);
+    printf("%s: refused %d, after the work %d, errors %d\n", detach ? "detached" : "destroyed",
+           refused, over, errors);
+}
+
 int program_no_wait(const char *self, const char *route, const char *argument)
 {
     void *cuda = dlopen("libcuda.so.1", RTLD_NOW);
@@ -301,6 +345,12 @@ int program_no_wait(const char *self, const char *route, const char *argument)
     alarm(120);
     route_start();
     route_report("start", route_free(NULL));
+    if (argument && strcmp(argument, "ended") == 0) {
+        route_report("size", route_memory_info(&free_bytes, &device_bytes));
+        ended_beside_work(false);
+        ended_beside_work(true);
+        return 0;
+    }
     /* Ordered with no other stream, so that nothing but an allocation can wait. */
     if (DRIVER(cuStreamCreate)(&busy, CU_STREAM_NON_BLOCKING))
         route_skip("no stream");
