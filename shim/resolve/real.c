@@ -32,7 +32,8 @@ struct runtime_library {
     struct runtime_functions functions;
 };
 
-#define DRIVER_NAME "libcuda.so.1"
+#define DRIVER_NAME  "libcuda.so.1"
+#define DRIVER_SINCE 4000 /* every driver has the functions of this release */
 
 /* Never held around a call of the loader: a constructor that runs under the loader's lock may be
  * waiting for it. */
@@ -208,12 +209,21 @@ static void driver_publish(const struct driver_functions *functions)
     pthread_mutex_unlock(&publish_lock);
 }
 
+/* A library of the driver's name may define some functions, or none, and lead to another one that
+ * has the rest. */
+static bool has_driver(const struct source *source)
+{
+    for (int id = 0; id < HOOK_COUNT; id++)
+        if (hooks[id].family == HOOK_FAMILY_DRIVER && hooks[id].since <= DRIVER_SINCE &&
+            !source_find(source, hooks[id].name))
+            return false;
+    return source_find(source, "cuCtxGetCurrent");
+}
+
 static bool driver_find(bool may_load, struct source *ret_source)
 {
     *ret_source = (struct source){0};
-    /* A library of that name may only lead to another one that has the functions. */
-    if (module_linked_named(DRIVER_NAME, &ret_source->module) &&
-        source_find(ret_source, "cuCtxGetCurrent"))
+    if (module_linked_named(DRIVER_NAME, &ret_source->module) && has_driver(ret_source))
         return true;
     ret_source->handle = dlopen(DRIVER_NAME, RTLD_NOLOAD | RTLD_LAZY);
     if (!ret_source->handle && may_load)

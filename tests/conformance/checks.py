@@ -11,6 +11,7 @@ import collections
 import glob
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -544,8 +545,8 @@ def check_synchronous(suite, failures, _):
                         f"{route}: taken from a block that has it: {dict(sets)}")
 
 
-def without_function(suite, name):
-    """Makes a directory of the device's libraries in which the driver does not have a function."""
+def without_function(suite, name, instead=None):
+    """Makes a directory of the device's libraries in which the driver does not have a function, but another name."""
     directory = os.path.join(suite.directory, "without_" + name)
     os.mkdir(directory)
     for one in os.listdir(suite.device):
@@ -554,8 +555,9 @@ def without_function(suite, name):
     with open(path, "rb") as file:
         content = file.read()
     os.unlink(path)
+    other = (instead or name[:-1] + "_").encode()
     with open(path, "wb") as file:  # found by no name: symbol table and look-ups
-        file.write(content.replace(b"\0" + name.encode() + b"\0", b"\0" + name[:-1].encode() + b"_\0"))
+        file.write(content.replace(b"\0" + name.encode() + b"\0", b"\0" + other + b"\0"))
     return directory
 
 
@@ -572,13 +574,20 @@ def check_old_driver(suite, failures, _):
         print(f"{route}: without cuCtxGetId")
 
 
+def check_partial_driver(suite, failures, _):
+    """A program is linked with a library that stands in for the driver, has a part of it, and leads to the rest."""
+    directory, path = without_function(suite, "libcuda.so.1", "libreal.so.1"), suite.executables["linked"]
+    os.rename(os.path.join(directory, "libcuda.so.1"), os.path.join(directory, "libreal.so.1"))
+    shutil.copy(os.path.join(os.path.dirname(path), "libconformance_part.so"), os.path.join(directory, "libcuda.so.1"))
+    for route in ("dynamic", "driver"):
+        bare, run = [suite.run(path, "churn", route, mode, LD_LIBRARY_PATH=directory) for mode in (None, "mode:pool")]
+        failures.expect(bare[0] == 0 and compare(route, bare, run), f"{route}: bare {bare}")
+
+
 def check_ended_beside_work(suite, failures, _):
     """No context ends while a thread of the library is in the driver with it."""
-    path, route = suite.routes()[1]
-    run = suite.run(path, "no_wait", route, "mode:pool", "ended")
-    print(f"{route}: {run[1]}")
-    for how in ("destroyed", "detached"):
-        failures.expect(f"{how}: refused 1, after the work 1, errors 0\n" in run[1], f"{route}, {how}: {run}")
+    _, output, _ = suite.run(suite.executables["linked"], "no_wait", "driver", "mode:pool", "ended")
+    failures.expect(output.count("ed: refused 1, after the work 1, errors 0\n") == 2, output)
 
 
 def check_refused_end(suite, failures, _):
