@@ -159,6 +159,15 @@ static void primary_note(const struct driver_functions *real, CUdevice dev)
         atomic_store(&primary->primary, true);
 }
 
+static bool primary_lives(const struct driver_functions *real, CUdevice dev)
+{
+    unsigned int flags;
+    int active = 0;
+
+    return REAL_ASK(real->cuDevicePrimaryCtxGetState(dev, &flags, &active)) == CUDA_SUCCESS &&
+           active;
+}
+
 static CUresult release(const struct driver_functions *real,
                         __typeof__(cuDevicePrimaryCtxRelease_v2) *function, CUdevice dev)
 {
@@ -173,10 +182,11 @@ static CUresult release(const struct driver_functions *real,
     errno = saved_errno;
     CUresult result = function(dev);
     saved_errno = errno;
-    if (result == CUDA_SUCCESS)
-        context_look_again();
-    if (result == CUDA_SUCCESS && shim_mode() != SHIM_OFF)
+    if (result == CUDA_SUCCESS && shim_mode() != SHIM_OFF) {
+        if (!primary_lives(real, dev))
+            context_look_again();
         drop_ended(real, dev);
+    }
     errno = saved_errno;
     return result;
 }
