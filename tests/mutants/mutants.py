@@ -98,6 +98,12 @@ MUTANTS = [
     Mutant("no context", "context_api.c",
            "    CUresult result = real(ctx);\n    context_look_again();\n", "    CUresult result = real(ctx);\n",
            ("contexts",)),
+    Mutant("no context", "context_api.c", "    if (result == CUDA_SUCCESS)\n        context_look_again();\n", "",
+           ("contexts",)),
+    Mutant("no context", "context_api.c", "        if (!primary_lives(real, dev))\n            context_look_again();\n",
+           "", ("contexts",)),
+    Mutant("no context", "context.c", "                              : !is_dead_unnamed(driver, handle);",
+           "                              : true;", ("check_old_driver",)),
     Mutant("no context", "release.c", "    if (!handle || !context_lives(driver, handle))\n", "    if (!handle)\n",
            ("contexts",)),
     # Stops that are over before they are passed on.
@@ -105,6 +111,8 @@ MUTANTS = [
     # First calls while the loader is loading.
     Mutant("first call", "real.c", "    if (!module_linked_at(function, &source.module))\n", "",
            ("loading",)),
+    Mutant("first call", "real.c", "&ret_source->module) && has_driver(ret_source))", "&ret_source->module))",
+           ("check_partial_driver",)),
     # Stream capture.
     Mutant("capture", "capture.c", "        captures[used++] = capture;", "        (void)capture;",
            ("shim-capture",)),
@@ -223,6 +231,8 @@ MUTANTS = [
            "    if (active && shim_mode() == SHIM_OFF)", ("no_wait",)),
     Mutant("fences", "backend_driver.c", "        done = free_wait_until(context, end_ns);",
            "        done = free_wait(context) + 1;", ("no_wait",)),
+    Mutant("fences", "context_api.c", "    context_drop(context);\n    free_wait_end(context);\n",
+           "    context_drop(context);\n", ("check_ended_beside_work",)),
     Mutant("fences", "pooled.c", "        pool_frees_close(awaiting);\n", "        ;\n", ("no_wait",)),
     Mutant("fences", "quarantine.c", "    if (all > room_bytes)", "    if (all > room_bytes && !all)", ("pool-waiting",)),
     Mutant("capture", "backend_driver.c", "        error = capture_hold(context->handle)\n",
