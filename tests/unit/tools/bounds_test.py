@@ -477,6 +477,7 @@ class Bounds(unittest.TestCase):
             self.skipTest(f"no file of a terabyte here: {error}")
         with open(path, "r+b") as file, mmap.mmap(file.fileno(), 65536) as _:
             self.cost("report", "-q", path, cpu=20, TMPDIR=self.directory)
+            self.cost("report", "-q", path, cpu=20, TMPDIR=self.path("none"))
         self.assertLess(sum(os.stat(self.path(name)).st_blocks for name in os.listdir(self.directory)),
                         16 * MIB // 512)
 
