@@ -191,7 +191,7 @@ int living_file_create(int directory, const char *name, size_t bytes, void **ret
 int living_file_open(int directory, const char *name)
 {
     struct stat status;
-    int file = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    int file = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     int error = 0;
 
     if (file < 0)

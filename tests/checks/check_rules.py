@@ -21,7 +21,7 @@ PRINTS = re.compile(r"(?<!\w)(printf|puts|fprintf|perror|syslog)\s*\(")
 UNFINISHED = re.compile(r"\b(" + "TO" + "DO|FIX" + "ME|X" + r"XX|HA" + r"CK)\b")
 MAX_LINES = 800
 # A file that is opened without waiting may be any, also a terminal, which must not become that of the process.
-TAKES_TERMINAL = re.compile(r"\bopen\((?=[^;]*O_NONBLOCK)(?![^;]*O_NOCTTY)")
+TAKES_TERMINAL = re.compile(r"\bopen(?:at)?\((?=[^;]*O_NONBLOCK)(?![^;]*O_NOCTTY)")
 LEAVES_FILES = re.compile(r"\bmkdtemp\((?!dir=)")
 # Texts that a user reads: string literals of more than one word. The HTML report is not covered yet.
 SPEAKS = ("tools/*.c", "tools/*.h", "shim/*.c", "pool/*.c", "engine/*.c", "cupti/read/*.c")

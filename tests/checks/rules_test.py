@@ -20,6 +20,7 @@ expect("an end of the host", of("void f(void) { abort(); }\n"), 1, "a.c:2: the p
 expect("the same in the tool", of("void f(void) { abort(); }\n", "tools/a/a.c"), 0)
 expect("output of the preload", of('void f(void) { puts("a"); }\n'), 1, "a.c:2: the preload must not print")
 expect("a terminal that is taken", of("int f = open(a, O_RDONLY | O_NONBLOCK);\n"), 1, "a.c: open with O_NOCTTY")
+expect("the same in a directory", of("int f = openat(a, b, O_RDONLY | O_NONBLOCK);\n"), 1, "a.c: open with O_NOCTTY")
 expect("a terminal that is not", of("int f = open(a, O_RDONLY | O_NONBLOCK | O_NOCTTY);\n"), 0)
 expect("a directory that a test leaves", of("import tempfile\ntempfile." + "mkd" + "temp()\n", "tests/a/a.py", PYTHON_LICENCE), 1,
        "tests/a/a.py: remove the directory")

@@ -66,7 +66,8 @@ int outdraft_begin(int directory, mode_t mode, struct outdraft *ret_draft)
 /** Reads the access control list. False: it may have one that cannot be read. */
 static bool acl_read(int directory, const char *name, int fd, struct outrights *rights)
 {
-    int readable = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int readable = openat(directory, name,
+                          O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     struct stat one, other;
     char path[40];
     ssize_t got;

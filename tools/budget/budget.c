@@ -74,12 +74,14 @@ __attribute__((format(printf, 2, 3))) static void parse_fail(struct parse *parse
     va_end(arguments);
 }
 
-static void *grown(struct parse *parse, void *array, size_t count, size_t row_bytes)
+/** Makes room for one more row. `what` names rows of this kind, of which the file gave `given`. */
+static void *grown(struct parse *parse, void *array, size_t count, size_t row_bytes, size_t given,
+                   const char *what)
 {
     void *result;
 
-    if (count == ROWS_MOST) {
-        parse_fail(parse, "too many of these: at most %d", ROWS_MOST);
+    if (given == ROWS_MOST) {
+        parse_fail(parse, "too many %s: at most %d", what, ROWS_MOST);
         return NULL;
     }
     result = realloc(array, (count + 1) * row_bytes);
@@ -177,7 +179,8 @@ static void item_add(struct parse *parse, struct budget_item item, const char *n
         parse_fail(parse, "%s: given twice", name);
         return;
     }
-    array = grown(parse, budget->item, budget->items, sizeof *array);
+    array = grown(parse, budget->item, budget->items, sizeof *array,
+                  item.is_default ? 0 : budget->items, "limits");
     if (!array)
         return;
     budget->item = array;
@@ -274,9 +277,10 @@ static void phase_key(struct parse *parse, const char *key, const char *value)
 }
 
 /** Adds a glob to a list. */
-static void glob_add(struct parse *parse, char ***list, size_t *count, const char *glob)
+static void glob_add(struct parse *parse, char ***list, size_t *count, const char *glob,
+                     const char *what)
 {
-    char **array = grown(parse, *list, *count, sizeof *array);
+    char **array = grown(parse, *list, *count, sizeof *array, *count, what);
 
     if (!array)
         return;
@@ -293,7 +297,8 @@ static void ignore_key(struct parse *parse, const char *key, const char *value)
     if (strcmp(key, "site") != 0 || !*value)
         parse_fail(parse, "%s = %s: give site = GLOB", key, value);
     else
-        glob_add(parse, &parse->budget->ignored, &parse->budget->ignored_count, value);
+        glob_add(parse, &parse->budget->ignored, &parse->budget->ignored_count, value,
+                 "sites to ignore");
 }
 
 static void wrappers_key(struct parse *parse, const char *key, const char *value)
@@ -301,7 +306,7 @@ static void wrappers_key(struct parse *parse, const char *key, const char *value
     if (strcmp(key, "function") != 0 || !*value)
         parse_fail(parse, "%s = %s: give function = GLOB", key, value);
     else
-        glob_add(parse, &parse->budget->wrapper, &parse->budget->wrappers, value);
+        glob_add(parse, &parse->budget->wrapper, &parse->budget->wrappers, value, "wrappers");
 }
 
 /** Handler for inih; the section is ours, because inih truncates its name. */

@@ -57,7 +57,8 @@ enum {
     EXIT_CODE(check, "2", "error; with --strict also a warning")                                   \
     EXIT_CODE(replay, "0", "replayed; with --capacity, it was enough for the pool")                \
     EXIT_CODE(replay, "1", "the pool ran out of memory at that capacity")                          \
-    EXIT_CODE(replay, "2", "error")                                                                \
+    EXIT_CODE(replay, "2",                                                                         \
+              "error, or the pool was stopped for too many driver calls at that capacity")         \
     EXIT_CODE(tune, "0", "options were found that help every trace")                               \
     EXIT_CODE(tune, "1", "nothing to gain; with -o the file says so")                              \
     EXIT_CODE(tune, "2", "error")                                                                  \

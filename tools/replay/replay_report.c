@@ -99,7 +99,9 @@ static void device_cells(const struct replay_report *report, const struct replay
     snprintf(text[2], sizeof *text, "%s", fits ? "yes" : "no");
     snprintf(text[3], sizeof *text, "%s", best ? best->policy.name : "-");
     snprintf(text[4], sizeof *text, "%s%s", fits ? "" : "-",
-             unit_bytes(fits ? device->usable_bytes - needed : needed - device->usable_bytes).text);
+             !best  ? ""
+             : fits ? unit_bytes(device->usable_bytes - needed).text
+                    : unit_bytes(needed - device->usable_bytes).text);
 }
 
 static const char *const device_names[] = {"device", "usable", "fits", "policy", "margin"};
@@ -275,7 +277,7 @@ int replay_report_markdown(const struct replay_report *report, FILE *out)
 
 static void count_add(struct json_stream *stream, const char *key, uint64_t value)
 {
-    json_stream_add(stream, key, json_integer((json_int_t)value));
+    json_stream_add(stream, key, json_integer((json_int_t)(value > INT64_MAX ? INT64_MAX : value)));
 }
 
 static void second_add(struct json_stream *stream, const char *key,

@@ -32,8 +32,9 @@
 #define CALLS_PART  100u /* of the operations */
 #define MEMORY_PART 16u  /* of what is reserved */
 
-#define CALLS_ANY  (UINT64_C(1) << 18) /* a replay may make so many calls, and */
-#define CALLS_FOLD 16u                 /* so many times those that are permitted */
+#define CALLS_ANY   (UINT64_C(1) << 18) /* a replay may make so many calls, and */
+#define CALLS_FIRST (UINT64_C(1) << 22) /* if it may be the first that completes, and */
+#define CALLS_FOLD  16u                 /* so many times those that are permitted */
 
 /** The search's own figures. */
 struct search {
@@ -43,8 +44,9 @@ struct search {
     size_t trace_count;                 /* without the judge */
     struct class_histogram histogram;
     struct tune_figures *trial;
-    bool compares; /* the figures before are known */
-    double noise;  /* a gain is more than this */
+    bool compares;  /* the figures before are known */
+    bool completes; /* every trace did before */
+    double noise;   /* a gain is more than this */
     struct progress progress;
 };
 
@@ -56,8 +58,9 @@ static uint64_t replay_bytes(const struct replay_trace *trace)
     return 2 * trace->event_count * sizeof *trace->events;
 }
 
-/* A candidate that makes many times the permitted calls is out, whatever else it would do. 0: there
- * is nothing to compare with yet. */
+/* A candidate that makes many times the permitted calls is out, whatever else it would do; where
+ * not every trace completed before, one with which all do is better, whatever it calls. 0: there is
+ * nothing to compare with yet. */
 static uint64_t calls_enough(const struct search *search, size_t index)
 {
     const struct tune_figures *before = &search->result->before[index];
@@ -65,7 +68,9 @@ static uint64_t calls_enough(const struct search *search, size_t index)
     uint64_t permitted = before->completed ? before->driver_calls + operations / CALLS_PART
                                            : operations;
 
-    return search->compares ? CALLS_ANY + permitted * CALLS_FOLD : 0;
+    if (!search->compares)
+        return 0;
+    return (search->completes ? CALLS_ANY : CALLS_FIRST) + permitted * CALLS_FOLD;
 }
 
 static int figures_get(struct search *search, size_t index, const struct options *options,
@@ -531,6 +536,7 @@ static int search_run(struct search *search)
     for (size_t i = 0; i < search->trace_count; i++)
         if (!result->before[i].completed)
             best = WORST / 2;
+    search->completes = best == 1;
     search->compares = true;
     search->noise = noise_of(search);
     result->noise = search->noise;

@@ -389,6 +389,15 @@ class Bounds(unittest.TestCase):
         for name, row in self.replayed(self.path("t")).items():
             self.assertFalse(row["completed"], name)
             self.assertIn(row["refused_event"], (2, 4), name)
+        trace = Trace(self.path("t"))
+        trace.pooled(1 << 34, "")
+        trace.blocks_of(2**64 - 1, 1)
+        trace.close()
+        for name, row in self.replayed(self.path("t")).items():
+            self.assertEqual(row["refused_bytes"], 2**63 - 1, name)
+        done = subprocess.run([CUPOOL, "replay", "-q", "--devices", self.path("t")], capture_output=True, text=True,
+                              check=True)
+        self.assertRegex(done.stdout, r"(?m)^H200 .* no +- +-$")
 
     def test_huge_devices_with_mapped_memory(self):
         """A trace, or the user, may claim a device of any size."""
@@ -468,6 +477,7 @@ class Bounds(unittest.TestCase):
             self.skipTest(f"no file of a terabyte here: {error}")
         with open(path, "r+b") as file, mmap.mmap(file.fileno(), 65536) as _:
             self.cost("report", "-q", path, cpu=20, TMPDIR=self.directory)
+            self.cost("report", "-q", path, cpu=20, TMPDIR=self.path("none"))
         self.assertLess(sum(os.stat(self.path(name)).st_blocks for name in os.listdir(self.directory)),
                         16 * MIB // 512)
 

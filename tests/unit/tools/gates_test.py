@@ -7,6 +7,7 @@ every figure is known; the last tests record a real program on the simulated dev
 usage: gates_test.py CUPOOL PRELOAD PRELOAD_SHIFTED [TINYLLM]
 """
 import glob
+import itertools
 import json
 import os
 import re
@@ -186,11 +187,19 @@ class Gates(unittest.TestCase):
                 ("[ignore]\nsite = a\n", ["t.budget", "no budget"]),
                 ("", ["t.budget", "no budget"]),
                 ("[budget]\npeak_live = 1" + " " * 300 + "\n", ["t.budget:2:", "too long"]),
-                ("".join(f"[site {i}]\npeak = 1\n" for i in range(4097)), ["t.budget:8194:", "at most 4096"]),
-                ("[ignore]\n" + "site = x\n" * 4097, ["t.budget:4098:", "at most 4096"])):
+                ("".join(f"[site {i}]\npeak = 1\n" for i in range(4097)),
+                 ["t.budget:8194:", "limits: at most 4096"]),
+                ("[ignore]\n" + "site = x\n" * 4097, ["t.budget:4098:", "sites to ignore: at most 4096"])):
             with self.subTest(text=text):
                 self.assert_error(self.cupool("check", "--budget", self.budget(text), "t.cupool"),
                                   *words)
+
+    def test_most_limits(self):
+        """The one that each budget has anyway is not the user's."""
+        self.record("t.cupool")
+        patterns = ("".join(letter + "*" * stars for letter, stars in zip("alph", counts)) + "a"
+                    for counts in itertools.product(range(8), repeat=4))
+        self.check(0, "".join(f"[site {pattern}]\npeak = 1 GiB\n" for pattern in patterns))
 
     def test_long_section_name(self):
         self.record("t.cupool")
