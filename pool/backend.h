@@ -66,6 +66,9 @@ struct pool_backend {
     /** Blocks until all work of the context has completed. -EBUSY: a stream captures, and it cannot
      * be waited for. */
     int (*device_wait)(void *state);
+    /** The same, but no longer than `most_ns`, and also while a stream captures: 1 all completed, 0
+     * not, or an error. May be NULL: segment_free() waits instead, however long it takes. */
+    int (*device_settle)(void *state, uint64_t most_ns);
     /**
      * Whether segment_free() and page_unmap() would find no work to wait for, although a fence is
      * not signalled: a fence also covers peers, a free waits for none. 0: they would wait; 1: they

@@ -565,8 +565,8 @@ static int pressure_return(struct supply_request *request)
     return error;
 }
 
-/* Nothing shows when the device will be idle, because a stream captures or there are no fences:
- * lets the driver wait, as it would without us. Or only peers are busy, and it will not wait. */
+/* Nothing shows whether the device is idle, because a stream captures or there are no fences: lets
+ * the driver wait, as it would without us. Or only peers are busy, and it will not wait. */
 static int pressure_surrender(struct supply_request *request)
 {
     int error = pressure_return(request);
@@ -619,7 +619,7 @@ static int pressure_whole(struct supply_request *request)
 
     request->rung = SUPPLY_WHOLE;
     request->fit = EXTENTS_FIT_WHOLE;
-    if (device_idle(request) < 0)
+    if (device_idle(request) < 0 && quarantine_settle_locked(request->pool, QUARANTINE_SECONDS))
         error = pressure_surrender(request);
     else if (!request->whole_run && !request->pool->mapped)
         whole_cut(request, SEGMENT_CUT_PRESSED_MAX);

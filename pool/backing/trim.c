@@ -25,10 +25,13 @@ static void quarantine_drain(struct pool *pool, enum quarantine_closer closer)
     quarantine_flush_locked(pool);
 }
 
+/* 0: not idle; negative: nobody knows, and a return of memory waits as it would without us. */
 static int device_idle_await(struct pool *pool)
 {
     int idle = quarantine_idle_await_locked(pool, QUARANTINE_SECONDS);
 
+    if (idle < 0 && !quarantine_settle_locked(pool, QUARANTINE_SECONDS))
+        idle = 0;
     quarantine_flush_locked(pool);
     return idle;
 }

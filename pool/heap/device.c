@@ -161,6 +161,18 @@ int device_wait(struct pool *pool, uint64_t bytes)
     return error;
 }
 
+int device_settle(struct pool *pool, uint64_t most_ns)
+{
+    uint64_t start_ns = clock_now(pool);
+
+    if (!pool->backend.device_settle)
+        return -ENOTSUP;
+    figures_count(pool, COUNTER_driver_calls, 1);
+    int error = pool->backend.device_settle(pool->backend.state, most_ns);
+    wait_observe(pool, start_ns, (struct device_epoch){0}, error, error == 0);
+    return error;
+}
+
 int device_own_idle(struct pool *pool)
 {
     return pool->backend.own_idle ? pool->backend.own_idle(pool->backend.state) : 0;

@@ -35,6 +35,8 @@ int device_fence_wait(struct pool *pool, pool_fence fence, struct device_epoch e
                       uint64_t most_ns);
 /** Waits for all work of the device. `bytes`: quarantined meanwhile; for the observer. */
 int device_wait(struct pool *pool, uint64_t bytes);
+/** The same with a time limit: 1 all completed, 0 not, or an error. */
+int device_settle(struct pool *pool, uint64_t most_ns);
 /** Whether memory that is free can be returned without a wait, although a fence is pending: 1; 2:
  * also memory that is not free yet, because only peers without access to it are busy; 0: no. */
 int device_own_idle(struct pool *pool);

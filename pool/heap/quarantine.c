@@ -485,6 +485,14 @@ void quarantine_held_up_await_locked(struct pool *pool, uint64_t room_bytes)
         epoch_wait(pool, epoch, POOL_WAIT_FOREVER);
 }
 
+bool quarantine_settle_locked(struct pool *pool, enum quarantine_patience patience)
+{
+    pool_lock_release(&pool->backend_lock);
+    int settled = device_settle(pool, patience_ns[patience]);
+    pool_lock_acquire(&pool->backend_lock);
+    return settled != 0;
+}
+
 /* Whether a pending epoch was already waited for this long in vain. */
 static bool is_stuck(struct pool *pool, enum quarantine_patience patience)
 {

@@ -147,6 +147,12 @@ bool quarantine_for_peers_locked(struct pool *pool);
  */
 bool quarantine_surrenderable_locked(struct pool *pool);
 
+/**
+ * Waits for the device where no fence can tell whether it is idle. False: it is not, so a return of
+ * memory to the driver might wait without a bound. True: it is, or the driver does not say.
+ */
+bool quarantine_settle_locked(struct pool *pool, enum quarantine_patience patience);
+
 /** Whether a fence of now would not be recorded yet, because a stream captures. */
 bool quarantine_held_up(const struct pool *pool);
 

@@ -501,6 +501,14 @@ static int before_wait(struct context *context, uint64_t most_ns)
     return done;
 }
 
+static int device_settle(void *state, uint64_t most_ns)
+{
+    if (most_ns != POOL_WAIT_FOREVER)
+        return free_wait_most(state, most_ns);
+    int error = free_wait(state);
+    return error < 0 ? error : 1;
+}
+
 /* A free by the driver has no timeout, so a short wait does not begin one, nor one that is limited
  * while work is known to go on. What began in the capture may not end: it is not waited for longer,
  * either. */
@@ -508,13 +516,12 @@ static int open_wait(struct context *context, struct fence *fence, uint64_t most
 {
     if (most_ns < OPEN_WAIT_NS)
         return 0;
-    uint64_t end_ns = monotonic_ns() + most_ns;
-    bool endless = most_ns == POOL_WAIT_FOREVER;
-    int done = endless ? 1 : before_wait(context, most_ns);
-    if (done == 1 && endless)
-        done = free_wait(context) + 1;
-    else if (done == 1)
-        done = free_wait_until(context, end_ns);
+    uint64_t begin_ns = monotonic_ns();
+    int done = most_ns == POOL_WAIT_FOREVER ? 1 : before_wait(context, most_ns);
+    if (done == 1)
+        done = device_settle(context, most_ns == POOL_WAIT_FOREVER
+                                          ? most_ns
+                                          : pool_minus(begin_ns + most_ns, monotonic_ns()));
     if (done == 1)
         fence_close(context, fence, NULL);
     return done;
@@ -703,6 +710,7 @@ void backend_driver_init(struct pool_backend *backend, struct context *context)
         .fence_release = fence_release,
         .fence_open = fence_open,
         .device_wait = device_wait,
+        .device_settle = device_settle,
         .own_idle = own_idle,
         .memory_fill = memory_fill,
         .memory_copy = memory_copy,

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One thread at a time waits with a bound. Who is too late to be covered by it waits until it is
- * back. So does who ends the context that it waits in: nobody may be inside the driver with that.
+ * One thread of a context at a time waits with a bound. Who is too late to be covered by it waits
+ * until it is back, and if it has not come back for so long already, a moment only: the device was
+ * not idle since. Who ends the context waits for the thread, too: nobody may be inside the driver
+ * with it.
  */
 #include "shim/backend/free_wait.h"
 
@@ -13,10 +15,12 @@
 
 #include "cupti/base/clock.h"
 #include "shim/backend/scope.h"
+#include "shim/context/context.h"
 #include "shim/context/thread_state.h"
 
 #define PAUSE_MIN_NS 20000
 #define PAUSE_MAX_NS 5000000
+#define LATE_WAIT_NS (UINT64_C(100) * 1000000)
 #define END_WAIT_NS  (UINT64_C(4) * 1000000000)
 
 /* The block has one byte; without device memory, page-locked host memory does as well. */
@@ -43,32 +47,28 @@ int free_wait(struct context *context)
 /* LEFT: who asked for it did not wait so long. */
 enum { NOBODY, WAITS, LEFT, DONE };
 
-static atomic_int state;
-static _Atomic(struct context *) waiting_for; /* set by who has set WAITS */
-static int outcome;                           /* of DONE */
-
-static void *wait_here(void *unused)
+static void *wait_here(void *argument)
 {
+    struct context *context = argument;
     int waits = WAITS;
 
-    (void)unused;
     thread_enter();
-    outcome = free_wait(atomic_load(&waiting_for));
+    context->waiter_outcome = free_wait(context);
     thread_leave();
-    if (!atomic_compare_exchange_strong(&state, &waits, DONE))
-        atomic_store(&state, NOBODY);
+    if (!atomic_compare_exchange_strong(&context->waiter, &waits, DONE))
+        atomic_store(&context->waiter, NOBODY);
     return NULL;
 }
 
 /* Signals are for the program's threads. */
-static int thread_start(void)
+static int thread_start(struct context *context)
 {
     pthread_t thread;
     sigset_t all, before;
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&thread, NULL, wait_here, NULL);
+    int error = pthread_create(&thread, NULL, wait_here, context);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error == 0)
         pthread_detach(thread);
@@ -86,42 +86,57 @@ static bool pause_until(uint64_t end_ns, long *pause_ns)
 }
 
 /* Waits until the state is the one wanted; false: not in time. */
-static bool state_await(int wanted, uint64_t end_ns)
+static bool state_await(const struct context *context, int wanted, uint64_t end_ns)
 {
     long pause_ns = PAUSE_MIN_NS;
 
-    while (atomic_load(&state) != wanted)
+    while (atomic_load(&context->waiter) != wanted)
         if (!pause_until(end_ns, &pause_ns))
             return false;
     return true;
 }
 
-int free_wait_until(struct context *context, uint64_t end_ns)
+/* Until when who finds a thread that was left waits for it. */
+static uint64_t left_end_ns(const struct context *context, uint64_t most_ns, uint64_t end_ns)
 {
-    int nobody = NOBODY, waits = WAITS;
+    uint64_t enough_ns = atomic_load(&context->waiter_began_ns) + most_ns;
+    uint64_t least_ns = monotonic_ns() + LATE_WAIT_NS;
 
-    while (!atomic_compare_exchange_strong(&state, &nobody, WAITS)) {
-        if (!state_await(NOBODY, end_ns))
+    if (enough_ns < least_ns)
+        enough_ns = least_ns;
+    return enough_ns < end_ns ? enough_ns : end_ns;
+}
+
+int free_wait_most(struct context *context, uint64_t most_ns)
+{
+    uint64_t end_ns = monotonic_ns() + most_ns;
+    int state = NOBODY, waits = WAITS;
+
+    while (!atomic_compare_exchange_strong(&context->waiter, &state, WAITS)) {
+        if (state == LEFT)
+            end_ns = left_end_ns(context, most_ns, end_ns);
+        if (!state_await(context, NOBODY, end_ns))
             return 0;
-        nobody = NOBODY;
+        state = NOBODY;
     }
-    atomic_store(&waiting_for, context);
-    if (thread_start() < 0) {
-        atomic_store(&state, NOBODY);
+    atomic_store(&context->waiter_began_ns, monotonic_ns());
+    if (thread_start(context) < 0) {
+        atomic_store(&context->waiter, NOBODY);
         return 0;
     }
-    if (!state_await(DONE, end_ns) && atomic_compare_exchange_strong(&state, &waits, LEFT))
+    if (!state_await(context, DONE, end_ns) &&
+        atomic_compare_exchange_strong(&context->waiter, &waits, LEFT))
         return 0;
-    int error = outcome;
-    atomic_store(&state, NOBODY);
+    int error = context->waiter_outcome;
+    atomic_store(&context->waiter, NOBODY);
     return error < 0 ? error : 1;
 }
 
 static bool is_inside(const struct context *context)
 {
-    int now = atomic_load(&state);
+    int state = atomic_load(&context->waiter);
 
-    return (now == WAITS || now == LEFT) && atomic_load(&waiting_for) == context;
+    return state == WAITS || state == LEFT;
 }
 
 void free_wait_end(const struct context *context)

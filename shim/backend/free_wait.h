@@ -16,10 +16,10 @@ struct context;
 int free_wait(struct context *context);
 
 /**
- * The same, but no longer than until `end_ns`, on a thread of its own: if the work does not end,
+ * The same, but no longer than `most_ns`, on a thread of its own: if the work does not end,
  * that thread is left to the driver. 1: done; 0: not yet; an error of the driver.
  */
-int free_wait_until(struct context *context, uint64_t end_ns);
+int free_wait_most(struct context *context, uint64_t most_ns);
 
 /** Before the real call that ends a context, after context_drop() if it is certain: waits for a
  * thread that was left in the driver with it, a few seconds at most. */

@@ -193,6 +193,7 @@ void capture_allow(void)
 void capture_fork_child(void)
 {
     pthread_mutex_init(&lock, NULL);
-    used = uncounted = 0;
+    captures = NULL; /* not freed: a change may be incomplete */
+    used = room = uncounted = 0;
     atomic_store(&capture_count, 0);
 }

@@ -47,6 +47,9 @@ struct context {
     CUstream fill_stream;                /* guarded by backend_lock */
     struct fence *open_fences;           /* of captures; guarded by backend_lock */
     struct fence *before_captures;       /* of the work before them; guarded by backend_lock */
+    atomic_int waiter;                   /* a state of the thread in backend/free_wait.c */
+    int waiter_outcome;                  /* written by that thread before it is done */
+    _Atomic uint64_t waiter_began_ns;
 };
 
 struct vmm;

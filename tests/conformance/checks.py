@@ -17,6 +17,7 @@ import sys
 
 from runner import SKIPPED, Suite, arguments, compare, left_of, sanitizer
 from trace import Trace
+from waits import check_ended_beside_work, check_endless_work  # pylint: disable=unused-import
 
 
 class Failures:
@@ -582,12 +583,6 @@ def check_partial_driver(suite, failures, _):
     for route in ("dynamic", "driver"):
         bare, run = [suite.run(path, "churn", route, mode, LD_LIBRARY_PATH=directory) for mode in (None, "mode:pool")]
         failures.expect(bare[0] == 0 and compare(route, bare, run), f"{route}: bare {bare}")
-
-
-def check_ended_beside_work(suite, failures, _):
-    """No context ends while a thread of the library is in the driver with it."""
-    _, output, _ = suite.run(suite.executables["linked"], "no_wait", "driver", "mode:pool", "ended")
-    failures.expect(output.count("ed: refused 1, after the work 1, errors 0\n") == 2, output)
 
 
 def check_refused_end(suite, failures, _):

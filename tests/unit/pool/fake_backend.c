@@ -201,6 +201,17 @@ static int fake_device_wait(void *state)
     return call_end(fake, error);
 }
 
+static int fake_device_settle(void *state, uint64_t most_ns)
+{
+    struct fake_backend *fake = state;
+    int error = call_begin(fake, FAKE_DEVICE_SETTLE);
+    bool settled = fake->held_at == 0;
+
+    if (error == 0 && (settled || most_ns == POOL_WAIT_FOREVER))
+        device_finish(fake);
+    return call_end(fake, error < 0 ? error : settled);
+}
+
 static int fake_memory_fill(void *state, uint64_t address, size_t bytes, uint8_t value,
                             bool after_work)
 {
@@ -492,6 +503,7 @@ struct pool_backend fake_backend(struct fake_backend *fake)
         .fence_release = fake_fence_release,
         .fence_open = fake_fence_open,
         .device_wait = fake_device_wait,
+        .device_settle = fake_device_settle,
         .own_idle = fake_own_idle,
         .memory_fill = fake_memory_fill,
         .memory_info = fake_memory_info,

@@ -535,3 +535,27 @@ Test(waiting, beside_a_capture_and_work_a_smaller_size_takes_a_larger_block, .fi
     fake.capturing = false;
     give(block);
 }
+
+/* Without events nothing shows whether the device is idle. So a wait with a bound comes before
+ * anything goes back to the driver, for which the driver would wait without one. */
+Test(waiting, without_events_nothing_goes_back_beside_work, .fini = teardown)
+{
+    uint64_t blocks[BLOCKS];
+    struct pool_block block;
+    size_t returned;
+
+    setup();
+    fake.without_events = true;
+    fake.capacity_bytes = BLOCKS * 10 * MIB;
+    take_many(blocks, 10 * MIB);
+    give_many(blocks);
+    fake_hold(&fake);
+    bool served = pool_allocate(pool, 200 * MIB, 0, &block) == 0; /* by mapped pages */
+    cr_assert_eq(pool_trim(pool, 0, &returned), 0);
+    cr_assert_eq(returned, 0);
+    cr_assert_eq(fake.hangs, 0);
+    fake_release(&fake);
+    give(served ? block.address : take(200 * MIB));
+    cr_assert_eq(pool_trim(pool, 0, &returned), 0);
+    cr_assert_geq(returned, 200 * MIB);
+}

@@ -332,6 +332,33 @@ static void ended_beside_work(bool detach)
            refused, over, errors);
 }
 
+/* A device whose work in a capture does not end delays no allocation beside a capture on another
+ * device, which is idle. */
+static void beside_a_capture_of_another_device(void)
+{
+    static void *blocks[MANY];
+    size_t bytes = device_bytes / 32;
+    CUstream stream, own;
+    CUgraph graph = NULL;
+    void *large = NULL, *own_large = NULL;
+
+    int most = on_a_full_device(), own_most = 0;
+    int errors = (int)DRIVER(cuCtxGetCurrent)(&here) + DRIVER(cuDevicePrimaryCtxRetain)(&there, 1);
+    errors += take(blocks, most, bytes) + give(blocks, most) + route_stream_create(&stream);
+    errors += route_capture_begin(stream, CU_STREAM_CAPTURE_MODE_RELAXED) + kernel_begin();
+    int refused = route_allocate(&large, device_bytes / 2) != 0;
+    errors += DRIVER(cuCtxSetCurrent)(there) + DRIVER(cuStreamCreate)(&own, CU_STREAM_NON_BLOCKING);
+    while (own_most < MANY && route_allocate(&blocks[own_most], bytes) == 0)
+        own_most++;
+    errors += route_capture_begin(own, CU_STREAM_CAPTURE_MODE_RELAXED) + give(blocks, own_most);
+    int served = route_allocate(&own_large, device_bytes / 2) == 0;
+    errors += route_capture_end(own, &graph) + (served ? route_free(own_large) : 0);
+    errors += DRIVER(cuCtxSetCurrent)(here) + route_capture_end(stream, &graph) + kernel_end();
+    (void)route_last_error();
+    printf("work in a capture of one device: refused %d, the other: served %d, errors %d\n",
+           refused, served, errors);
+}
+
 int program_no_wait(const char *self, const char *route, const char *argument)
 {
     void *cuda = dlopen("libcuda.so.1", RTLD_NOW);
@@ -349,6 +376,13 @@ int program_no_wait(const char *self, const char *route, const char *argument)
         route_report("size", route_memory_info(&free_bytes, &device_bytes));
         ended_beside_work(false);
         ended_beside_work(true);
+        return 0;
+    }
+    if (argument && strcmp(argument, "two-devices") == 0) {
+        route_report("stream", (int)DRIVER(cuStreamCreate)(&busy, CU_STREAM_NON_BLOCKING));
+        route_report("target", route_allocate(&target, 1000));
+        route_report("size", route_memory_info(&free_bytes, &device_bytes));
+        beside_a_capture_of_another_device();
         return 0;
     }
     /* Ordered with no other stream, so that nothing but an allocation can wait. */
