@@ -12,6 +12,7 @@
  * A program that hangs is ended by its alarm. Needs a stream that can be held, so a simulated
  * device.
  */
+#include <dirent.h>
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -219,8 +220,21 @@ static void another_size_beside_a_capture(int most)
     printf("beside a capture, another size: all of it %d, errors %d\n", all, errors);
 }
 
+static int threads_count(void)
+{
+    DIR *list = opendir("/proc/self/task");
+    int count = 0;
+
+    while (list && readdir(list))
+        count++;
+    if (list)
+        closedir(list);
+    return count;
+}
+
 /* Everything was freed; the work began before the capture, or in it. Another size cannot be had,
- * perhaps, but the request returns. */
+ * perhaps, but the request returns. Work from before is waited for by this thread itself: no other
+ * one is left in the driver. */
 static void work_and_a_capture(int most, bool in_it)
 {
     static void *blocks[MANY];
@@ -233,7 +247,9 @@ static void work_and_a_capture(int most, bool in_it)
     errors += route_stream_create(&stream) != 0;
     errors += route_capture_begin(stream, CU_STREAM_CAPTURE_MODE_RELAXED) != 0;
     errors += in_it ? kernel_begin() : 0;
+    int threads = threads_count();
     (void)route_allocate(&large, device_bytes / 2);
+    errors += !in_it && threads_count() != threads;
     errors += route_capture_end(stream, &graph) != 0;
     errors += kernel_end() + (route_stream_destroy(stream) != 0);
     for (int i = 0; !large && i < 500; i++) { /* after a wait in vain, a fence may be late */
@@ -407,7 +423,7 @@ int program_no_wait(const char *self, const char *route, const char *argument)
         beside_a_capture(most, most, false);
         beside_a_capture(most, most, true);
         beside_a_capture(most / 3, most, true);
-        beside_a_capture(most / 3, most, false); /* less than the driver has: nobody waited */
+        beside_a_capture(most / 3, most, false);
         another_size_beside_a_capture(most);
         for (int in_it = 0; in_it < 2; in_it++)
             if (strcmp(route, "dynamic") == 0 || strcmp(route, "driver") == 0)
