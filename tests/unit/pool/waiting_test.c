@@ -462,40 +462,37 @@ Test(waiting, giving_back_is_in_nobodys_way, .init = setup, .fini = teardown)
 
 /* A fence that stays open comes to cover later work. So a free beside a capture waits itself if the
  * driver could not give as much instead; what begins later holds up no allocation. */
-Test(waiting, a_free_beside_a_capture_waits_where_the_driver_has_less, .fini = teardown)
+static void free_beside_a_capture(uint64_t capacity_bytes, bool waits_for_work)
 {
     uint64_t blocks[BLOCKS], more[BLOCKS];
 
     setup();
-    fake.capacity_bytes = BLOCKS * 20 * MIB;
+    fake.capacity_bytes = capacity_bytes;
     take_many(blocks, 20 * MIB);
     fake.capturing = fake.open_fences = true;
+    if (!waits_for_work)
+        fake_hold(&fake);
     give_many(blocks);
-    cr_assert_gt(waits(), 0);
-    fake_hold(&fake);
+    uint64_t waited = waits();
+    cr_assert_eq(waited > 0, waits_for_work);
+    if (waits_for_work)
+        fake_hold(&fake);
     take_many(more, 20 * MIB);
+    cr_assert_eq(waits(), waited);
     cr_assert_eq(fake.hangs, 0);
     fake_release(&fake);
     fake.capturing = false;
     give_many(more);
 }
 
+Test(waiting, a_free_beside_a_capture_waits_where_the_driver_has_less, .fini = teardown)
+{
+    free_beside_a_capture(BLOCKS * 20 * MIB, true);
+}
+
 Test(waiting, a_free_beside_a_capture_waits_for_nothing_while_the_driver_has_more, .fini = teardown)
 {
-    uint64_t blocks[BLOCKS], more[BLOCKS];
-
-    setup();
-    fake.capacity_bytes = BLOCKS * 50 * MIB;
-    take_many(blocks, 20 * MIB);
-    fake.capturing = fake.open_fences = true;
-    fake_hold(&fake);
-    give_many(blocks);
-    take_many(more, 20 * MIB);
-    cr_assert_eq(waits(), 0);
-    cr_assert_eq(fake.hangs, 0);
-    fake_release(&fake);
-    fake.capturing = false;
-    give_many(more);
+    free_beside_a_capture(BLOCKS * 50 * MIB, false);
 }
 
 /* Cached in another size beside a capture: all of it can be had, as the device is idle. */
