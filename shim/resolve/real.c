@@ -261,11 +261,12 @@ const struct driver_functions *real_driver_resolve(bool may_load)
 void *real_driver_symbol(const char *name)
 {
     struct source source;
-    void *found = driver_find(false, &source) ? source_find(&source, name) : NULL;
+    bool loaded = driver_find(false, &source);
+    void *found = loaded ? source_find(&source, name) : NULL;
 
     if (source.handle)
         dlclose(source.handle); /* the driver stays: its functions are in use */
-    if (!found || source.handle)
+    if (!loaded || source.handle)
         dlerror();
     return found;
 }
