@@ -8,6 +8,7 @@
  */
 #include "shim/context/context.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "cupti/base/uncancelled.h"
@@ -211,20 +212,23 @@ static void context_drop_over(struct context *context)
     context_drop(context);
 }
 
+int context_primary_state(const struct driver_functions *driver, CUdevice device)
+{
+    unsigned int flags;
+    int active = 0;
+
+    return REAL_ASK(driver->cuDevicePrimaryCtxGetState(device, &flags, &active)) == CUDA_SUCCESS
+               ? active != 0
+               : -EIO;
+}
+
 /* The driver also says whether a device has a primary context; whose handle that was, context_api.c
  * found out before it ended. */
 static bool context_has_ended_unnamed(const struct driver_functions *driver,
                                       const struct context *context)
 {
-    unsigned int flags;
-    int active;
-
-    if (is_dead_unnamed(driver, context->handle))
-        return true;
-    return atomic_load(&context->primary) &&
-           REAL_ASK(driver->cuDevicePrimaryCtxGetState(context->device, &flags, &active)) ==
-               CUDA_SUCCESS &&
-           !active;
+    return is_dead_unnamed(driver, context->handle) ||
+           (atomic_load(&context->primary) && context_primary_state(driver, context->device) == 0);
 }
 
 static bool context_has_ended(const struct driver_functions *driver, const struct context *context)

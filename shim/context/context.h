@@ -103,6 +103,9 @@ static inline struct context *context_last(void)
 /** Whether a context that is current has not been destroyed. */
 bool context_lives(const struct driver_functions *driver, CUcontext handle);
 
+/** 1: the device has a primary context; 0: it has none; -EIO: the driver does not say. */
+int context_primary_state(const struct driver_functions *driver, CUdevice device);
+
 /** After the real call that may have ended a context: threads look again whether theirs lives. What
  * they saw since context_drop() may be the context before its end. */
 void context_look_again(void);

@@ -134,12 +134,10 @@ CUresult cuCtxDetach(CUcontext ctx)
  * that. */
 static struct context *primary_find(const struct driver_functions *real, CUdevice dev)
 {
-    unsigned int flags;
-    int active = 0;
     CUcontext handle;
 
     if (shim_mode() == SHIM_OFF || !real->cuDevicePrimaryCtxRetain ||
-        real->cuDevicePrimaryCtxGetState(dev, &flags, &active) != CUDA_SUCCESS || !active ||
+        context_primary_state(real, dev) != 1 ||
         real->cuDevicePrimaryCtxRetain(&handle, dev) != CUDA_SUCCESS)
         return NULL;
     if (real->cuDevicePrimaryCtxRelease_v2)
@@ -159,15 +157,6 @@ static void primary_note(const struct driver_functions *real, CUdevice dev)
         atomic_store(&primary->primary, true);
 }
 
-static bool primary_lives(const struct driver_functions *real, CUdevice dev)
-{
-    unsigned int flags;
-    int active = 0;
-
-    return REAL_ASK(real->cuDevicePrimaryCtxGetState(dev, &flags, &active)) == CUDA_SUCCESS &&
-           active;
-}
-
 static CUresult release(const struct driver_functions *real,
                         __typeof__(cuDevicePrimaryCtxRelease_v2) *function, CUdevice dev)
 {
@@ -183,7 +172,7 @@ static CUresult release(const struct driver_functions *real,
     CUresult result = function(dev);
     saved_errno = errno;
     if (result == CUDA_SUCCESS && shim_mode() != SHIM_OFF) {
-        if (!primary_lives(real, dev))
+        if (context_primary_state(real, dev) != 1)
             context_look_again();
         drop_ended(real, dev);
     }

@@ -100,7 +100,7 @@ MUTANTS = [
            ("contexts",)),
     Mutant("no context", "context_api.c", "    if (result == CUDA_SUCCESS)\n        context_look_again();\n", "",
            ("contexts",)),
-    Mutant("no context", "context_api.c", "        if (!primary_lives(real, dev))\n            context_look_again();\n",
+    Mutant("no context", "context_api.c", "        if (context_primary_state(real, dev) != 1)\n            context_look_again();\n",
            "", ("contexts",)),
     Mutant("no context", "context.c", "                              : !is_dead_unnamed(driver, handle);",
            "                              : true;", ("check_old_driver",)),
