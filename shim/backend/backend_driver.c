@@ -22,9 +22,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
-#include "cupti/base/clock.h"
+#include "cupti/base/backoff.h"
 #include "shim/backend/free_wait.h"
 #include "shim/backend/scope.h"
 #include "shim/context/capture.h"
@@ -34,10 +33,8 @@
 
 #define FENCE_EVENTS_FIRST 4 /* of a fence; more are added when there are more contexts */
 
-#define WAIT_PAUSE_MIN_NS 20000
-#define WAIT_PAUSE_MAX_NS 5000000
-#define OPEN_WAIT_NS      (UINT64_C(100) * 1000000)
-#define PEER_WAIT_NS      (UINT64_C(4) * 1000000000)
+#define OPEN_WAIT_NS (UINT64_C(100) * 1000000)
+#define PEER_WAIT_NS (UINT64_C(4) * 1000000000)
 
 struct fence_event {
     struct context *context;
@@ -435,14 +432,11 @@ static int event_wait(const struct fence_event *part)
 /* The driver has no wait with a timeout, so this polls with growing pauses. */
 static int event_wait_until(const struct fence_event *part, uint64_t end_ns)
 {
-    long pause_ns = WAIT_PAUSE_MIN_NS;
+    struct backoff backoff = {0};
     int done = event_query(part);
 
-    while (done == 0 && monotonic_ns() < end_ns) {
-        nanosleep(&(struct timespec){.tv_nsec = pause_ns}, NULL);
-        pause_ns = pause_ns < WAIT_PAUSE_MAX_NS / 2 ? pause_ns * 2 : WAIT_PAUSE_MAX_NS;
+    while (done == 0 && backoff_pause(&backoff, end_ns))
         done = event_query(part);
-    }
     return done;
 }
 

@@ -8,18 +8,14 @@
 #include "shim/backend/free_wait.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
-#include <time.h>
 
-#include "cupti/base/clock.h"
+#include "cupti/base/backoff.h"
 #include "shim/backend/scope.h"
 #include "shim/context/context.h"
+#include "shim/context/own_thread.h"
 #include "shim/context/thread_state.h"
 
-#define PAUSE_MIN_NS 20000
-#define PAUSE_MAX_NS 5000000
 #define LATE_WAIT_NS (UINT64_C(100) * 1000000)
 #define END_WAIT_NS  (UINT64_C(4) * 1000000000)
 
@@ -60,38 +56,13 @@ static void *wait_here(void *argument)
     return NULL;
 }
 
-/* Signals are for the program's threads. */
-static int thread_start(struct context *context)
-{
-    pthread_t thread;
-    sigset_t all, before;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&thread, NULL, wait_here, context);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error == 0)
-        pthread_detach(thread);
-    return -error;
-}
-
-/* Pauses, the longer the more often; false: the time is over. */
-static bool pause_until(uint64_t end_ns, long *pause_ns)
-{
-    if (monotonic_ns() >= end_ns)
-        return false;
-    nanosleep(&(struct timespec){.tv_nsec = *pause_ns}, NULL);
-    *pause_ns = *pause_ns < PAUSE_MAX_NS / 2 ? *pause_ns * 2 : PAUSE_MAX_NS;
-    return true;
-}
-
 /* Waits until the state is the one wanted; false: not in time. */
 static bool state_await(const struct context *context, int wanted, uint64_t end_ns)
 {
-    long pause_ns = PAUSE_MIN_NS;
+    struct backoff backoff = {0};
 
     while (atomic_load(&context->waiter) != wanted)
-        if (!pause_until(end_ns, &pause_ns))
+        if (!backoff_pause(&backoff, end_ns))
             return false;
     return true;
 }
@@ -111,6 +82,7 @@ int free_wait_most(struct context *context, uint64_t most_ns)
 {
     uint64_t end_ns = monotonic_ns() + most_ns;
     int state = NOBODY, waits = WAITS;
+    sigset_t before;
 
     while (!atomic_compare_exchange_strong(&context->waiter, &state, WAITS)) {
         if (state == LEFT)
@@ -120,7 +92,7 @@ int free_wait_most(struct context *context, uint64_t most_ns)
         state = NOBODY;
     }
     atomic_store(&context->waiter_began_ns, monotonic_ns());
-    if (thread_start(context) < 0) {
+    if (own_thread_start(wait_here, context, &before) < 0) {
         atomic_store(&context->waiter, NOBODY);
         return 0;
     }
@@ -142,8 +114,8 @@ static bool is_inside(const struct context *context)
 void free_wait_end(const struct context *context)
 {
     uint64_t end_ns = monotonic_ns() + END_WAIT_NS;
-    long pause_ns = PAUSE_MIN_NS;
+    struct backoff backoff = {0};
 
-    while (is_inside(context) && pause_until(end_ns, &pause_ns))
+    while (is_inside(context) && backoff_pause(&backoff, end_ns))
         ;
 }

@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "cupti/live/living_file.h"
+#include "shim/context/own_thread.h"
 #include "shim/share/ipc_token.h"
 #include "shim/share/page_store.h"
 
@@ -389,28 +390,13 @@ static void *outlast(void *unused)
     return NULL;
 }
 
-/* Signals are for the program's threads. */
-static int threads_start(void)
-{
-    pthread_t thread;
-    sigset_t all;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &signals);
-    int error = pthread_create(&thread, NULL, outlast, NULL);
-    pthread_sigmask(SIG_SETMASK, &signals, NULL);
-    if (error == 0)
-        pthread_detach(thread);
-    return -error;
-}
-
 int page_server_start(const char *where, const char *name)
 {
     pthread_mutex_lock(&lock);
     if (state == NOT_STARTED || state == FAILED) {
         place = where;
         socket_name = name;
-        failure = threads_start();
+        failure = own_thread_start(outlast, NULL, &signals);
         state = failure < 0 ? FAILED : STARTING;
     }
     while (state == STARTING)
