@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The pauses of a loop that polls, where nothing can be waited for: 20 us at first, 5 ms at most. */
+/* The pauses of a loop that polls, if it cannot be woken: 20 us at first, 5 ms at most. */
 #ifndef CUPTI_BASE_BACKOFF_H
 #define CUPTI_BASE_BACKOFF_H
 
