@@ -400,6 +400,8 @@ int cupool_device_host_allocate(struct cupool_device *device, size_t bytes, void
 
     if (bytes == 0)
         return -EINVAL;
+    if (bytes > SIZE_MAX / 2)
+        return device_fail(device, -ENOMEM, "no system has that much memory");
     if (!device->driver) {
         void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
 

@@ -51,18 +51,35 @@ static void kv_host_free(void *state, void *memory)
     cupool_device_host_free(state, memory);
 }
 
+/* The context must be current. */
+static int capture_check(struct cupool_device *device, kv_stream stream)
+{
+    CUstreamCaptureStatus capture = CU_STREAM_CAPTURE_STATUS_NONE;
+    int error = driver_error(device->driver->stream_capturing(stream, &capture));
+
+    return error == 0 && capture != CU_STREAM_CAPTURE_STATUS_NONE ? -EBUSY : error;
+}
+
+static int kv_stream_check(void *state, kv_stream stream)
+{
+    int error = device_enter(state);
+
+    if (error < 0)
+        return error;
+    error = capture_check(state, stream);
+    device_leave(state);
+    return error;
+}
+
 static int kv_fence_record(void *state, kv_stream stream, uint64_t *ret_fence)
 {
     struct cupool_device *device = state;
-    CUstreamCaptureStatus capture = CU_STREAM_CAPTURE_STATUS_NONE;
     CUevent event = NULL;
     int error = device_enter(device);
 
     if (error < 0)
         return error;
-    error = driver_error(device->driver->stream_capturing(stream, &capture));
-    if (error == 0 && capture != CU_STREAM_CAPTURE_STATUS_NONE)
-        error = -EBUSY;
+    error = capture_check(device, stream);
     if (error == 0)
         error = device_event_take(device, &event);
     if (error == 0)
@@ -101,7 +118,10 @@ static int kv_stream_wait(void *state, kv_stream stream, uint64_t fence)
 
     if (error < 0)
         return error;
-    error = driver_error(device->driver->stream_wait_event(stream, (CUevent)(uintptr_t)fence, 0));
+    error = capture_check(device, stream);
+    if (error == 0)
+        error = driver_error(
+            device->driver->stream_wait_event(stream, (CUevent)(uintptr_t)fence, 0));
     device_leave(device);
     return error;
 }
@@ -237,6 +257,7 @@ struct kv_backend device_kv_backend(struct cupool_device *device)
         backend.outlives_fork = 1;
         return backend;
     }
+    backend.stream_check = kv_stream_check;
     backend.fence_record = kv_fence_record;
     backend.fence_query = kv_fence_query;
     backend.fence_release = kv_fence_release;

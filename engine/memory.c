@@ -26,7 +26,7 @@
 
 #define HISTORY     1024u
 #define STREAMS     64u
-#define CLASSES     256u
+#define CLASSES     432u /* of SIZE_MAX / 4 and less */
 #define ALIGNMENT   ((size_t)512)
 #define CACHE_LEAST ((uint64_t)64 << 20) /* bytes that the streams may cache in any case */
 #define CLASS_STEPS 8u                   /* classes a power of two */
@@ -121,6 +121,12 @@ static void history_add(struct memory_manager *manager, enum cupool_memory_event
         .address = address,
         .bytes = bytes,
         .current_bytes = manager->stats.current_bytes};
+}
+
+/* Whether the handle alone names a stream: it is not that of every thread, nor none. */
+static bool is_cached_stream(cupool_stream stream)
+{
+    return stream != CUPOOL_STREAM_NONE && stream != CUPOOL_STREAM_PER_THREAD;
 }
 
 static struct stream_cache *stream_find(struct memory_manager *manager, void *stream, int make)
@@ -314,7 +320,7 @@ int cupool_memory_allocate(struct cupool_device *device, size_t bytes, cupool_st
     if (!manager->pool)
         room = bytes;
     pthread_mutex_lock(&manager->lock);
-    if (stream != CUPOOL_STREAM_NONE)
+    if (is_cached_stream(stream))
         entry = stream_take(manager, stream, size_class);
     if (entry) {
         allocation_count(manager, entry, bytes, true);
@@ -342,7 +348,7 @@ static bool stream_keep(struct memory_manager *manager, struct address_entry *en
     uint64_t most = manager->stats.peak_bytes / 4;
     size_t room;
 
-    if (!manager->streams || stream == CUPOOL_STREAM_NONE ||
+    if (!manager->streams || !is_cached_stream(stream) ||
         manager->cached_bytes + entry->room > (most > CACHE_LEAST ? most : CACHE_LEAST))
         return false;
     struct stream_cache *cache = stream_find(manager, stream, 1);

@@ -59,12 +59,13 @@ static int fence_record(void *state, pool_fence *ret_fence)
 static int fence_query(void *state, pool_fence fence)
 {
     struct cupool_device *device = state;
-    int error = device_enter(device);
+    CUstreamCaptureMode mode;
+    int error = device_enter_relaxed(device, &mode);
 
     if (error < 0)
         return error;
     error = driver_error(device->driver->event_query((CUevent)(uintptr_t)fence));
-    device_leave(device);
+    device_leave_relaxed(device, mode);
     return error == 0 ? 1 : error == -EINPROGRESS ? 0 : error;
 }
 
@@ -90,16 +91,16 @@ static int fence_wait_bounded(void *state, pool_fence fence, uint64_t most_ns)
 static int fence_wait(void *state, pool_fence fence, uint64_t most_ns)
 {
     struct cupool_device *device = state;
+    CUstreamCaptureMode mode;
     int error;
 
     if (most_ns != POOL_WAIT_FOREVER)
         return fence_wait_bounded(state, fence, most_ns);
-    error = device_enter(device);
-
+    error = device_enter_relaxed(device, &mode);
     if (error < 0)
         return error;
     error = driver_error(device->driver->event_wait((CUevent)(uintptr_t)fence));
-    device_leave(device);
+    device_leave_relaxed(device, mode);
     return error < 0 ? error : 1;
 }
 

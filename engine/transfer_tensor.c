@@ -30,6 +30,8 @@ static int is_on_device(struct cupool_transfers *transfers, const void *memory, 
     uint64_t at = (uintptr_t)memory, end = at + bytes, next;
     enum transfer_place place;
 
+    if (end < at)
+        return transfers_fail(transfers, -EOVERFLOW, "an address and its bytes overflow");
     if (backend->host)
         return 1;
     for (; at < end; at = next) {

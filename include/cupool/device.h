@@ -24,8 +24,13 @@ extern "C" {
 
 #define CUPOOL_API __attribute__((visibility("default")))
 
-/** A CUstream or cudaStream_t; NULL is the default stream of CUDA. */
+/** A CUstream or cudaStream_t; NULL is the default stream that all threads share. Before a stream
+ * is destroyed, its work must have ended: its handle may come back as that of another. */
 typedef void *cupool_stream;
+
+/** cudaStreamPerThread: the calling thread's own default stream. What is freed on it is waited for
+ * as work of another stream, also by itself; an asynchronous request takes it for no stream. */
+#define CUPOOL_STREAM_PER_THREAD ((cupool_stream)(uintptr_t)2)
 
 /** No stream: the caller has waited for the device work, or there was none. */
 #define CUPOOL_STREAM_NONE ((cupool_stream) ~(uintptr_t)0)

@@ -204,8 +204,9 @@ CUPOOL_API int cupool_kv_allocate_async(
  * forgets the ticket. */
 CUPOOL_API int cupool_kv_ticket_result(struct cupool_kv *pool, cupool_kv_ticket ticket);
 
-/** Cancels a request: its callback gets -ECANCELED, and what it held is given back. -ESTALE:
- * already over. */
+/** Cancels a request: its callback gets -ECANCELED, and what it held is given back; a handle that
+ * is not 0 then is still the caller's. Errors: -ESTALE already over; -EBUSY the stream of a
+ * prefetch is captured, and nothing changed. */
 CUPOOL_API int cupool_kv_cancel(struct cupool_kv *pool, cupool_kv_ticket ticket);
 
 /** Serves waiters, ends those that timed out, polls fences. Returns how many requests ended. */
@@ -254,9 +255,10 @@ enum cupool_kv_duplicates {
  * Registers complete blocks under their hashes. `parent` is the hash before the first; NULL: a
  * root. A block already registered under the same hash stays as it is. `ret_handles` may be
  * `handles`; it differs where an older block was returned in place of a duplicate
- * (CUPOOL_KV_ANSWER_FIRST). Readers on other streams wait for the work that `stream` has so far
- * (cupool_kv_stream_order). Errors: -EINVAL a block is not complete; -EILSEQ different content has
- * the same hash; -ESTALE. On error nothing was registered.
+ * (CUPOOL_KV_ANSWER_FIRST): `stream` is made to wait for the work on that one. Without a stream,
+ * and for matched blocks, call cupool_kv_stream_order(): readers on other streams then wait for the
+ * work that `stream` has so far. Errors: -EINVAL a block is not complete; -EILSEQ different content
+ * has the same hash; -ESTALE. On error nothing was registered.
  */
 CUPOOL_API int cupool_kv_register(struct cupool_kv *pool, const cupool_kv_handle *handles,
                                   const struct cupool_kv_hash *hashes, uint32_t count,
@@ -298,7 +300,7 @@ CUPOOL_API int cupool_kv_upgrade(struct cupool_kv *pool, cupool_kv_weak weak,
 /**
  * Makes a block writable by the caller alone. Returns the handle itself if nobody else refers to
  * the block and it is not registered; otherwise copies it and releases the caller's reference to
- * the original. -ENOMEM: no room.
+ * the original. Errors: -ENOMEM no room; -EBUSY the stream is captured. Then nothing changed.
  */
 CUPOOL_API int cupool_kv_make_writable(struct cupool_kv *pool, cupool_kv_handle handle,
                                        cupool_stream stream, cupool_kv_handle *ret_handle);

@@ -130,7 +130,8 @@ CUPOOL_API int cupool_sequence_place(struct cupool_sequences *set, cupool_sequen
 
 /**
  * Updates the block tables of all sequences on the device, [sequences][row_blocks] of int32. One
- * copy on `stream` transfers the rows that changed.
+ * copy on `stream` transfers the rows that changed. Errors: -EBUSY the stream is captured; -EAGAIN
+ * too many copies have not run yet.
  */
 CUPOOL_API int cupool_sequences_tables(struct cupool_sequences *set, uint32_t member,
                                        cupool_stream stream, const int32_t **ret_tables,

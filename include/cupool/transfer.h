@@ -76,7 +76,7 @@ struct cupool_transfers_config {
 struct cupool_transfer_options {
     int priority;               /* 0 to CUPOOL_TRANSFER_PRIORITY_MAX; the highest begins first */
     cupool_stream after_stream; /* begins after the work of this stream so far */
-    void *after_event;          /* or after this CUevent; NULL: none */
+    void *after_event;          /* or after what this CUevent stands for now; NULL: none */
     size_t alignment;           /* every address and size must be a multiple; 0: any is right */
     /** Called once with 0, -ECANCELED or the error. */
     void (*callback)(void *state, cupool_transfer transfer, int result);
@@ -125,8 +125,8 @@ CUPOOL_API const char *cupool_transfers_error(const struct cupool_transfers *tra
  * the function returns. Errors, with nothing submitted: -EINVAL a null address, a size beyond the
  * address space, wrong alignment, the wrong side of the device; -EOVERFLOW; -EFAULT beyond the end
  * of device memory; -ENOTUNIQ a destination overlaps another one or a source; -EXDEV memory of
- * another context; -EBUSY `after_stream` is captured; -E2BIG more copies than the queue holds;
- * -EAGAIN no room now.
+ * another context; -EBUSY `after_stream` or `after_event` is captured; -E2BIG more copies than the
+ * queue holds; -EAGAIN no room now.
  */
 CUPOOL_API int cupool_transfers_submit(struct cupool_transfers *transfers,
                                        enum cupool_direction direction,

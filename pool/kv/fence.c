@@ -8,6 +8,7 @@
 
 #include <errno.h>
 
+#include "pool/base/stream.h"
 #include "pool/kv/record.h"
 
 #define STREAMS_REMEMBERED 32
@@ -74,19 +75,48 @@ static struct kv_fence *entry_new(struct kv_fences *fences)
     }
 }
 
+/* Returns the newest entry of the stream, or of any; NULL: there is none. */
+static struct kv_fence *entry_newest(struct kv_fences *fences, kv_stream stream, bool any)
+{
+    for (uint32_t at = fences->newest; at != 0; at = fences->entries[at - 1].older) {
+        struct kv_fence *entry = &fences->entries[at - 1];
+
+        if (!entry->joint && (any || stream_same(entry->stream, stream)))
+            return entry;
+    }
+    return NULL;
+}
+
+/* Puts a fence of the stream, behind the entry's work, in the place of the entry's. */
+static int entry_cover(struct kv_fences *fences, struct kv_fence *entry, kv_stream stream)
+{
+    const struct kv_backend *backend = fences->backend;
+    uint64_t fence;
+    int error = backend->stream_wait(backend->state, stream, entry->fence);
+
+    if (error == 0)
+        error = backend->fence_record(backend->state, stream, &fence);
+    if (error < 0)
+        return error;
+    backend->fence_release(backend->state, entry->fence);
+    entry->fence = fence;
+    entry->stream = stream;
+    return 0;
+}
+
 uint32_t kv_fences_add(struct kv_fences *fences, uint64_t fence, kv_stream stream)
 {
     struct kv_fence *entry = entry_new(fences);
 
     if (!entry) {
-        uint32_t at = fences->newest;
-
-        while (at != 0 &&
-               (fences->entries[at - 1].joint || fences->entries[at - 1].stream != stream))
-            at = fences->entries[at - 1].older;
-        if (at == 0)
-            return 0;
-        entry = &fences->entries[at - 1];
+        entry = entry_newest(fences, stream, false);
+        if (!entry) {
+            entry = entry_newest(fences, stream, true);
+            if (!entry || entry_cover(fences, entry, stream) < 0)
+                return 0;
+            fences->backend->fence_release(fences->backend->state, fence);
+            return entry->serial;
+        }
         fences->backend->fence_release(fences->backend->state, entry->fence);
     }
     entry->fence = fence;
@@ -103,7 +133,7 @@ uint32_t kv_fences_join(struct kv_fences *fences, uint32_t older, uint32_t newer
         return newer;
     if (!new)
         return older;
-    if (!old->joint && old->stream == new->stream)
+    if (!old->joint && stream_same(old->stream, new->stream))
         return newer;
     if (joint && joint->joint && joint->left == newer && joint->right == older)
         return joint->serial;
@@ -134,7 +164,7 @@ bool kv_fences_same(struct kv_fences *fences, uint32_t serial, kv_stream stream)
         if (!entry)
             return true;
         if (!entry->joint)
-            return entry->stream == stream;
+            return stream_same(entry->stream, stream);
         if (!kv_fences_same(fences, entry->left, stream))
             return false;
         serial = entry->right;
@@ -149,7 +179,7 @@ int kv_fences_order(struct kv_fences *fences, uint32_t serial, kv_stream stream)
         if (!entry)
             return 0;
         if (!entry->joint)
-            return entry->stream == stream
+            return stream_same(entry->stream, stream)
                        ? 0
                        : fences->backend->stream_wait(fences->backend->state, stream, entry->fence);
         int error = kv_fences_order(fences, entry->left, stream);
@@ -162,7 +192,7 @@ int kv_fences_order(struct kv_fences *fences, uint32_t serial, kv_stream stream)
 static bool stream_known(kv_stream *streams, unsigned *count, kv_stream stream)
 {
     for (unsigned at = 0; at < *count; at++)
-        if (streams[at] == stream)
+        if (stream_same(streams[at], stream))
             return true;
     return false;
 }

@@ -42,8 +42,9 @@ int kv_fences_init(struct kv_fences *fences, struct kv_heap *heap,
 /** Forgets everything; the fences go back to the backend unless it is gone. */
 void kv_fences_done(struct kv_fences *fences, bool gone);
 
-/** Takes ownership of a recorded fence. Never fails: with no free entry it replaces the stream's
- * newest, which it covers. 0: it could not be kept, and the caller keeps it (-ENOBUFS). */
+/** Takes ownership of a recorded fence. With no free entry it replaces the stream's newest, which
+ * it covers; if there is none, the stream waits for the newest of all, and a fence behind both
+ * stands for both. 0: the stream cannot wait, and the caller keeps the fence (-ENOBUFS). */
 uint32_t kv_fences_add(struct kv_fences *fences, uint64_t fence, kv_stream stream);
 
 /** Returns the entry of a serial that is still pending; NULL otherwise. */

@@ -12,7 +12,10 @@
  * or referenced; references > 0 <=> not evictable; an entry of the table <=> a registered block.
  *
  * Lock order: pages before the pool; backend calls under the pool's lock are fence_query,
- * fence_release and stream_wait only.
+ * fence_release, stream_check and stream_wait only.
+ *
+ * With `clear`, a free block is zero, or it is flagged and zeroed when it is taken. Zeroing is work
+ * like any other: behind the block's fence, and part of it.
  */
 #ifndef POOL_KV_KV_H
 #define POOL_KV_KV_H
@@ -190,6 +193,20 @@ int kv_handles_find(struct cupool_kv *pool, const cupool_kv_handle *handles, uin
 static inline uint32_t kv_id(const struct cupool_kv *pool, const struct kv_record *record)
 {
     return (uint32_t)(record - pool->records);
+}
+
+/** Whether work may be submitted to the stream; -EBUSY: it is captured. */
+static inline int kv_stream_usable(const struct cupool_kv *pool, cupool_stream stream)
+{
+    return stream == CUPOOL_STREAM_NONE || !pool->backend.stream_check
+               ? 0
+               : pool->backend.stream_check(pool->backend.state, stream);
+}
+
+/** The stream for a request that another thread may serve: none, if it is the caller's own. */
+static inline cupool_stream kv_stream_of_all(cupool_stream stream)
+{
+    return stream == CUPOOL_STREAM_PER_THREAD ? CUPOOL_STREAM_NONE : stream;
 }
 
 /* geometry.c: where a block's memory is. */

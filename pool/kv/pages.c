@@ -51,6 +51,20 @@ static int page_map_locked(struct cupool_kv *pool, uint32_t at)
     return error;
 }
 
+/* What is mapped there next is not zero. */
+static void page_blocks_unclear(struct cupool_kv *pool, uint32_t at)
+{
+    size_t stride = pool->geometry.block_stride, bytes = pool->pages.page_bytes;
+    size_t first = at * bytes / stride, last = ((at + 1) * bytes - 1) / stride;
+
+    if (!pool->config.clear)
+        return;
+    pthread_mutex_lock(&pool->lock);
+    for (size_t id = first; id <= last && id < pool->slots; id++)
+        pool->records[id].flags |= KV_FLAG_UNCLEAR;
+    pthread_mutex_unlock(&pool->lock);
+}
+
 static void page_unmap_locked(struct cupool_kv *pool, uint32_t at)
 {
     struct kv_page *page = &pool->pages.pages[at];
@@ -62,6 +76,7 @@ static void page_unmap_locked(struct cupool_kv *pool, uint32_t at)
     }
     pool->backend.page_unmap(pool->backend.state, page_address(pool, at), pool->pages.page_bytes,
                              page->page);
+    page_blocks_unclear(pool, at);
     atomic_fetch_sub(&pool->pages.mapped, 1);
     atomic_fetch_sub(&pool->pages.idle, 1);
 }

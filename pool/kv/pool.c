@@ -391,6 +391,9 @@ int cupool_kv_make_writable(struct cupool_kv *pool, cupool_kv_handle handle, cup
         *ret_handle = handle;
         return 0;
     }
+    error = kv_stream_usable(pool, stream);
+    if (error < 0)
+        return kv_fail(pool, error, "the stream is captured");
     error = cupool_kv_allocate(pool, 1, stream, &copy);
     if (error < 0)
         return error;

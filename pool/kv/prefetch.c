@@ -90,6 +90,13 @@ static void loaded_register(struct cupool_kv *pool, struct kv_request *request, 
         request->sources[index] = CUPOOL_KV_COMPUTE;
 }
 
+/* A handle that is still there afterwards is the caller's: the stream is captured. */
+static void handle_return(struct cupool_kv *pool, cupool_kv_handle *handle, cupool_stream stream)
+{
+    if (kv_release_one(pool, *handle, stream) == 0)
+        *handle = 0;
+}
+
 int cupool_kv_prefetch_loaded(struct cupool_kv *pool, cupool_kv_ticket ticket, uint32_t index,
                               int load_error)
 {
@@ -111,8 +118,7 @@ int cupool_kv_prefetch_loaded(struct cupool_kv *pool, cupool_kv_ticket ticket, u
         return error;
     /* The request lives until load_leave(), because this load is counted in it. */
     if (cancelled) {
-        kv_release_one(pool, request->handles[index], request->stream);
-        request->handles[index] = 0;
+        handle_return(pool, &request->handles[index], request->stream);
     } else if (load_error == 0) {
         loaded_register(pool, request, index);
     }
@@ -203,11 +209,11 @@ int cupool_kv_prefetch(struct cupool_kv *pool, const struct cupool_kv_hash *hash
         kv_unlock(pool);
     }
     if (error < 0) {
-        cupool_kv_release(pool, handles, count, stream);
+        cupool_kv_release(pool, handles, count, CUPOOL_STREAM_NONE); /* nobody has used them */
         return error;
     }
     request->count = count;
-    request->stream = stream;
+    request->stream = kv_stream_of_all(stream);
     request->handles = handles;
     request->sources = sources;
     request->hashes = hashes;
@@ -257,8 +263,7 @@ void kv_prefetch_cancel(struct cupool_kv *pool, cupool_kv_ticket ticket)
         pthread_mutex_unlock(&pool->lock);
         if (loading)
             continue;
-        kv_release_one(pool, handles[at - 1], stream);
-        handles[at - 1] = 0;
+        handle_return(pool, &handles[at - 1], stream);
     }
     if (count > 0 && !ended)
         load_leave(pool, ticket);

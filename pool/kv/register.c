@@ -108,6 +108,13 @@ static bool record_enter(struct cupool_kv *pool, struct kv_record *record,
     return !kv_table_insert(&pool->table, kv_id(pool, record));
 }
 
+/* Whether work of the stream may follow that on a block. False: the stream cannot wait. */
+static bool is_ordered(struct cupool_kv *pool, uint32_t id, cupool_stream stream)
+{
+    return stream == CUPOOL_STREAM_NONE ||
+           kv_fences_order(&pool->fences, pool->records[id].fence, stream) == 0;
+}
+
 /* The older block of the same hash takes the place of the caller's. */
 static cupool_kv_handle first_retain(struct cupool_kv *pool, uint32_t id)
 {
@@ -182,8 +189,8 @@ static void run_report(struct cupool_kv *pool, const struct cupool_kv_hash *hash
 static void batch_register(struct cupool_kv *pool, const cupool_kv_handle *handles,
                            const struct cupool_kv_hash *hashes, uint32_t count,
                            const struct cupool_kv_hash *parent,
-                           enum cupool_kv_duplicates duplicates, uint32_t serial,
-                           cupool_kv_handle *ret_handles)
+                           enum cupool_kv_duplicates duplicates, cupool_stream stream,
+                           uint32_t serial, cupool_kv_handle *ret_handles)
 {
     const bool linked = atomic_load_explicit(&pool->dated, memory_order_relaxed);
     uint32_t run = 0;
@@ -206,7 +213,7 @@ static void batch_register(struct cupool_kv *pool, const cupool_kv_handle *handl
             run_report(pool, hashes, run, at, parent);
             run = at + 1;
         }
-        if (again && duplicates == CUPOOL_KV_ANSWER_FIRST) {
+        if (again && duplicates == CUPOOL_KV_ANSWER_FIRST && is_ordered(pool, first, stream)) {
             cupool_kv_handle older = first_retain(pool, first);
 
             duplicate_drop(pool, record, serial);
@@ -270,7 +277,8 @@ int cupool_kv_register(struct cupool_kv *pool, const cupool_kv_handle *handles,
         return error;
     error = batch_validate(pool, handles, hashes, count, false);
     if (error == 0 && pool->config.caching)
-        batch_register(pool, handles, hashes, count, parent, duplicates, serial, ret_handles);
+        batch_register(pool, handles, hashes, count, parent, duplicates, stream, serial,
+                       ret_handles);
     kv_fronts_peak(pool);
     for (uint32_t at = 0; at < count && error == 0 && !pool->config.caching; at++)
         ret_handles[at] = handles[at];

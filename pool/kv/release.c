@@ -47,6 +47,23 @@ static void after_front(struct cupool_kv *pool, struct kv_after *after)
     *after = (struct kv_after){.wake = atomic_load(&pool->waiting) > 0};
 }
 
+/* Zeroes a block behind all work on it; if its stream cannot wait for that, when it is taken. */
+static void block_clear(struct cupool_kv *pool, const struct giving *giving, uint32_t id)
+{
+    struct kv_record *record = &pool->records[id];
+    bool ordered = true;
+
+    if (record->fence != 0) {
+        pthread_mutex_lock(&pool->lock);
+        ordered = !kv_fences_find(&pool->fences, record->fence) ||
+                  (giving->stream != CUPOOL_STREAM_NONE &&
+                   kv_fences_order(&pool->fences, record->fence, giving->stream) == 0);
+        pthread_mutex_unlock(&pool->lock);
+    }
+    if (!ordered || kv_memory_clear(pool, id, giving->stream) < 0)
+        record->flags |= KV_FLAG_UNCLEAR;
+}
+
 /* The chunk is full or the call ends (`after`): frees the collected blocks. */
 static void chunk_push(struct cupool_kv *pool, struct giving *giving, struct kv_after *after)
 {
@@ -59,13 +76,9 @@ static void chunk_push(struct cupool_kv *pool, struct giving *giving, struct kv_
             after_front(pool, after);
         return;
     }
-    for (uint32_t at = 0; at < giving->count && pool->config.clear; at++) {
-        struct kv_record *record = &pool->records[giving->ids[at]];
-
-        if (kv_memory_clear(pool, giving->ids[at], giving->stream) < 0)
-            record->flags |= KV_FLAG_UNCLEAR;
-    }
-    bool again = pool->config.clear && giving->fenced &&
+    for (uint32_t at = 0; at < giving->count && pool->config.clear; at++)
+        block_clear(pool, giving, giving->ids[at]);
+    bool again = pool->config.clear && giving->count > 0 && giving->fenced &&
                  pool->backend.fence_record(pool->backend.state, giving->stream, &recorded) == 0;
     pthread_mutex_lock(&pool->lock);
     if (again) {

@@ -233,7 +233,7 @@ int cupool_kv_allocate_async(struct cupool_kv *pool, uint32_t count, cupool_stre
         error = kv_request_begin(pool, KV_REQUEST_ALLOCATE, &request, &ticket);
     if (error == 0) {
         request->count = count;
-        request->stream = stream;
+        request->stream = kv_stream_of_all(stream);
         request->deadline_ns = deadline_ns;
         request->handles = handles;
         request->callback = callback;
@@ -281,7 +281,10 @@ int cupool_kv_cancel(struct cupool_kv *pool, cupool_kv_ticket ticket)
     if (!request) {
         error = kv_fail(pool, -ESTALE, "no such request");
     } else if (request->kind == KV_REQUEST_PREFETCH) {
-        prefetch = true;
+        error = kv_stream_usable(pool, request->stream);
+        if (error < 0)
+            kv_fail(pool, error, "the stream of the prefetch is captured");
+        prefetch = error == 0;
     } else if (request->state == KV_REQUEST_WAITING) {
         queue_remove(pool, request);
         request->state = KV_REQUEST_LOADING;

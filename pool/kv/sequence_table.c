@@ -150,7 +150,9 @@ int cupool_sequences_tables(struct cupool_sequences *set, uint32_t member, cupoo
         return set_fail(set, -EINVAL, "no such pool in the set");
     pthread_mutex_lock(&set->lock);
     if (m->dirty_first < m->dirty_end) {
-        error = staging_take(m, &staging);
+        error = kv_stream_usable(m->pool, stream);
+        if (error == 0)
+            error = staging_take(m, &staging);
         if (error == 0)
             error = table_copy(m, staging, stream);
         if (error == 0) {

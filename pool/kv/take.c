@@ -367,21 +367,52 @@ static void taken_return(struct cupool_kv *pool, uint32_t count, const uint64_t 
     pthread_mutex_unlock(&pool->lock);
 }
 
-/* Zeroes victims that nobody has zeroed. */
+/* A fence behind the zeroing: the blocks may go to another stream without other work. */
+static int cleared_fence(struct cupool_kv *pool, uint32_t count, cupool_stream stream,
+                         const uint64_t *ids)
+{
+    uint64_t fence;
+    int error = pool->backend.fence_record(pool->backend.state, stream, &fence);
+
+    if (error < 0)
+        return error;
+    pthread_mutex_lock(&pool->lock);
+    uint32_t serial = kv_fences_add(&pool->fences, fence, stream);
+    for (uint32_t at = 0; at < count && serial != 0; at++) {
+        struct kv_record *record = &pool->records[ids[at]];
+
+        if (record->flags & KV_FLAG_UNCLEAR)
+            record->fence = kv_fences_join(&pool->fences, record->fence, serial);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    if (serial == 0)
+        pool->backend.fence_release(pool->backend.state, fence);
+    return serial != 0 ? 0 : -ENOBUFS;
+}
+
+/* Zeroes blocks that nobody has zeroed. After an error all of them still count as not zero. */
 static int taken_clear(struct cupool_kv *pool, uint32_t count, cupool_stream stream,
                        const uint64_t *ids)
 {
-    for (uint32_t at = 0; at < count; at++) {
-        struct kv_record *record = &pool->records[ids[at]];
-        int error = record->flags & KV_FLAG_UNCLEAR
-                        ? kv_memory_clear(pool, (uint32_t)ids[at], stream)
-                        : 0;
+    uint32_t cleared = 0;
+    int error = 0;
 
-        if (error < 0)
-            return error;
-        record->flags &= (uint8_t)~KV_FLAG_UNCLEAR;
+    for (uint32_t at = 0; at < count && error == 0; at++) {
+        if (!(pool->records[ids[at]].flags & KV_FLAG_UNCLEAR))
+            continue;
+        error = cleared++ == 0 ? kv_stream_usable(pool, stream) : 0;
+        if (error == 0)
+            error = kv_memory_clear(pool, (uint32_t)ids[at], stream);
     }
-    return 0;
+    if (cleared > 0 && error != -EBUSY && stream != CUPOOL_STREAM_NONE &&
+        pool->backend.fence_record) {
+        int fenced = cleared_fence(pool, count, stream, ids);
+
+        error = error == 0 ? fenced : error;
+    }
+    for (uint32_t at = 0; at < count && error == 0 && cleared > 0; at++)
+        pool->records[ids[at]].flags &= (uint8_t)~KV_FLAG_UNCLEAR;
+    return error;
 }
 
 int kv_hand_out(struct cupool_kv *pool, uint32_t count, cupool_stream stream, uint64_t *handles)

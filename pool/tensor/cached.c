@@ -2,6 +2,7 @@
 /*
  * Cached tensors: the choice of one for a request, and of one to evict.
  */
+#include "pool/base/stream.h"
 #include "pool/tensor/tensor.h"
 
 void tensors_held_count(struct tensor_device *device)
@@ -101,7 +102,8 @@ static bool order_take(struct cupool_tensors *cache, struct tensor_device *devic
 
     if (!record->has_fence)
         return true;
-    if (record->last != stream && backend->fence_query(backend->state, record->fence) != 1) {
+    if (!stream_same(record->last, stream) &&
+        backend->fence_query(backend->state, record->fence) != 1) {
         if (stream == TENSOR_STREAM_NONE ||
             backend->stream_wait(backend->state, stream, record->fence) < 0)
             return false;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "pool/base/forks.h"
+#include "pool/base/stream.h"
 #include "pool/tensor/tensor.h"
 
 #define RECORDS_MAX (UINT32_C(1) << 24)
@@ -320,8 +321,8 @@ int cupool_tensors_release(struct cupool_tensors *cache, cupool_tensor tensor, c
     struct tensor_record *record = &cache->records[number];
     struct tensor_device *device = tensors_device(cache, number);
     stream = tensors_stream(device, stream);
-    bool fenced = stream != TENSOR_STREAM_NONE && stream != cache->rows[record->row].stream &&
-                  record->node.bytes != 0;
+    bool fenced = stream != TENSOR_STREAM_NONE &&
+                  !stream_same(stream, cache->rows[record->row].stream) && record->node.bytes != 0;
     record->state = TENSOR_BUSY;
     if (fenced) {
         pthread_mutex_unlock(&cache->lock);

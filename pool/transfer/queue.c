@@ -35,7 +35,7 @@ void transfer_end(struct transfer_queue *queue, uint32_t number, int result)
     struct transfer_request *request = &queue->requests[number];
     const struct transfer_backend *backend = &queue->transfers->backend;
 
-    if (request->has_after && request->after_own)
+    if (request->has_after)
         backend->fence_release(backend->state, request->after);
     request->has_after = false;
     transfer_stretch_give(queue, number);
@@ -116,8 +116,7 @@ static void after_order(struct transfer_queue *queue, struct transfer_request *r
     } else {
         request->error = backend->stream_wait(backend->state, queue->stream, request->after);
     }
-    if (request->after_own)
-        backend->fence_release(backend->state, request->after);
+    backend->fence_release(backend->state, request->after);
     request->has_after = false;
 }
 

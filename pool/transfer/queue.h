@@ -59,7 +59,7 @@ struct transfer_request {
     uint64_t bytes;            /* owner */
     bool host_reads;           /* owner: the host reads a source, so the work before must be over */
     bool unpacks;              /* owner: the host writes a destination */
-    bool has_after, after_own; /* owner */
+    bool has_after;            /* owner */
     uint64_t after;            /* owner: fence */
     bool issued, has_end;      /* lock: all is with the driver, with a fence behind it */
     uint64_t end;              /* lock: fence */
@@ -123,6 +123,7 @@ struct cupool_transfers {
     _Atomic bool no_kernel; /* it turned out that there is none */
     void *device;           /* of the engine */
     char *folder;           /* NULL: the user's; constant */
+    transfer_stream events; /* follows the callers' events; constant */
     struct transfer_queue queues[CUPOOL_DIRECTIONS];
 };
 

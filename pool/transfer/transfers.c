@@ -118,6 +118,8 @@ static void transfers_give(struct cupool_transfers *transfers)
             backend->host_free(backend->state, queue->ring);
         pthread_mutex_destroy(&queue->lock);
     }
+    if (mine && transfers->events != TRANSFER_STREAM_NONE && transfers->events)
+        backend->stream_end(backend->state, transfers->events);
     struct kv_heap heap = transfers->heap;
     kv_heap_done(&heap);
 }
@@ -139,6 +141,7 @@ int transfers_create(const struct transfer_backend *backend,
         return -ENOMEM;
     transfers->backend = *backend;
     transfers->forks = forks_count();
+    transfers->events = TRANSFER_STREAM_NONE;
     transfers->depth = config->depth;
     transfers->piece_bytes = config->piece_bytes / TRANSFER_ALIGN * TRANSFER_ALIGN;
     transfers_thresholds_set(transfers, config->thresholds ? config->thresholds : &standard);
@@ -147,6 +150,8 @@ int transfers_create(const struct transfer_backend *backend,
     for (unsigned at = 0; at < CUPOOL_DIRECTIONS && error == 0; at++)
         error = queue_make(transfers, &heap, &transfers->queues[at], (enum cupool_direction)at,
                            config);
+    if (error == 0 && backend->stream_make)
+        error = backend->stream_make(backend->state, &transfers->events);
     transfers->heap = heap;
     if (error < 0) {
         transfers_give(transfers);
@@ -280,20 +285,35 @@ static void request_give(struct transfer_queue *queue, uint32_t number)
     pthread_mutex_unlock(&queue->lock);
 }
 
+/* A fence of our own behind an event: the caller may record it again, or destroy it. */
+static int event_follow(struct cupool_transfers *transfers, uint64_t event,
+                        struct transfer_request *request)
+{
+    const struct transfer_backend *backend = &transfers->backend;
+    int passed = backend->fence_query(backend->state, event);
+
+    if (passed < 0)
+        return transfers_fail(transfers, passed, "the event is captured, or not of this device");
+    if (passed)
+        return 0;
+    int error = backend->stream_wait(backend->state, transfers->events, event);
+    if (error == 0)
+        error = backend->fence_record(backend->state, transfers->events, &request->after);
+    request->has_after = error == 0;
+    return error < 0 ? transfers_fail(transfers, error, "the event cannot be waited for") : 0;
+}
+
 /* The work that the transfer comes after. */
 static int after_take(struct transfer_queue *queue, struct transfer_request *request,
                       const struct cupool_transfer_options *options)
 {
     const struct transfer_backend *backend = &queue->transfers->backend;
 
-    request->has_after = request->after_own = false;
+    request->has_after = false;
     if (!backend->fence_record)
         return 0;
-    if (options->after_event) {
-        request->has_after = true;
-        request->after = (uintptr_t)options->after_event;
-        return 0;
-    }
+    if (options->after_event)
+        return event_follow(queue->transfers, (uintptr_t)options->after_event, request);
     if (options->after_stream == CUPOOL_STREAM_NONE)
         return 0;
     int error = backend->fence_record(backend->state, options->after_stream, &request->after);
@@ -301,7 +321,7 @@ static int after_take(struct transfer_queue *queue, struct transfer_request *req
         return transfers_fail(queue->transfers, error,
                               error == -EBUSY ? "the stream is being captured"
                                               : "no event can be recorded on the stream");
-    request->has_after = request->after_own = true;
+    request->has_after = true;
     return 0;
 }
 

@@ -87,6 +87,27 @@ static void transfers_beside_a_capture(void)
     CHECK(cupool_memory_free(device, on_device, CUPOOL_STREAM_NONE) == 0);
 }
 
+/* What is asked of fences while something captures must not break it. */
+static void memory_beside_a_capture(void)
+{
+    void *blocks[8];
+    size_t returned;
+
+    for (unsigned at = 0; at < 8; at++)
+        CHECK(cupool_memory_allocate(device, (size_t)16 << 20, CUPOOL_STREAM_NONE, &blocks[at]) ==
+              0);
+    for (unsigned at = 0; at < 4; at++)
+        CHECK(cupool_memory_free(device, blocks[at], CUPOOL_STREAM_NONE) == 0);
+    CUstream captured = capture_begin();
+    for (unsigned at = 0; at < 4; at++)
+        CHECK(cupool_memory_allocate(device, (size_t)16 << 20, CUPOOL_STREAM_NONE, &blocks[at]) ==
+              0);
+    capture_end(captured);
+    for (unsigned at = 0; at < 8; at++)
+        CHECK(cupool_memory_free(device, blocks[at], CUPOOL_STREAM_NONE) == 0);
+    CHECK(cupool_memory_trim(device, 0, &returned) == 0);
+}
+
 static void tensors_beside_a_capture(void)
 {
     const struct cupool_tensor_shape shape = {
@@ -282,6 +303,7 @@ int main(int argc, char **argv)
     library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_NOLOAD);
     CHECK(library);
     transfers_beside_a_capture();
+    memory_beside_a_capture();
     tensors_beside_a_capture();
     CHECK(cupool_transfers_create(device, NULL, &transfers) == 0);
     memory_of_another_context(transfers);

@@ -87,6 +87,39 @@ static void memory_run(void)
     HOLDS(cupool_memory_check(device, why, sizeof(why)) == 0);
 }
 
+/* Sizes that no device has, and streams that hide behind one handle. */
+static void memory_edges_run(void)
+{
+    static const size_t sizes[] = {
+        ((size_t)1 << 41) - 1, (size_t)1 << 41, ((size_t)1 << 41) + ((size_t)1 << 39),
+        (size_t)11 << 38,      SIZE_MAX / 4,    SIZE_MAX / 4 + 1,
+        SIZE_MAX - 10,         SIZE_MAX};
+    struct cupool_device_statistics stats;
+    struct cupool_memory_statistics before, after;
+    void *block, *again;
+
+    /* Both streams have something cached. */
+    HOLDS(cupool_memory_allocate(device, 512, one, &block) == 0);
+    HOLDS(cupool_memory_free(device, block, one) == 0);
+    HOLDS(cupool_memory_allocate(device, 512, two, &block) == 0);
+    HOLDS(cupool_memory_free(device, block, two) == 0);
+    HOLDS(cupool_device_stats(device, &stats) == 0);
+    for (unsigned at = 0; at < sizeof(sizes) / sizeof(*sizes); at++) {
+        if (stats.kind == CUPOOL_DEVICE_GPU || sizes[at] >= SIZE_MAX / 4)
+            HOLDS(cupool_memory_allocate(device, sizes[at], one, &block) == -ENOMEM);
+        if (sizes[at] >= SIZE_MAX / 4)
+            HOLDS(cupool_device_host_allocate(device, sizes[at], &block) == -ENOMEM);
+    }
+    HOLDS(cupool_memory_stats(device, &before) == 0);
+    HOLDS(cupool_memory_allocate(device, 4096, CUPOOL_STREAM_PER_THREAD, &block) == 0);
+    HOLDS(cupool_memory_free(device, block, CUPOOL_STREAM_PER_THREAD) == 0);
+    HOLDS(cupool_memory_allocate(device, 4096, CUPOOL_STREAM_PER_THREAD, &again) == 0);
+    HOLDS(cupool_memory_stats(device, &after) == 0);
+    HOLDS(after.stream_hits == before.stream_hits); /* it may be another thread's */
+    HOLDS(cupool_memory_free(device, again, CUPOOL_STREAM_PER_THREAD) == 0);
+    HOLDS(cupool_memory_trim(device, 0, NULL) == 0);
+}
+
 static struct cupool_kv_config config_make(void)
 {
     struct cupool_kv_config config;
@@ -225,6 +258,7 @@ int main(int argc, char **argv)
     HOLDS(cupool_device_stream_create(device, &one) == 0);
     HOLDS(cupool_device_stream_create(device, &two) == 0);
     memory_run();
+    memory_edges_run();
     kv_run(0);
     kv_run(1);
     sequences_run();

@@ -260,6 +260,8 @@ static void scene_tensors(struct scene *scene, cupool_stream stream)
     if (WORKS(cupool_transfers_ensure(scene->transfers, scene->on_device + 3, 100, stream, &memory,
                                       &transfer)))
         HOLDS(memory == scene->on_device + 3 && transfer == 0);
+    HOLDS(cupool_transfers_ensure(scene->transfers, scene->pinned, SIZE_MAX, stream, &memory,
+                                  &transfer) == -EOVERFLOW);
 }
 
 static uint64_t calls_of(const char *name)

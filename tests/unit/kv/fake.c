@@ -43,6 +43,8 @@ static int memory_fill(void *state, uint64_t address, size_t bytes, kv_stream st
     if (error == 0) {
         memset((void *)(uintptr_t)address, 0, bytes);
         fake->fills++;
+        fake->filled[(uintptr_t)stream % 8] = fake->waited[(uintptr_t)stream % 8];
+        fake->errors += fake->captured != 0 && (uintptr_t)stream == (uintptr_t)fake->captured;
     }
     return error;
 }
@@ -55,6 +57,7 @@ static int memory_copy(void *state, uint64_t to, uint64_t from, size_t bytes, kv
     if (error == 0) {
         memcpy((void *)(uintptr_t)to, (void *)(uintptr_t)from, bytes);
         fake->copies++;
+        fake->errors += fake->captured != 0 && (uintptr_t)stream == (uintptr_t)fake->captured;
     }
     return error;
 }
@@ -74,13 +77,20 @@ static void host_free(void *state, void *memory)
     memory_free(state, (uintptr_t)memory, 0);
 }
 
+static int stream_check(void *state, kv_stream stream)
+{
+    const struct fake *fake = state;
+
+    return fake->captured != 0 && (uintptr_t)stream == (uintptr_t)fake->captured ? -EBUSY : 0;
+}
+
 static int fence_record(void *state, kv_stream stream, uint64_t *ret_fence)
 {
     struct fake *fake = state;
     int error = call(fake);
 
-    if (error == 0 && fake->captured != 0 && (uintptr_t)stream == (uintptr_t)fake->captured)
-        error = -EBUSY;
+    if (error == 0)
+        error = stream_check(fake, stream);
     if (error < 0)
         return error;
     uint64_t fence = __atomic_add_fetch(&fake->serial, 1, __ATOMIC_RELAXED);
@@ -111,7 +121,11 @@ static int stream_wait(void *state, kv_stream stream, uint64_t fence)
     struct fake *fake = state;
     int error = call(fake);
 
+    if (error == 0)
+        error = stream_check(fake, stream);
     fake->waits += error == 0;
+    if (error == 0)
+        fake->waited[(uintptr_t)stream % 8] = fence;
     return error;
 }
 
@@ -142,6 +156,7 @@ static int page_map(void *state, uint64_t address, size_t bytes, uint64_t *ret_p
     if (error == 0 && mprotect((void *)(uintptr_t)address, bytes, PROT_READ | PROT_WRITE) != 0)
         error = -ENOMEM;
     if (error == 0) {
+        memset((void *)(uintptr_t)address, 0x5a, bytes); /* fresh pages of a device are not zero */
         __atomic_add_fetch(&fake->pages, 1, __ATOMIC_RELAXED);
         *ret_page = address;
     }
@@ -173,6 +188,7 @@ struct kv_backend fake_backend(struct fake *fake)
         .memory_copy = memory_copy,
         .host_allocate = host_allocate,
         .host_free = host_free,
+        .stream_check = stream_check,
         .fence_record = fence_record,
         .fence_query = fence_query,
         .fence_release = fence_release,

@@ -22,7 +22,9 @@ struct fake {
     int live_fences, waits, fills, copies, pages, memory, errors;
     uint64_t calls, fail_at; /* the call that fails; 0: none */
     int fail_error;
-    int captured; /* stream with refused fences; 0: none */
+    int captured;       /* stream that takes no work; 0: none */
+    uint64_t waited[8]; /* per stream: the newest fence that it waits for */
+    uint64_t filled[8]; /* per stream: what its newest zeroing waits for */
 };
 
 struct kv_backend fake_backend(struct fake *fake);

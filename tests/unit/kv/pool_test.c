@@ -267,6 +267,194 @@ Test(kv_pool, a_captured_stream_takes_no_release, .init = setup, .fini = teardow
     cr_assert_eq(cupool_kv_release(pool, handles, 2, FAKE_STREAM(5)), 0);
 }
 
+/* Blocks of 1 KiB of keys and values that are zero when they are handed out. */
+static struct cupool_kv_config config_clear(void)
+{
+    struct cupool_kv_config config = config_ten();
+
+    config.layers = 1;
+    config.kv_heads = 1;
+    config.head_dim = 16;
+    config.clear = 1;
+    return config;
+}
+
+static uint8_t *keys_of(cupool_kv_handle handle)
+{
+    void *memory = NULL;
+    size_t bytes;
+
+    cr_assert_eq(cupool_kv_memory(pool, handle, 0, 0, &memory, &bytes), 0);
+    return memory;
+}
+
+Test(kv_pool, zeroing_comes_after_all_announced_work)
+{
+    struct cupool_kv_config config = config_clear();
+    cupool_kv_handle handle;
+
+    pool = pool_make(&config);
+    take(1, &handle);
+    cr_assert_eq(cupool_kv_retain(pool, &handle, 1), 0);
+    cr_assert_eq(cupool_kv_release(pool, &handle, 1, FAKE_STREAM(1)), 0);
+    uint64_t readers = fake.serial;
+    cr_assert_eq(cupool_kv_release(pool, &handle, 1, FAKE_STREAM(3)), 0);
+    cr_assert_eq(fake.filled[3], readers, "stream 3 zeroes behind the readers of stream 1");
+    /* Without a stream to zero on, it waits for the next owner. */
+    fake_pass(&fake, 1);
+    fake_pass(&fake, 3);
+    take(1, &handle);
+    cr_assert_eq(cupool_kv_retain(pool, &handle, 1), 0);
+    cr_assert_eq(cupool_kv_release(pool, &handle, 1, FAKE_STREAM(1)), 0);
+    int fills = fake.fills;
+    keys_of(handle)[5] = 9;
+    cr_assert_eq(cupool_kv_release(pool, &handle, 1, NONE), 0);
+    cr_assert_eq(fake.fills, fills, "stream 1 still reads it");
+    fake_pass(&fake, 1);
+    cupool_kv_handle all[10];
+    take(10, all);
+    cr_assert_eq(fake.fills, fills + 1);
+    for (unsigned at = 0; at < 10; at++)
+        cr_assert_eq(keys_of(all[at])[5], 0);
+    give(all, 10);
+    teardown();
+}
+
+Test(kv_pool, zeroing_is_waited_for)
+{
+    struct cupool_kv_config config = config_clear();
+    cupool_kv_handle all[10], handle;
+
+    pool = pool_make(&config);
+    take(10, all);
+    enter(all, 10, 0);
+    give(all, 10);
+    cr_assert_eq(cupool_kv_allocate(pool, 10, FAKE_STREAM(1), all), 0, "victims, zeroed now");
+    give(all, 10);
+    cr_assert_eq(cupool_kv_allocate(pool, 1, NONE, &handle), -EAGAIN, "stream 1 is still zeroing");
+    int waits = fake.waits;
+    cr_assert_eq(cupool_kv_allocate(pool, 1, FAKE_STREAM(3), &handle), 0);
+    cr_assert_eq(fake.waits, waits + 1);
+    give(&handle, 1);
+    fake_pass(&fake, 1);
+    fake_pass(&fake, 3);
+    take(1, &handle);
+    give(&handle, 1);
+    /* Zeroing is no part of a graph. */
+    take(10, all);
+    enter(all, 10, 20);
+    give(all, 10);
+    fake.captured = 5;
+    cr_assert_eq(cupool_kv_allocate(pool, 10, FAKE_STREAM(5), all), -EBUSY);
+    check();
+    fake.captured = 0;
+    cr_assert_eq(cupool_kv_allocate(pool, 10, FAKE_STREAM(5), all), 0);
+    for (unsigned at = 0; at < 10; at++)
+        cr_assert_eq(keys_of(all[at])[0], 0);
+    give(all, 10);
+    fake_pass(&fake, 5);
+    teardown();
+}
+
+Test(kv_pool, pages_that_come_back_are_zero)
+{
+    struct cupool_kv_config config = config_clear();
+    cupool_kv_handle all[10];
+    uint32_t evicted;
+
+    config.elastic = 1;
+    config.page_bytes = 4096;
+    pool = pool_make(&config);
+    for (unsigned round = 0; round < 2; round++) {
+        take(10, all);
+        for (unsigned at = 0; at < 10; at++) {
+            for (unsigned byte = 0; byte < 512; byte++)
+                cr_assert_eq(keys_of(all[at])[byte], 0, "round %u, block %u", round, at);
+            memset(keys_of(all[at]), 1, 512);
+        }
+        give(all, 10);
+        cr_assert_eq(cupool_kv_trim(pool, 0, &evicted), 0);
+    }
+    teardown();
+}
+
+Test(kv_pool, the_threads_own_stream_is_another_in_each, .init = setup, .fini = teardown)
+{
+    cupool_kv_handle all[10], handle;
+
+    take(10, all);
+    cr_assert_eq(cupool_kv_release(pool, all, 10, CUPOOL_STREAM_PER_THREAD), 0);
+    cr_assert_eq(cupool_kv_allocate(pool, 1, CUPOOL_STREAM_PER_THREAD, &handle), 0);
+    cr_assert_eq(fake.waits, 1, "another thread may have released it");
+    /* Two threads' work is two: the newer fence does not stand for the older one. */
+    cr_assert_eq(cupool_kv_retain(pool, &handle, 1), 0);
+    cr_assert_eq(cupool_kv_release(pool, &handle, 1, CUPOOL_STREAM_PER_THREAD), 0);
+    int fences = fake.live_fences;
+    cr_assert_eq(cupool_kv_release(pool, &handle, 1, CUPOOL_STREAM_PER_THREAD), 0);
+    cr_assert_eq(fake.live_fences, fences + 1);
+    /* A request that any thread may serve waits for the device. */
+    cupool_kv_ticket ticket;
+    cr_assert_eq(cupool_kv_allocate_async(pool, 1, CUPOOL_STREAM_PER_THREAD, 0, &handle, NULL, NULL,
+                                          &ticket),
+                 0);
+    cr_assert_eq(cupool_kv_ticket_result(pool, ticket), -EINPROGRESS);
+    fake_pass(&fake, 2);
+    cr_assert_eq(cupool_kv_ticket_result(pool, ticket), 0);
+    give(&handle, 1);
+}
+
+Test(kv_pool, a_duplicate_is_exchanged_behind_its_writer, .init = setup, .fini = teardown)
+{
+    cupool_kv_handle handles[2], got;
+    struct cupool_kv_hash hash = hash_number(7);
+
+    take(2, handles);
+    cr_assert_eq(cupool_kv_complete(pool, handles, 2), 0);
+    cr_assert_eq(cupool_kv_register(pool, handles, &hash, 1, NULL, CUPOOL_KV_ANSWER_FIRST,
+                                    FAKE_STREAM(1), handles),
+                 0);
+    uint64_t writer = fake.serial;
+    cr_assert_eq(cupool_kv_register(pool, handles + 1, &hash, 1, NULL, CUPOOL_KV_ANSWER_FIRST,
+                                    FAKE_STREAM(3), &got),
+                 0);
+    cr_assert_eq(got, handles[0]);
+    cr_assert_eq(fake.waited[3], writer, "stream 3 reads what stream 1 wrote");
+    /* A stream that cannot wait keeps its own block. */
+    cupool_kv_handle own;
+    take(1, &own);
+    cr_assert_eq(cupool_kv_complete(pool, &own, 1), 0);
+    fake.fail_at = fake.calls + 2; /* after the fence */
+    fake.fail_error = -EIO;
+    cr_assert_eq(cupool_kv_register(pool, &own, &hash, 1, NULL, CUPOOL_KV_ANSWER_FIRST,
+                                    FAKE_STREAM(4), &got),
+                 0);
+    cr_assert_eq(got, own);
+    give(handles, 1);
+    give(handles, 1);
+    give(&own, 1);
+    for (unsigned stream = 0; stream < 8; stream++)
+        fake_pass(&fake, stream);
+}
+
+Test(kv_pool, a_captured_stream_copies_nothing)
+{
+    struct cupool_kv_config config = config_clear();
+    cupool_kv_handle handle, own;
+
+    pool = pool_make(&config);
+    take(1, &handle);
+    cr_assert_eq(cupool_kv_retain(pool, &handle, 1), 0);
+    fake.captured = 5;
+    for (unsigned round = 0; round < 3; round++) {
+        cr_assert_eq(cupool_kv_make_writable(pool, handle, FAKE_STREAM(5), &own), -EBUSY);
+        cr_assert_eq(stats_now().free, 9, "no block is lost");
+        cr_assert_eq(fake.copies, 0, "and no work is in the graph");
+    }
+    give(&handle, 1);
+    give(&handle, 1);
+    teardown();
+}
+
 Test(kv_pool, more_fences_than_entries, .init = setup, .fini = teardown)
 {
     cupool_kv_handle handle;

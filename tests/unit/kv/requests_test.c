@@ -272,6 +272,48 @@ Test(kv_requests, a_prefetch_ended_at_any_step_leaks_nothing, .init = setup, .fi
     }
 }
 
+Test(kv_requests, a_prefetch_on_a_captured_stream_loses_no_block, .fini = teardown)
+{
+    struct cupool_kv_config config = config_ten();
+    struct tier tier = {.count = 0};
+    struct ended ended = {.count = 0};
+    struct cupool_kv_hash hashes[8];
+    cupool_kv_handle handles[8];
+    cupool_kv_ticket ticket, second;
+    uint8_t sources[8];
+
+    config.requests = 1;
+    pool = pool_make(&config);
+    tier_use(&tier);
+    hashes_number(hashes, 0, 8);
+    cr_assert_eq(cupool_kv_prefetch(pool, hashes, 4, NULL, FAKE_STREAM(5), handles, sources, note,
+                                    &ended, &ticket),
+                 0);
+    /* No slot for another. */
+    fake.captured = 5;
+    cr_assert_eq(cupool_kv_prefetch(pool, hashes + 4, 4, NULL, FAKE_STREAM(5), handles + 4,
+                                    sources + 4, note, &ended, &second),
+                 -ENOBUFS);
+    cr_assert_eq(stats_now().available, 6);
+    cr_assert_eq(cupool_kv_cancel(pool, ticket), -EBUSY);
+    cr_assert_eq(stats_now().available, 6, "nothing changed");
+    fake.captured = 0;
+    cr_assert_eq(cupool_kv_cancel(pool, ticket), 0);
+    /* Captured again when the loads end: their blocks stay with the caller. */
+    fake.captured = 5;
+    for (unsigned at = 0; at < tier.count; at++)
+        cr_assert_eq(cupool_kv_prefetch_loaded(pool, ticket, tier.loads[at].index, 0), 0);
+    fake.captured = 0;
+    cr_assert_eq(ended.errors[0], -ECANCELED);
+    fake_pass(&fake, 5);
+    cr_assert_eq(cupool_kv_poll(pool), 0);
+    cr_assert_eq(stats_now().available, 8);
+    for (unsigned at = 0; at < 4; at++)
+        if (handles[at] != 0)
+            give(&handles[at], 1);
+    cr_assert_eq(stats_now().available, 10);
+}
+
 Test(kv_requests, a_prefetch_without_room_takes_nothing, .init = setup, .fini = teardown)
 {
     struct ended ended = {.count = 0};

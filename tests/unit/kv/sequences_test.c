@@ -219,6 +219,45 @@ Test(kv_sequences, tables_reach_the_device_by_one_copy, .init = setup_set, .fini
     fake_pass(&fake, 1);
 }
 
+Test(kv_sequences, a_captured_stream_gets_no_tables, .init = setup_set, .fini = teardown_set)
+{
+    cupool_sequence sequence = make(), child;
+    const int32_t *tables, *table;
+    uint32_t width, blocks;
+
+    append(sequence, 0, 40);
+    fake.captured = 5;
+    int copies = fake.copies;
+    cr_assert_eq(cupool_sequences_tables(set, 0, FAKE_STREAM(5), &tables, &width), -EBUSY);
+    cr_assert_eq(fake.copies, copies);
+    cr_assert_eq(cupool_sequence_fork(set, sequence, NONE, &child), 0);
+    uint32_t available = stats_now().available;
+    cr_assert_eq(cupool_sequence_append(set, child, tokens, 1, FAKE_STREAM(5)), -EBUSY);
+    cr_assert_eq(stats_now().available, available);
+    cr_assert_eq(cupool_sequence_table(set, child, 0, &table, &blocks), 0);
+    cr_assert_eq(blocks, 3);
+    fake.captured = 0;
+    cr_assert_eq(cupool_sequences_tables(set, 0, FAKE_STREAM(5), &tables, &width), 0);
+    cr_assert_eq(tables[cupool_sequence_row(sequence) * width + 2], 3);
+    fake_pass(&fake, 5);
+}
+
+Test(kv_sequences, a_block_of_another_stream_is_waited_for, .init = setup_set, .fini = teardown_set)
+{
+    cupool_sequence first = make(), second = make();
+
+    /* One prompt twice, neither in the cache: the second commit takes the first one's blocks. */
+    cr_assert_eq(cupool_sequence_append(set, first, tokens, 32, FAKE_STREAM(1)), 0);
+    cr_assert_eq(cupool_sequence_append(set, second, tokens, 32, FAKE_STREAM(3)), 0);
+    cr_assert_eq(cupool_sequence_commit(set, first, FAKE_STREAM(1)), 0);
+    uint64_t written = fake.serial;
+    cr_assert_eq(cupool_sequence_commit(set, second, FAKE_STREAM(3)), 0);
+    cr_assert_eq(stats_now().duplicates, 2);
+    cr_assert_geq(fake.waited[3], written);
+    for (unsigned stream = 0; stream < 8; stream++)
+        fake_pass(&fake, stream);
+}
+
 /** Two pools: full attention of 32 tokens a block, a window of 48 in blocks of 16. */
 static struct cupool_kv_member members[2];
 

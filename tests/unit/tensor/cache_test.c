@@ -139,6 +139,22 @@ Test(tensors, work_of_another_stream_is_waited_for_on_the_device, .init = setup,
     give(tensor, ONE);
 }
 
+Test(tensors, the_threads_own_stream_is_another_in_each, .init = setup, .fini = teardown)
+{
+    const cupool_stream own = CUPOOL_STREAM_PER_THREAD;
+    void *first, *again;
+    cupool_tensor tensor = take(shape_of(1, 64), own, EXACT, &first);
+
+    give(tensor, own);
+    cr_assert_eq(fakes[0].fences, 1, "another thread may take it next");
+    tensor = take(shape_of(1, 64), own, EXACT, &again);
+    cr_assert_eq(again, first);
+    cr_assert_eq(fakes[0].waits, 1);
+    give(tensor, ONE);
+    cr_assert_eq(take(shape_of(1, 64), own, EXACT, &again) != 0, true);
+    cr_assert_eq(fakes[0].waits, 2);
+}
+
 Test(tensors, without_a_stream_work_must_have_ended, .init = setup, .fini = teardown)
 {
     void *first, *memory;

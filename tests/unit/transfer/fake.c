@@ -241,6 +241,8 @@ static int fence_query(void *state, uint64_t fence)
     struct fake *fake = state;
     int error = enter(fake, FAKE_QUERY);
 
+    if (fence == fake->gone && fence != 0)
+        error = -EBUSY;
     return leave(fake, error < 0 ? error : passed(fake, fence));
 }
 

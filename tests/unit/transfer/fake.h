@@ -52,6 +52,7 @@ struct fake {
     int held;              /* 1: work waits for fake_run() */
     int no_batch, no_kernel, kernel_unsupported, host;
     uintptr_t captured;
+    uint64_t gone; /* a fence that must not be asked any more; 0: none */
     uint64_t calls[FAKE_CALLS], all_calls;
     uint64_t fail_at; /* the call of all that fails; 0: none */
     int fail_error;

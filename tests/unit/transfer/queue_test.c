@@ -412,6 +412,41 @@ Test(transfer_queue, after_a_stream, .init = setup, .fini = teardown)
     cr_assert_eq(fake.fences, 0, "the caller's event stays the caller's");
 }
 
+Test(transfer_queue, after_an_event_as_it_is_now, .init = setup, .fini = teardown)
+{
+    const uint64_t event = UINT64_C(7) << 56 | 1, none = UINT64_C(6) << 56;
+    struct cupool_copy copy = {fake.device, pageable, 64};
+    struct cupool_transfer_options options;
+    cupool_transfer transfer, second;
+
+    fill(fake.pinned + 8192, 64, 3);
+    memset(pageable, 0, 64);
+    fake.held = 1;
+    work_put(7, pageable, fake.pinned + 8192, 64);
+    cupool_transfer_options_init(&options);
+    options.after_event = (void *)(uintptr_t)event;
+    cr_assert_eq(cupool_transfers_submit(transfers, TO, &copy, 1, &options, &transfer), 0);
+    int fences = fake.fences;
+    cr_assert_eq(fences, 1, "a fence of our own");
+    /* The event is recorded again, or destroyed: nobody asks it any more. */
+    fake.gone = event;
+    cr_assert_eq(cupool_transfer_query(transfers, transfer), 0);
+    cr_assert_eq(stats_of(TO).pieces, 0, "the producer still runs");
+    fake_run(&fake, UINT32_MAX);
+    cr_assert_eq(wait_for(transfer), 0);
+    cr_assert_eq(memcmp(fake.device, fake.pinned + 8192, 64), 0);
+    cr_assert_eq(fake.fences, 0);
+    /* One that has passed needs no fence. */
+    copy.to = fake.device + 4096;
+    options.after_event = (void *)(uintptr_t)none;
+    cr_assert_eq(cupool_transfers_submit(transfers, TO, &copy, 1, &options, &second), 0);
+    cr_assert_eq(stats_of(TO).pieces, 2);
+    fake_run(&fake, UINT32_MAX);
+    cr_assert_eq(wait_for(second), 0);
+    options.after_event = (void *)(uintptr_t)event;
+    cr_assert_eq(cupool_transfers_submit(transfers, TO, &copy, 1, &options, &second), -EBUSY);
+}
+
 Test(transfer_queue, a_wait_has_a_bound, .init = setup, .fini = teardown)
 {
     fake.held = 1;
