@@ -7,6 +7,7 @@
 #ifndef ENGINE_ADDRESSES_H
 #define ENGINE_ADDRESSES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,7 +17,8 @@ struct address_entry {
     size_t room;      /* of its class */
     void *stream;     /* of its free, while it is cached */
     uint64_t next;    /* address of the next cached one of the same stream and class */
-    int live;
+    bool live;
+    bool leaving; /* being freed: its work is marked without the manager's lock */
 };
 
 struct addresses {

@@ -76,6 +76,7 @@ static struct cupool_device *device_new(void)
         return NULL;
     pthread_mutex_init(&device->events_lock, NULL);
     pthread_mutex_init(&device->memory_lock, NULL);
+    work_marks_init(&device->marks);
     pthread_mutex_init(&device->host_lock, NULL);
     device->index = -1;
     /* The preload exports the functions of cupool.h; nothing else does. */
@@ -150,6 +151,7 @@ void cupool_device_close(struct cupool_device *device)
     if (!device)
         return;
     memory_manager_end(device);
+    work_marks_done(device);
     host_regions_end(device);
     if (device->driver && device->context && device_enter(device) == 0) {
         while (device->event_count > 0)

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "engine/work_marks.h"
 #include "include/cupool/device.h"
 #include "kernels/device/driver.h"
 #include "pool/kv/backend.h"
@@ -41,6 +42,8 @@ struct cupool_device {
 
     pthread_mutex_t host_lock;
     struct host_region *host_regions; /* host_memory.c; guarded by host_lock */
+
+    struct work_marks marks; /* of what freed memory waits for */
 
     pthread_mutex_t memory_lock;             /* guards the creation of the manager */
     _Atomic(struct memory_manager *) memory; /* memory.c; NULL until first used */

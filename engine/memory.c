@@ -21,6 +21,7 @@
 #include "engine/addresses.h"
 #include "engine/device.h"
 #include "engine/pool_device.h"
+#include "engine/work_marks.h"
 #include "pool/base/clock.h"
 #include "pool/pool.h"
 
@@ -163,10 +164,37 @@ static struct address_entry *stream_take(struct memory_manager *manager, void *s
     return entry;
 }
 
-/* Returns the cached blocks of all streams to the pool; the lock is held. Returns their bytes. */
-static uint64_t streams_flush(struct memory_manager *manager)
+/* Whether one more freed block may stay with its stream. */
+static bool stream_has_room(const struct memory_manager *manager, size_t room)
 {
-    uint64_t flushed = 0;
+    uint64_t most = manager->stats.peak_bytes / 4;
+
+    return manager->cached_bytes + room <= (most > CACHE_LEAST ? most : CACHE_LEAST);
+}
+
+/* Keeps a freed block for its stream. False: it goes back to its source. */
+static bool stream_keep(struct memory_manager *manager, struct address_entry *entry,
+                        cupool_stream stream)
+{
+    size_t room;
+
+    if (!manager->streams || !is_cached_stream(stream))
+        return false;
+    struct stream_cache *cache = stream_find(manager, stream, 1);
+    if (!cache)
+        return false;
+    unsigned size_class = class_of(entry->room, &room);
+    entry->next = cache->first[size_class];
+    entry->stream = stream;
+    cache->first[size_class] = entry->address;
+    manager->cached_bytes += entry->room;
+    return true;
+}
+
+/* Takes the cached blocks of all streams out of the caches, as a chain; the lock is held. */
+static uint64_t streams_detach(struct memory_manager *manager)
+{
+    uint64_t chain = 0;
 
     for (unsigned at = 0; at < STREAMS && manager->streams; at++) {
         struct stream_cache *cache = &manager->streams[at];
@@ -176,14 +204,45 @@ static uint64_t streams_flush(struct memory_manager *manager)
                 struct address_entry *entry = addresses_find(&manager->addresses, address);
 
                 next = entry->next;
-                flushed += entry->room;
-                pool_free(address, 0, NULL);
-                addresses_remove(&manager->addresses, address);
+                entry->next = chain;
+                chain = address;
             }
         }
         cache->used = 0;
     }
-    manager->cached_bytes = 0;
+    return chain;
+}
+
+/* Returns the cached blocks of all streams to the pool, behind all work so far; if that cannot be
+ * marked or waited for, to their streams. Returns their bytes. */
+static uint64_t streams_flush(struct cupool_device *device, struct memory_manager *manager)
+{
+    uint64_t flushed = 0;
+
+    pthread_mutex_lock(&manager->lock);
+    uint64_t chain = streams_detach(manager);
+    pthread_mutex_unlock(&manager->lock);
+    if (chain == 0)
+        return 0;
+    bool ordered = work_mark_context(device) == 0 ||
+                   cupool_device_wait(device, CUPOOL_STREAM_NONE) == 0;
+    pthread_mutex_lock(&manager->lock);
+    for (uint64_t address = chain, next; address != 0; address = next) {
+        struct address_entry *entry = addresses_find(&manager->addresses, address);
+
+        next = entry->next;
+        manager->cached_bytes -= entry->room;
+        if (!ordered && stream_keep(manager, entry, entry->stream))
+            continue;
+        if (!ordered) { /* its stream's place is taken: as good as live for good */
+            manager->cached_bytes += entry->room;
+            continue;
+        }
+        flushed += entry->room;
+        pool_free(address, 0, NULL);
+        addresses_remove(&manager->addresses, address);
+    }
+    pthread_mutex_unlock(&manager->lock);
     return flushed;
 }
 
@@ -235,10 +294,7 @@ static int source_allocate(struct cupool_device *device, struct memory_manager *
         return device_memory_allocate(device, room, ret_address);
     error = pool_allocate(manager->pool, room, 0, &block);
     if (error == -ENOMEM) {
-        pthread_mutex_lock(&manager->lock);
-        uint64_t flushed = streams_flush(manager);
-        pthread_mutex_unlock(&manager->lock);
-        if (flushed > 0)
+        if (streams_flush(device, manager) > 0)
             error = pool_allocate(manager->pool, room, 0, &block);
     }
     if (error < 0)
@@ -260,7 +316,7 @@ static void source_free(struct cupool_device *device, struct memory_manager *man
 static void allocation_count(struct memory_manager *manager, struct address_entry *entry,
                              size_t bytes, bool hit)
 {
-    entry->live = 1;
+    entry->live = true;
     entry->bytes = bytes;
     entry->next = 0;
     manager->stats.allocations++;
@@ -341,25 +397,23 @@ int cupool_memory_allocate(struct cupool_device *device, size_t bytes, cupool_st
     return 0;
 }
 
-/* Keeps a freed block for its stream. False: it goes back to its source. */
-static bool stream_keep(struct memory_manager *manager, struct address_entry *entry,
-                        cupool_stream stream)
+/* Counts a free; the lock is held. */
+static void free_count(struct memory_manager *manager, struct address_entry *entry)
 {
-    uint64_t most = manager->stats.peak_bytes / 4;
-    size_t room;
+    manager->stats.frees++;
+    manager->stats.current_bytes -= entry->bytes;
+    history_add(manager, CUPOOL_MEMORY_FREE, entry->address, entry->bytes);
+    entry->live = false;
+}
 
-    if (!manager->streams || !is_cached_stream(stream) ||
-        manager->cached_bytes + entry->room > (most > CACHE_LEAST ? most : CACHE_LEAST))
-        return false;
-    struct stream_cache *cache = stream_find(manager, stream, 1);
-    if (!cache)
-        return false;
-    unsigned size_class = class_of(entry->room, &room);
-    entry->next = cache->first[size_class];
-    entry->stream = stream;
-    cache->first[size_class] = entry->address;
-    manager->cached_bytes += entry->room;
-    return true;
+/* Marks the work that a freed block waits for. -EBUSY: its stream is captured. */
+static int work_mark(struct cupool_device *device, struct memory_manager *manager,
+                     cupool_stream stream)
+{
+    if (!manager->pool || stream == CUPOOL_STREAM_NONE)
+        return 0; /* the driver waits itself, host streams have no work, or the caller has waited */
+    int error = work_mark_stream(device, stream);
+    return error == 0 || error == -EBUSY ? error : cupool_device_wait(device, CUPOOL_STREAM_NONE);
 }
 
 int cupool_memory_free(struct cupool_device *device, void *memory, cupool_stream stream)
@@ -375,22 +429,34 @@ int cupool_memory_free(struct cupool_device *device, void *memory, cupool_stream
         return -EINVAL;
     pthread_mutex_lock(&manager->lock);
     struct address_entry *entry = addresses_find(&manager->addresses, address);
-    int error = !entry ? -EINVAL : entry->live ? 0 : -EALREADY;
+    int error = !entry ? -EINVAL : !entry->live || entry->leaving ? -EALREADY : 0;
     if (error == 0) {
-        entry->live = 0;
-        manager->stats.frees++;
-        manager->stats.current_bytes -= entry->bytes;
-        history_add(manager, CUPOOL_MEMORY_FREE, address, entry->bytes);
         room = entry->room;
-        kept = stream_keep(manager, entry, stream);
-        if (!kept)
-            addresses_remove(&manager->addresses, address);
+        kept = stream_has_room(manager, room) && stream_keep(manager, entry, stream);
+        if (kept)
+            free_count(manager, entry);
+        else
+            entry->leaving = true;
     }
     pthread_mutex_unlock(&manager->lock);
     if (error < 0)
         return device_fail(device, error, "not the address of a live block");
+    if (kept)
+        return 0;
+    error = work_mark(device, manager, stream);
+    pthread_mutex_lock(&manager->lock);
+    entry = addresses_find(&manager->addresses, address);
+    entry->leaving = false;
+    kept = error == -EBUSY && stream_keep(manager, entry, stream);
+    error = kept ? 0 : error;
+    if (error == 0)
+        free_count(manager, entry);
+    if (error == 0 && !kept)
+        addresses_remove(&manager->addresses, address);
+    pthread_mutex_unlock(&manager->lock);
+    if (error < 0)
+        return device_fail(device, error, "the stream is captured, or the device has failed");
     if (!kept) {
-        /* System memory has no quarantine, and host streams have no work. */
         source_free(device, manager, address, room);
         pressure_look(device, manager);
     }
@@ -423,9 +489,7 @@ int cupool_memory_trim(struct cupool_device *device, size_t keep_bytes, size_t *
     if (!manager)
         return -EINVAL;
     if (manager->pool) {
-        pthread_mutex_lock(&manager->lock);
-        streams_flush(manager);
-        pthread_mutex_unlock(&manager->lock);
+        streams_flush(device, manager);
         error = pool_trim(manager->pool, keep_bytes, &returned);
     }
     pthread_mutex_lock(&manager->lock);

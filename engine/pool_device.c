@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Segments by cuMemAlloc, fences by cuCtxRecordEvent. A driver without cuCtxRecordEvent has no
- * fences; the pool then waits for the device.
+ * Segments by cuMemAlloc; a fence stands for the work that was marked when memory was freed.
  */
 #include "engine/pool_device.h"
 
 #include <errno.h>
 #include <time.h>
 
+#include "engine/work_marks.h"
 #include "pool/base/clock.h"
 #include "pool/pool.h"
 
@@ -34,39 +34,12 @@ static int segment_free(void *state, uint64_t address, size_t bytes)
 
 static int fence_record(void *state, pool_fence *ret_fence)
 {
-    struct cupool_device *device = state;
-    CUevent event = NULL;
-    int error;
-
-    if (!device->driver->context_record)
-        return -ENOTSUP;
-    error = device_enter(device);
-    if (error < 0)
-        return error;
-    error = device_event_take(device, &event);
-    if (error == 0)
-        error = driver_error(device->driver->context_record(device->context, event));
-    device_leave(device);
-    if (error < 0) {
-        if (event)
-            device_event_give(device, event);
-        return error == -EIO ? -EIO : -EBUSY;
-    }
-    *ret_fence = (uintptr_t)event;
-    return 0;
+    return work_fence_make(state, ret_fence);
 }
 
 static int fence_query(void *state, pool_fence fence)
 {
-    struct cupool_device *device = state;
-    CUstreamCaptureMode mode;
-    int error = device_enter_relaxed(device, &mode);
-
-    if (error < 0)
-        return error;
-    error = driver_error(device->driver->event_query((CUevent)(uintptr_t)fence));
-    device_leave_relaxed(device, mode);
-    return error == 0 ? 1 : error == -EINPROGRESS ? 0 : error;
+    return work_fence_query(state, fence);
 }
 
 static uint64_t clock_ns(void *state)
@@ -90,23 +63,15 @@ static int fence_wait_bounded(void *state, pool_fence fence, uint64_t most_ns)
 
 static int fence_wait(void *state, pool_fence fence, uint64_t most_ns)
 {
-    struct cupool_device *device = state;
-    CUstreamCaptureMode mode;
-    int error;
-
     if (most_ns != POOL_WAIT_FOREVER)
         return fence_wait_bounded(state, fence, most_ns);
-    error = device_enter_relaxed(device, &mode);
-    if (error < 0)
-        return error;
-    error = driver_error(device->driver->event_wait((CUevent)(uintptr_t)fence));
-    device_leave_relaxed(device, mode);
+    int error = work_fence_wait(state, fence);
     return error < 0 ? error : 1;
 }
 
 static void fence_release(void *state, pool_fence fence)
 {
-    device_event_give(state, (CUevent)(uintptr_t)fence);
+    work_fence_give(state, fence);
 }
 
 static int device_wait(void *state)

@@ -3,7 +3,8 @@
  * Stream-ordered device memory: the memory manager of an engine.
  *
  * A block freed on a stream is available again to the same stream at once and without a fence; to
- * other streams, when the device work submitted before the free has completed. Under a preloaded
+ * other streams, when the work that its stream had at the free has completed. A stream that is
+ * captured keeps what it frees until the capture has ended, and no free breaks a capture. Under a preloaded
  * libcupool.so requests go straight to cuMemAlloc, which serves them from its pools. Without it,
  * the same allocator inside this library serves them: size classes for small blocks, buddies for
  * medium ones, runs of segments for large ones.
@@ -67,7 +68,8 @@ CUPOOL_API int cupool_memory_allocate(struct cupool_device *device, size_t bytes
 
 /**
  * Frees memory after the work that `stream` has so far. NULL is accepted. Errors: -EINVAL not the
- * address of a live block; -EALREADY freed before.
+ * address of a live block; -EALREADY freed before; -EBUSY the stream is captured, and too many
+ * others have freed memory; nothing changed.
  */
 CUPOOL_API int cupool_memory_free(struct cupool_device *device, void *memory, cupool_stream stream);
 
@@ -75,7 +77,9 @@ CUPOOL_API int cupool_memory_free(struct cupool_device *device, void *memory, cu
 CUPOOL_API int cupool_memory_size(struct cupool_device *device, const void *memory,
                                   size_t *ret_bytes);
 
-/** Returns cached memory to the driver until at most `keep_bytes` remain cached. */
+/** Returns cached memory to the driver until at most `keep_bytes` remain cached. Not while a stream
+ * is captured: as for an allocation that finds no memory, an event of the whole context is needed,
+ * and it breaks the capture. */
 CUPOOL_API int cupool_memory_trim(struct cupool_device *device, size_t keep_bytes,
                                   size_t *ret_returned_bytes);
 

@@ -167,6 +167,16 @@ uint32_t tensors_find(struct cupool_tensors *cache, uint32_t row,
     return found;
 }
 
+void tensors_fence_forget(const struct tensor_backend *backend, struct tensor_record *record)
+{
+    if (!record->has_fence)
+        return;
+    if (record->last == STREAM_PER_THREAD)
+        backend->stream_wait(backend->state, record->last, record->fence);
+    backend->fence_release(backend->state, record->fence);
+    record->has_fence = false;
+}
+
 bool tensors_evict(struct cupool_tensors *cache, struct tensor_device *device,
                    struct tensor_evicted *evicted)
 {
@@ -176,9 +186,7 @@ bool tensors_evict(struct cupool_tensors *cache, struct tensor_device *device,
         return false;
     struct tensor_record *record = &cache->records[number];
     tensors_cached_remove(cache, number);
-    if (record->has_fence)
-        device->backend.fence_release(device->backend.state, record->fence);
-    record->has_fence = false;
+    tensors_fence_forget(&device->backend, record);
     evicted->freed[evicted->count++] = (struct tensor_freed){.address = record->node.address,
                                                              .bytes = record->node.bytes,
                                                              .stream = record->last,

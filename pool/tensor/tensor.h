@@ -145,6 +145,9 @@ void tensors_cached_remove(struct cupool_tensors *cache, uint32_t record);
 uint32_t tensors_find(struct cupool_tensors *cache, uint32_t row,
                       const struct cupool_tensor_shape *shape, uint64_t bytes, tensor_stream stream,
                       size_t waste, bool *ret_fit);
+/** Before a record's memory goes back, on the stream of its release. That of a thread can be named
+ * by this thread alone, so the caller's own waits for another's work. */
+void tensors_fence_forget(const struct tensor_backend *backend, struct tensor_record *record);
 /** Evicts the oldest cached record of a device into `evicted`. False: none, or no room there. */
 bool tensors_evict(struct cupool_tensors *cache, struct tensor_device *device,
                    struct tensor_evicted *evicted);

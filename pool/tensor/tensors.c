@@ -119,8 +119,9 @@ void cupool_tensors_destroy(struct cupool_tensors *cache)
         if (record->state != TENSOR_LIVE && record->state != TENSOR_CACHED)
             continue;
         const struct tensor_backend *backend = &tensors_device(cache, at)->backend;
-        if (record->has_fence)
-            backend->fence_release(backend->state, record->fence);
+        if (record->state == TENSOR_LIVE)
+            record->last = cache->rows[record->row].stream;
+        tensors_fence_forget(backend, record);
         memory_free(backend, record);
     }
     struct kv_heap heap = cache->heap;

@@ -8,6 +8,8 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +33,7 @@ typedef CUresult (*end_call)(CUstream stream, CUgraph *graph);
 typedef CUresult (*context_call)(CUcontext *context, unsigned flags, CUdevice device);
 typedef CUresult (*context_end_call)(CUcontext context);
 typedef CUresult (*device_count_call)(int *count);
+typedef CUresult (*host_call)(CUstream stream, CUhostFn function, void *state);
 
 static CUstream capture_begin(void)
 {
@@ -87,25 +90,81 @@ static void transfers_beside_a_capture(void)
     CHECK(cupool_memory_free(device, on_device, CUPOOL_STREAM_NONE) == 0);
 }
 
-/* What is asked of fences while something captures must not break it. */
+#define LARGE ((size_t)96 << 20) /* more than streams keep of what they have freed */
+
+static void large_allocate(cupool_stream stream, void **ret_block)
+{
+    CHECK(cupool_memory_allocate(device, LARGE, stream, ret_block) == 0);
+}
+
+/* Fences of frees, and what is asked of them, must not break a capture. */
 static void memory_beside_a_capture(void)
 {
-    void *blocks[8];
+    void *blocks[4], *again;
+    cupool_stream one;
     size_t returned;
 
-    for (unsigned at = 0; at < 8; at++)
-        CHECK(cupool_memory_allocate(device, (size_t)16 << 20, CUPOOL_STREAM_NONE, &blocks[at]) ==
-              0);
+    CHECK(cupool_device_stream_create(device, &one) == 0);
     for (unsigned at = 0; at < 4; at++)
-        CHECK(cupool_memory_free(device, blocks[at], CUPOOL_STREAM_NONE) == 0);
+        large_allocate(one, &blocks[at]);
+    CHECK(cupool_memory_free(device, blocks[0], CUPOOL_STREAM_NONE) == 0);
     CUstream captured = capture_begin();
-    for (unsigned at = 0; at < 4; at++)
-        CHECK(cupool_memory_allocate(device, (size_t)16 << 20, CUPOOL_STREAM_NONE, &blocks[at]) ==
-              0);
+    CHECK(cupool_memory_free(device, blocks[1], one) == 0);
+    CHECK(cupool_memory_free(device, blocks[2], CUPOOL_STREAM_NONE) == 0);
+    for (unsigned at = 0; at < 3; at++)
+        large_allocate(CUPOOL_STREAM_NONE, &blocks[at]);
+    /* What a captured stream frees is its own, however much it is. */
+    CHECK(cupool_memory_free(device, blocks[3], captured) == 0);
+    CHECK(cupool_memory_free(device, blocks[3], captured) < 0);
+    large_allocate(one, &again);
+    CHECK(again != blocks[3] || device->preloaded);
+    large_allocate(captured, &blocks[3]);
     capture_end(captured);
-    for (unsigned at = 0; at < 8; at++)
+    for (unsigned at = 0; at < 4; at++)
         CHECK(cupool_memory_free(device, blocks[at], CUPOOL_STREAM_NONE) == 0);
+    CHECK(cupool_memory_free(device, again, CUPOOL_STREAM_NONE) == 0);
+    CHECK(cupool_memory_check(device, (char[160]){""}, 160) == 0);
     CHECK(cupool_memory_trim(device, 0, &returned) == 0);
+    CHECK(cupool_device_stream_destroy(device, one) == 0);
+}
+
+/* Bounded, so that a check that fails ends the program. */
+static void wait_for_leave(void *state)
+{
+    for (unsigned at = 0; at < 50000 && !atomic_load((atomic_bool *)state); at++)
+        usleep(100);
+}
+
+/* A block waits for the work that its stream had at the free, and for nothing else. */
+static void memory_waits_for_its_stream(void)
+{
+    atomic_bool leave = false, busy_leave = false;
+    cupool_stream one, two, busy;
+    void *block, *again;
+    size_t returned;
+
+    CHECK(cupool_device_stream_create(device, &one) == 0);
+    CHECK(cupool_device_stream_create(device, &two) == 0);
+    CHECK(cupool_device_stream_create(device, &busy) == 0);
+    large_allocate(one, &block);
+    CHECK(device_enter(device) == 0);
+    CHECK(DRIVER("cuLaunchHostFunc", host_call)(one, wait_for_leave, &leave) == CUDA_SUCCESS);
+    CHECK(DRIVER("cuLaunchHostFunc", host_call)(busy, wait_for_leave, &busy_leave) == CUDA_SUCCESS);
+    device_leave(device);
+    CHECK(cupool_memory_free(device, block, one) == 0);
+    large_allocate(two, &again);
+    CHECK(again != block);
+    CHECK(cupool_memory_free(device, again, CUPOOL_STREAM_NONE) == 0);
+    atomic_store(&leave, true);
+    CHECK(cupool_device_wait(device, one) == 0);
+    CHECK(cupool_memory_trim(device, 0, &returned) == 0); /* does not wait for `busy` */
+    CHECK(returned == 2 * LARGE || device->preloaded);
+    atomic_store(&busy_leave, true);
+    CHECK(cupool_device_wait(device, CUPOOL_STREAM_NONE) == 0);
+    CHECK(cupool_memory_trim(device, 0, NULL) == 0);
+    CHECK(cupool_device_stream_destroy(device, one) == 0);
+    CHECK(cupool_device_stream_destroy(device, two) == 0);
+    CHECK(cupool_device_stream_destroy(device, busy) == 0);
 }
 
 static void tensors_beside_a_capture(void)
@@ -304,6 +363,7 @@ int main(int argc, char **argv)
     CHECK(library);
     transfers_beside_a_capture();
     memory_beside_a_capture();
+    memory_waits_for_its_stream();
     tensors_beside_a_capture();
     CHECK(cupool_transfers_create(device, NULL, &transfers) == 0);
     memory_of_another_context(transfers);
