@@ -18,8 +18,8 @@
  *
  * Phases belong to the process, not to a thread, and are identified by name. They may overlap, nest
  * in themselves (the time counts once), and end on another thread. A step lasts until the next step
- * or the end of a phase. Names beyond 255 bytes are cut. A process has at most 1,024 names; further
- * ones are dropped.
+ * or the end of a phase that was open when it began: phases inside it do not end it. Names beyond
+ * 255 bytes are cut. A process has at most 1,024 names; further ones are dropped.
  *
  * The memory functions act on the pools of the calling thread's current device. All sizes are
  * bytes. Errors are negative errno values. They return CUPOOL_NO_POOL (-ENODEV) without

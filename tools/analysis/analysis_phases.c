@@ -4,8 +4,9 @@
  * warm-up and steady state are detected from the requested memory.
  *
  * A name that begins again while open nests; its time is that of the outermost pair. The events of
- * a phase are the difference of totals between its begin and its end. A step ends with the next
- * step and with every phase; it belongs to the phases that were open when it began.
+ * a phase are the difference of totals between its begin and its end. A step belongs to the phases
+ * that were open when it began; it ends with the next step and with the first of these phases. A
+ * phase that began inside it, such as a library's range, ends without it.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -216,11 +217,12 @@ static void open_remove(struct analysis *analysis, size_t phase)
 static int phase_close(struct analysis *analysis, struct analysis_phase *phase, uint64_t time_ns)
 {
     uint64_t allocations, driver_calls;
-    int error;
+    int error = 0;
 
     if (!phase->open || --phase->open)
         return 0;
-    error = step_end(analysis, time_ns);
+    if (phase->begin_ns <= analysis->step_now.begin_ns)
+        error = step_end(analysis, time_ns);
     open_remove(analysis, (size_t)(phase - analysis->phase));
     allocations = analysis->total.allocations - phase->opening.allocations;
     driver_calls = analysis->calls_driver - phase->opening.driver_calls;

@@ -214,6 +214,42 @@ Test(phases, window_by_time)
     subject_end(&subject);
 }
 
+/** A library's range inside a step leaves it open; what was open when it began ends it. */
+Test(phases, ranges_inside_a_step_do_not_end_it)
+{
+    struct subject subject;
+    struct analysis *analysis;
+    const struct analysis_phase *row;
+
+    subject_begin(&subject);
+    phase(&subject, TRACE_PHASE_BEGIN, "decode");
+    for (uint64_t i = 0; i < 10; i++) {
+        step(&subject, i);
+        phase(&subject, TRACE_PHASE_BEGIN, "gemm");
+        phase(&subject, TRACE_PHASE_END, "gemm");
+        allocate(&subject, 0x1000, MIB, 0);
+        release(&subject, 0x1000);
+    }
+    phase(&subject, TRACE_PHASE_BEGIN, "tail");
+    phase(&subject, TRACE_PHASE_END, "decode");
+    allocate(&subject, 0x2000, MIB, 0);
+    allocate(&subject, 0x3000, MIB, 0);
+    phase(&subject, TRACE_PHASE_END, "tail");
+    subject_close(&subject);
+    analysis = analyse(&subject, &(struct analysis_window){0});
+    row = analysis_phase_find(analysis, "decode");
+    cr_assert(row);
+    cr_expect(row->steps.count == 10 && row->steps.allocations == 10);
+    cr_expect(row->steps.allocations_max == 1, "%ju", (uintmax_t)row->steps.allocations_max);
+    cr_expect(analysis->steps.allocations_max == 1 && analysis->step[0].end_ns == 7 * MS);
+    row = analysis_phase_find(analysis, "gemm");
+    cr_expect(row->steps.count == 10 && row->steps.allocations_max == 0, "each is a step");
+    row = analysis_phase_find(analysis, "tail");
+    cr_expect(row->steps.count == 1 && row->steps.allocations_max == 2);
+    analysis_destroy(analysis);
+    subject_end(&subject);
+}
+
 Test(phases, too_many_names)
 {
     struct subject subject;
