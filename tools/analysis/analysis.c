@@ -99,10 +99,10 @@ static int finish(struct analysis *analysis)
         tallies_finish(replay_tallies(&analysis->replay, i), analysis->peak_serial);
     for (size_t i = 0; levels[i]; i++)
         levels[i]->at_peak = level_at_peak(levels[i], analysis->peak_serial);
+    if (error == 0 && analysis->window.is_set)
+        error = analysis_window_finish(analysis);
     if (error == 0)
         error = analysis_phases_finish(analysis);
-    if (analysis->window.is_set)
-        analysis_window_finish(analysis);
     if (error == 0 && analysis->addresses.short_of_memory)
         error = -ENOMEM;
     return error < 0 ? error : fragmentation_create(analysis, &analysis->fragmentation);
@@ -118,15 +118,17 @@ static int record_add(struct analysis *analysis, struct trace_record *record)
     if (driver_view_add(analysis, record) < 0)
         return -ENOMEM;
     if (analysis->window.is_set)
-        analysis_window_before(analysis, trace_record_order_ns(record));
+        error = analysis_window_before(analysis, trace_record_order_ns(record));
+    if (error < 0)
+        return error;
     if (analysis->slices)
         analysis_slices_time(analysis, trace_record_order_ns(record));
     if (analysis->lens && !lens_apply(analysis, record))
         return 0;
     if (!analysis->outside || analysis_window_needs(analysis, record->kind))
         error = event_add(analysis, record);
-    if (analysis->window.is_set)
-        analysis_window_after(analysis, trace_record_order_ns(record));
+    if (error == 0 && analysis->window.is_set)
+        error = analysis_window_after(analysis, trace_record_order_ns(record));
     return error;
 }
 

@@ -119,15 +119,17 @@ struct analysis_step_figures {
 struct analysis_phase {
     const char *name;
     enum analysis_phase_source source;
-    uint64_t count, open; /* begun in all; begun and not ended */
+    uint64_t count, open;      /* begun in all; begun and not ended */
+    uint64_t uncounted, begun; /* of those open, outside the part; number of the outermost begin */
+    bool resumed;              /* it ran in the part */
     uint64_t duration_ns, begin_ns, first_ns;
     uint64_t allocations, frees, driver_calls, peak_requested_bytes;
-    uint64_t opening_requested_bytes; /* when it first began */
+    uint64_t opening_requested_bytes; /* when it first began, or the part did */
     int64_t growth_bytes;             /* of requested memory, over all its spans */
     /* Its steps; without any inside, each time from begin to end is one. */
     struct analysis_step_figures steps;
     size_t span; /* its last one, as row + 1; 0: none */
-    struct {     /* at the outermost begin */
+    struct {     /* at the outermost begin, or that of the part */
         uint64_t requested_bytes, allocations, frees, driver_calls, steps;
     } opening;
 };
@@ -138,7 +140,7 @@ struct analysis_span {
     uint64_t begin_ns, end_ns;
 };
 
-/** From one cupool_step() to the next, or to the end of a phase. */
+/** From one cupool_step() to the next, or to the end of a phase that was open when it began. */
 struct analysis_step {
     uint64_t number, begin_ns, end_ns;
     uint64_t allocations, frees, driver_calls;
@@ -232,6 +234,7 @@ struct analysis {
     struct {
         bool open;
         uint64_t number, begin_ns, requested_bytes, allocations, frees, driver_calls;
+        uint64_t phases_begun; /* before it */
     } step_now;
     struct growth_tracks tracks; /* live blocks of each site */
     struct copies copies;        /* of each site */

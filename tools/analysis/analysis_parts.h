@@ -25,6 +25,10 @@ int analysis_add_phase(struct analysis *analysis, const struct trace_record *rec
 /** Requested device memory is at a level. */
 void analysis_phases_level(struct analysis *analysis, uint64_t requested_bytes);
 
+/** The part of the run begins, and ends: what is open counts from there, and until there. */
+void analysis_phases_enter(struct analysis *analysis, uint64_t time_ns);
+int analysis_phases_leave(struct analysis *analysis, uint64_t time_ns);
+
 /** Ends what the program did not end, and detects phases where the program named none. */
 int analysis_phases_finish(struct analysis *analysis);
 
@@ -44,15 +48,15 @@ int analysis_slices_finish(struct analysis *analysis);
 /* analysis_window.c */
 
 /** Notes an event's time before it is counted, and its phase after. */
-void analysis_window_before(struct analysis *analysis, uint64_t time_ns);
-void analysis_window_after(struct analysis *analysis, uint64_t time_ns);
+int analysis_window_before(struct analysis *analysis, uint64_t time_ns);
+int analysis_window_after(struct analysis *analysis, uint64_t time_ns);
 
 /** Whether a kind of event moves levels, names things or changes phases: needed outside the
  * window, too. */
 bool analysis_window_needs(const struct analysis *analysis, unsigned kind);
 
-/** Takes out rows that have nothing in the window. */
-void analysis_window_finish(struct analysis *analysis);
+/** Ends the window, and takes out rows that have nothing in it. */
+int analysis_window_finish(struct analysis *analysis);
 
 /* analysis_postmortem.c */
 

@@ -7,6 +7,9 @@
  * a phase are the difference of totals between its begin and its end. A step belongs to the phases
  * that were open when it began; it ends with the next step and with the first of these phases. A
  * phase that began inside it, such as a library's range, ends without it.
+ *
+ * Of a part of the run, what lies in it counts: its begin resumes the open phases and the step
+ * under way, with opening balances of that moment, and its end suspends them.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -92,8 +95,14 @@ static int step_keep(struct analysis *analysis, const struct analysis_step *step
     return 0;
 }
 
-/** The step under way is over. */
-static int step_end(struct analysis *analysis, uint64_t time_ns)
+/** Whether a phase was open when the step under way began. */
+static bool step_is_inside(const struct analysis *analysis, const struct analysis_phase *phase)
+{
+    return phase->begun <= analysis->step_now.phases_begun;
+}
+
+/** Counts what the step under way did since it began, or since it was resumed. */
+static int step_suspend(struct analysis *analysis, uint64_t time_ns)
 {
     struct analysis_step step = {
         .number = analysis->step_now.number,
@@ -105,44 +114,62 @@ static int step_end(struct analysis *analysis, uint64_t time_ns)
         .growth_bytes = (int64_t)(analysis->requested.current - analysis->step_now.requested_bytes),
     };
 
-    if (!analysis->step_now.open || analysis->outside)
-        return 0;
-    analysis->step_now.open = false;
     step_count(&analysis->steps, step.allocations, step.driver_calls);
     for (size_t i = 0; i < analysis->phases_open; i++) {
         struct analysis_phase *phase = &analysis->phase[analysis->phase_open[i]];
 
-        if (phase->begin_ns <= step.begin_ns)
+        if (step_is_inside(analysis, phase))
             step_count(&phase->steps, step.allocations, step.driver_calls);
     }
     return step_keep(analysis, &step);
+}
+
+static void step_resume(struct analysis *analysis, uint64_t time_ns)
+{
+    analysis->step_now.begin_ns = time_ns;
+    analysis->step_now.requested_bytes = analysis->requested.current;
+    analysis->step_now.allocations = analysis->total.allocations;
+    analysis->step_now.frees = analysis->total.frees;
+    analysis->step_now.driver_calls = analysis->calls_driver;
+}
+
+/** The step under way is over. */
+static int step_end(struct analysis *analysis, uint64_t time_ns)
+{
+    bool counts = analysis->step_now.open && !analysis->outside;
+
+    analysis->step_now.open = false;
+    return counts ? step_suspend(analysis, time_ns) : 0;
 }
 
 static int step_begin(struct analysis *analysis, const struct trace_record *record)
 {
     int error = step_end(analysis, record->time_ns);
 
-    analysis->step_now.open = !analysis->outside;
+    analysis->step_now.open = true;
     analysis->step_now.number = record->address;
-    analysis->step_now.begin_ns = record->time_ns;
-    analysis->step_now.requested_bytes = analysis->requested.current;
-    analysis->step_now.allocations = analysis->total.allocations;
-    analysis->step_now.frees = analysis->total.frees;
-    analysis->step_now.driver_calls = analysis->calls_driver;
+    analysis->step_now.phases_begun = analysis->phases_begun;
+    step_resume(analysis, record->time_ns);
     return error;
 }
 
-static void phase_open(struct analysis *analysis, struct analysis_phase *phase, uint64_t time_ns)
+/** Counts begins, or a mark, in the part of the run. */
+static void phase_count(struct analysis_phase *phase, uint64_t times, uint64_t time_ns)
 {
-    if (phase->open++)
-        return;
-    analysis->phase_open[analysis->phases_open++] = (size_t)(phase - analysis->phase);
-    if (phase->count == 1) {
+    if (!phase->count && times)
         phase->first_ns = time_ns;
+    phase->count += times;
+}
+
+/** An open phase counts from here on. */
+static void phase_resume(struct analysis *analysis, struct analysis_phase *phase, uint64_t time_ns)
+{
+    phase_count(phase, phase->uncounted, time_ns);
+    phase->uncounted = 0;
+    if (!phase->resumed)
         phase->opening_requested_bytes = analysis->requested.current;
-    }
+    phase->resumed = true;
     phase->begin_ns = time_ns;
-    analysis->phases_begun++;
     phase->opening.requested_bytes = analysis->requested.current;
     phase->opening.allocations = analysis->total.allocations;
     phase->opening.frees = analysis->total.frees;
@@ -150,6 +177,23 @@ static void phase_open(struct analysis *analysis, struct analysis_phase *phase, 
     phase->opening.steps = phase->steps.count;
     if (analysis->requested.current > phase->peak_requested_bytes)
         phase->peak_requested_bytes = analysis->requested.current;
+}
+
+static void phase_begin(struct analysis *analysis, struct analysis_phase *phase, uint64_t time_ns)
+{
+    bool outermost = !phase->open++;
+
+    phase->uncounted++;
+    if (outermost) {
+        analysis->phase_open[analysis->phases_open++] = (size_t)(phase - analysis->phase);
+        phase->begun = ++analysis->phases_begun;
+    }
+    if (analysis->outside)
+        return;
+    if (outermost)
+        phase_resume(analysis, phase, time_ns);
+    phase_count(phase, phase->uncounted, time_ns);
+    phase->uncounted = 0;
 }
 
 /** Whether a span could be joined with the last one of its phase. */
@@ -214,30 +258,54 @@ static void open_remove(struct analysis *analysis, size_t phase)
     analysis->phases_open = kept;
 }
 
-static int phase_close(struct analysis *analysis, struct analysis_phase *phase, uint64_t time_ns)
+/** Counts what an open phase did since it began, or since it was resumed. */
+static int phase_suspend(struct analysis *analysis, struct analysis_phase *phase, uint64_t time_ns)
 {
-    uint64_t allocations, driver_calls;
-    int error = 0;
+    uint64_t allocations = analysis->total.allocations - phase->opening.allocations;
+    uint64_t driver_calls = analysis->calls_driver - phase->opening.driver_calls;
 
-    if (!phase->open || --phase->open)
-        return 0;
-    if (phase->begin_ns <= analysis->step_now.begin_ns)
-        error = step_end(analysis, time_ns);
-    open_remove(analysis, (size_t)(phase - analysis->phase));
-    allocations = analysis->total.allocations - phase->opening.allocations;
-    driver_calls = analysis->calls_driver - phase->opening.driver_calls;
     phase->duration_ns += time_ns - phase->begin_ns;
     phase->allocations += allocations;
     phase->driver_calls += driver_calls;
     phase->frees += analysis->total.frees - phase->opening.frees;
-    if (!analysis->outside)
-        phase->growth_bytes += (int64_t)(analysis->requested.current -
-                                         phase->opening.requested_bytes);
-    if (!analysis->outside && phase->steps.count == phase->opening.steps)
+    phase->growth_bytes += (int64_t)(analysis->requested.current - phase->opening.requested_bytes);
+    if (phase->steps.count == phase->opening.steps)
         step_count(&phase->steps, allocations, driver_calls);
-    return error < 0
-               ? error
-               : span_keep(analysis, (size_t)(phase - analysis->phase), phase->begin_ns, time_ns);
+    return span_keep(analysis, (size_t)(phase - analysis->phase), phase->begin_ns, time_ns);
+}
+
+static int phase_end(struct analysis *analysis, struct analysis_phase *phase, uint64_t time_ns)
+{
+    int error = 0;
+
+    if (!phase->open)
+        return 0;
+    phase->open--;
+    if (phase->uncounted > phase->open)
+        phase->uncounted = phase->open;
+    if (phase->open)
+        return 0;
+    if (step_is_inside(analysis, phase))
+        error = step_end(analysis, time_ns);
+    open_remove(analysis, (size_t)(phase - analysis->phase));
+    return error < 0 || analysis->outside ? error : phase_suspend(analysis, phase, time_ns);
+}
+
+void analysis_phases_enter(struct analysis *analysis, uint64_t time_ns)
+{
+    if (analysis->step_now.open)
+        step_resume(analysis, time_ns);
+    for (size_t i = 0; i < analysis->phases_open; i++)
+        phase_resume(analysis, &analysis->phase[analysis->phase_open[i]], time_ns);
+}
+
+int analysis_phases_leave(struct analysis *analysis, uint64_t time_ns)
+{
+    int error = analysis->step_now.open ? step_suspend(analysis, time_ns) : 0;
+
+    for (size_t i = 0; error == 0 && i < analysis->phases_open; i++)
+        error = phase_suspend(analysis, &analysis->phase[analysis->phase_open[i]], time_ns);
+    return error;
 }
 
 int analysis_add_phase(struct analysis *analysis, const struct trace_record *record)
@@ -258,12 +326,11 @@ int analysis_add_phase(struct analysis *analysis, const struct trace_record *rec
     if (error < 0 || !phase)
         return error;
     if (record->size == TRACE_PHASE_END)
-        return phase_close(analysis, phase, record->time_ns);
-    phase->count++;
+        return phase_end(analysis, phase, record->time_ns);
     if (record->size == TRACE_PHASE_BEGIN)
-        phase_open(analysis, phase, record->time_ns);
-    else if (phase->count == 1)
-        phase->first_ns = record->time_ns;
+        phase_begin(analysis, phase, record->time_ns);
+    else if (!analysis->outside)
+        phase_count(phase, 1, record->time_ns);
     return 0;
 }
 
@@ -362,16 +429,30 @@ static int growth_look(struct analysis *analysis)
     return error;
 }
 
+/** Takes out the phases that never ran in the part of the run. */
+static void phases_compact(struct analysis *analysis)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < analysis->phases; i++) {
+        if (!analysis->phase[i].count)
+            continue;
+        for (size_t k = 0; k < analysis->spans && kept != i; k++)
+            if (analysis->span[k].phase == i)
+                analysis->span[k].phase = kept;
+        analysis->phase[kept++] = analysis->phase[i];
+    }
+    analysis->phases = kept;
+}
+
 int analysis_phases_finish(struct analysis *analysis)
 {
-    int error = step_end(analysis, analysis->duration_ns);
+    int error = analysis->outside ? 0 : analysis_phases_leave(analysis, analysis->duration_ns);
 
-    while (error == 0 && analysis->phases_open) {
-        struct analysis_phase *phase = &analysis->phase[analysis->phase_open[0]];
-
-        phase->open = 1;
-        error = phase_close(analysis, phase, analysis->duration_ns);
-    }
+    analysis->step_now.open = false;
+    analysis->phases_open = 0;
+    if (analysis->window.is_set)
+        phases_compact(analysis);
     /* Of a part of the run neither is known. */
     if (error < 0 || analysis->window.is_set || analysis->recording.folded_records)
         return error;

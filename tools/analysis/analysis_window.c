@@ -51,26 +51,30 @@ static void window_enter(struct analysis *analysis, uint64_t time_ns)
     level_enter(&analysis->driver);
     now = analysis_levels_now(analysis, time_ns);
     timeline_add(&analysis->timeline, &now);
+    analysis_phases_enter(analysis, time_ns);
 }
 
-static void window_leave(struct analysis *analysis, uint64_t time_ns)
+static int window_leave(struct analysis *analysis, uint64_t time_ns)
 {
+    int error = analysis_phases_leave(analysis, time_ns);
+
     analysis->outside = true;
     analysis->window_ns += time_ns > analysis->entered_ns ? time_ns - analysis->entered_ns : 0;
+    return error;
 }
 
-void analysis_window_before(struct analysis *analysis, uint64_t time_ns)
+int analysis_window_before(struct analysis *analysis, uint64_t time_ns)
 {
     const struct analysis_window *window = &analysis->window;
 
     if (window->phase)
-        return;
+        return 0;
     if (!analysis->opened && time_ns >= window->begin_ns)
         window_enter(analysis, window->begin_ns);
-    if (!analysis->outside && time_ns >= window->end_ns) {
-        window_leave(analysis, window->end_ns);
-        analysis->ended = true;
-    }
+    if (analysis->outside || time_ns < window->end_ns)
+        return 0;
+    analysis->ended = true;
+    return window_leave(analysis, window->end_ns);
 }
 
 /** Looks for the row of the window's phase among the new ones; NULL: none yet. */
@@ -83,17 +87,18 @@ static const struct analysis_phase *window_phase(struct analysis *analysis)
     return analysis->window_phase ? &analysis->phase[analysis->window_phase - 1] : NULL;
 }
 
-void analysis_window_after(struct analysis *analysis, uint64_t time_ns)
+int analysis_window_after(struct analysis *analysis, uint64_t time_ns)
 {
     const struct analysis_phase *phase;
 
     if (!analysis->window.phase)
-        return;
+        return 0;
     phase = window_phase(analysis);
     if (analysis->outside && phase && phase->open)
         window_enter(analysis, time_ns);
     else if (!analysis->outside && (!phase || !phase->open))
-        window_leave(analysis, time_ns);
+        return window_leave(analysis, time_ns);
+    return 0;
 }
 
 bool analysis_window_needs(const struct analysis *analysis, unsigned kind)
@@ -169,11 +174,12 @@ static void sites_renumber(struct analysis *analysis)
 #undef MOVE
 }
 
-void analysis_window_finish(struct analysis *analysis)
+int analysis_window_finish(struct analysis *analysis)
 {
-    if (analysis->opened && !analysis->outside)
-        window_leave(analysis, analysis->duration_ns);
+    int error = analysis->outside ? 0 : window_leave(analysis, analysis->duration_ns);
+
     sites_renumber(analysis);
     for (size_t i = 0; i < REPLAY_BREAKDOWNS; i++)
         tallies_compact(replay_tallies(&analysis->replay, i));
+    return error;
 }

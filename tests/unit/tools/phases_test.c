@@ -250,6 +250,99 @@ Test(phases, ranges_inside_a_step_do_not_end_it)
     subject_end(&subject);
 }
 
+/** "load" from 1 to 3 ms; "decode" from 4 to 35 ms with ten steps of 3 ms, each adds 3 KiB. */
+static void ten_steps(struct subject *subject)
+{
+    phase(subject, TRACE_PHASE_BEGIN, "load");
+    allocate(subject, 0x10000000, MIB, 0);
+    phase(subject, TRACE_PHASE_END, "load");
+    phase(subject, TRACE_PHASE_BEGIN, "decode");
+    for (uint64_t i = 0; i < 10; i++) {
+        step(subject, i);
+        allocate(subject, 0x20000000 + 8192 * i, 1024, 0);
+        allocate(subject, 0x30000000 + 8192 * i, 2048, 0);
+    }
+    phase(subject, TRACE_PHASE_END, "decode");
+    phase(subject, TRACE_PHASE_MARK, "done");
+    allocate(subject, 0x40000000, MIB, 0);
+}
+
+/** Phases and steps of a part of the run count what lies in it. */
+Test(phases, cut_by_a_window)
+{
+    const struct {
+        struct analysis_window window;
+        uint64_t phases; /* of the run's three: that ran in the part */
+        uint64_t begin_ns, duration_ns, opening_bytes, peak_bytes, growth_bytes, steps, most;
+    } parts[] = {
+        {{true, 0, 20 * MS, NULL}, 2, 4, 16, MIB, MIB + 15 * 1024, 15 * 1024, 5, 2},
+        {{true, 21 * MS, 27 * MS, NULL}, 1, 21, 6, MIB + 15 * 1024, MIB + 21 * 1024, 6144, 3, 2},
+        {{true, 34 * MS, 90 * MS, NULL}, 2, 34, 1, MIB + 28 * 1024, MIB + 30 * 1024, 2048, 1, 1},
+        {{true, 3 * MS, 90 * MS, NULL}, 3, 4, 31, MIB, MIB + 30 * 1024, 30 * 1024, 10, 2},
+        {{true, 36 * MS, 90 * MS, NULL}, 1, 0, 0, 0, 0, 0, 0, 0},
+    };
+    struct subject subject;
+
+    subject_begin(&subject);
+    ten_steps(&subject);
+    subject_close(&subject);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        struct analysis *analysis = analyse(&subject, &parts[i].window);
+        const struct analysis_phase *row = analysis_phase_find(analysis, "decode");
+
+        cr_expect(analysis->phases == parts[i].phases, "part %zu: %zu", i, analysis->phases);
+        cr_assert(!row == !parts[i].steps, "part %zu", i);
+        cr_expect(analysis->steps.count == parts[i].steps, "part %zu", i);
+        if (row) {
+            cr_expect(row->count == 1 && row->first_ns == parts[i].begin_ns * MS, "part %zu", i);
+            cr_expect(row->duration_ns == parts[i].duration_ns * MS, "part %zu", i);
+            cr_expect(row->opening_requested_bytes == parts[i].opening_bytes, "part %zu", i);
+            cr_expect(row->peak_requested_bytes == parts[i].peak_bytes, "part %zu", i);
+            cr_expect(row->growth_bytes == (int64_t)parts[i].growth_bytes, "part %zu", i);
+            cr_expect(row->steps.count == parts[i].steps, "part %zu", i);
+            cr_expect(row->steps.allocations_max == parts[i].most, "part %zu", i);
+            cr_expect(analysis->span[analysis->spans - 1].begin_ns == parts[i].begin_ns * MS);
+            cr_expect(row == &analysis->phase[analysis->span[analysis->spans - 1].phase]);
+        }
+        analysis_destroy(analysis);
+    }
+    subject_end(&subject);
+}
+
+/** A phase around the one that figures are of counts what lies in that. */
+Test(phases, cut_by_a_phase)
+{
+    struct subject subject;
+    struct analysis *analysis;
+    const struct analysis_phase *row;
+
+    subject_begin(&subject);
+    phase(&subject, TRACE_PHASE_BEGIN, "other");
+    phase(&subject, TRACE_PHASE_END, "other");
+    phase(&subject, TRACE_PHASE_BEGIN, "run");
+    step(&subject, 7);
+    for (uint64_t i = 0; i < 2; i++) {
+        allocate(&subject, 0x10000000 + 8192 * i, 1024, 0);
+        phase(&subject, TRACE_PHASE_BEGIN, "decode");
+        allocate(&subject, 0x20000000 + 8192 * i, 2048, 0);
+        phase(&subject, TRACE_PHASE_END, "decode");
+    }
+    phase(&subject, TRACE_PHASE_END, "run");
+    subject_close(&subject);
+    analysis = analyse(&subject, &(struct analysis_window){.is_set = true, .phase = "decode"});
+    cr_assert(analysis->phases == 2);
+    row = analysis_phase_find(analysis, "run");
+    cr_assert(row);
+    cr_expect(row->count == 1 && row->allocations == 2 && row->growth_bytes == 4096);
+    cr_expect(row->duration_ns == 4 * MS && row->opening_requested_bytes == 1024);
+    cr_expect(row->steps.count == 2 && row->steps.allocations_max == 1);
+    row = analysis_phase_find(analysis, "decode");
+    cr_expect(row->count == 2 && row->allocations == 2 && row->growth_bytes == 4096);
+    cr_expect(row->steps.count == 2 && row->steps.allocations_max == 1);
+    analysis_destroy(analysis);
+    subject_end(&subject);
+}
+
 Test(phases, too_many_names)
 {
     struct subject subject;
