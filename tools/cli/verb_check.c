@@ -24,7 +24,7 @@ static const char help_text[] =
     "Options:\n"
     "      --budget FILE      limits for the program's memory (INI; see docs/ci.md)\n"
     "      --config FILE      check the promises of 'cupool tune' in that file instead\n"
-    "      --baseline FILE    values of an earlier run, for KEY_growth budgets\n"
+    "      --baseline FILE    values of an earlier run, for KEY_growth budgets; of whole runs\n"
     "      --update-baseline  make the trace the new baseline; growth is accepted\n"
     "      --junit FILE       write JUnit XML, a test case for each budget\n"
     "      --markdown FILE    write a page for the job's summary\n"
@@ -75,6 +75,10 @@ static int request_verify(const struct request *request, int traces)
                           "--update-baseline: name the file with --baseline FILE");
     if (request->config && (request->budget || request->baseline))
         return verb_error(VERB_NAME, EXIT_TROUBLE, "--config: cannot be combined with a budget");
+    if (window_is_wanted(&request->window) && (request->baseline || request->config))
+        return verb_error(VERB_NAME, EXIT_TROUBLE,
+                          "--phase, --from and --to: %s covers a whole run: give --budget alone",
+                          request->baseline ? "a baseline" : "the file of --config");
     if (!request->budget && !request->update && !request->config)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "no budget given: name one with --budget FILE");
     return 0;

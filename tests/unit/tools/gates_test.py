@@ -218,8 +218,14 @@ class Gates(unittest.TestCase):
                 (["--budget", "t.budget", "--baseline", "b.json", "t.cupool"],
                  ["b.json", "No such file", "--update-baseline"]),
                 (["--budget", "t.budget", "--baseline", "b.json", "missing"], ["missing"]),
+                (["--budget", "t.budget", "--baseline", "b.json", "--phase", "x", "t.cupool"],
+                 ["--phase", "a baseline covers a whole run"]),
+                (["--baseline", "b.json", "--update-baseline", "--to", "50%", "t.cupool"],
+                 ["--to", "a baseline covers a whole run"]),
+                (["--config", "t.conf", "--from", "50%", "t.cupool"], ["--from", "--config"]),
                 (["--fly", "t.cupool"], ["--fly"])):
             self.assert_error(self.cupool("check", *arguments), *words)
+        self.assertFalse(os.path.exists(self.path("b.json")))
         budget = self.budget("[budget]\npeak_live = 1\n")
         result = self.cupool("check", "--budget", budget, "--junit", "no/such.xml", "t.cupool")
         self.assert_error(result, "no/such.xml")
