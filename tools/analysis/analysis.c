@@ -76,6 +76,14 @@ static int event_add(struct analysis *analysis, const struct trace_record *recor
     return 0;
 }
 
+/** Adds a record as the lens has it. */
+static int record_replay(struct analysis *analysis, const struct trace_record *record)
+{
+    struct trace_record seen = *record;
+
+    return analysis->lens && !lens_apply(analysis, &seen) ? 0 : event_add(analysis, &seen);
+}
+
 static void tallies_finish(struct tallies *tallies, uint64_t serial)
 {
     for (size_t i = 0; i < tallies->rows; i++) {
@@ -108,7 +116,7 @@ static int finish(struct analysis *analysis)
     return error < 0 ? error : fragmentation_create(analysis, &analysis->fragmentation);
 }
 
-static int record_add(struct analysis *analysis, struct trace_record *record)
+static int record_add(struct analysis *analysis, const struct trace_record *record)
 {
     int error = 0;
 
@@ -123,10 +131,8 @@ static int record_add(struct analysis *analysis, struct trace_record *record)
         return error;
     if (analysis->slices)
         analysis_slices_time(analysis, trace_record_order_ns(record));
-    if (analysis->lens && !lens_apply(analysis, record))
-        return 0;
     if (!analysis->outside || analysis_window_needs(analysis, record->kind))
-        error = event_add(analysis, record);
+        error = record_replay(analysis, record);
     if (error == 0 && analysis->window.is_set)
         error = analysis_window_after(analysis, trace_record_order_ns(record));
     return error;
@@ -163,7 +169,7 @@ int analysis_create_as(struct trace_reader *reader, const struct analysis_reques
     analysis->watch = analysis_memory_watch(analysis);
     analysis->recording = *trace_reader_summary(reader);
     analysis->by_thread = request->detailed;
-    error = analysis_carry_load(analysis, event_add);
+    error = analysis_carry_load(analysis, record_replay);
     if (error < 0 && error != -ENOMEM)
         snprintf(ret_why, why_bytes,
                  "damaged, or from a newer cupool: the summary of early events");

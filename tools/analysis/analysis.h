@@ -198,6 +198,11 @@ struct analysis {
     struct analysis_device device[ANALYSIS_DEVICES];
     size_t devices;
 
+    struct {
+        bool joined;   /* a site's own peak is a sum of those of its stacks */
+        bool left_out; /* the lens leaves out stacks: driver memory and calls are at most so */
+        uint64_t peak_bound; /* what the peak is at most until then; 0: it is exact */
+    } carried;               /* of a trace of limited size */
     struct driver_view driver_view;
     struct pool_levels pool_levels;
     struct defragmentation defragmentation;

@@ -5,7 +5,8 @@
  * except for the timeline, the phases and the driver's own view, which start there.
  *
  * The writer knows stacks, not the sites that a lens joins them to. The peaks of stacks are added,
- * which gives an upper bound for the site. A lens only leaves out sites.
+ * which gives an upper bound for the site. If the lens leaves stacks out, the sums are those of the
+ * others, and the peak is at most the sum of theirs.
  */
 #include <errno.h>
 #include <string.h>
@@ -112,6 +113,7 @@ static int tallies_load(struct analysis *analysis, const struct trace_carry *car
             *joined = row[i];
             joined->key = key;
         } else {
+            analysis->carried.joined |= mapped && joined->live_bytes.peak && row[i].live_bytes.peak;
             tally_join(joined, &row[i], carry->header->figures.peak_serial);
         }
     }
@@ -140,20 +142,36 @@ static bool block_is_sound(const struct analysis *analysis, const struct replay_
            block->requested_bytes <= TALLY_BYTES_MOST && block->allocated_bytes <= TALLY_BYTES_MOST;
 }
 
+/** Takes a live block that the lens leaves out from the levels that rows of stacks do not have. */
+static void block_leave_out(struct analysis *analysis, const struct replay_block *block)
+{
+    const struct memory_kind *kind = memory_kind(block->memory);
+    const int64_t change = -(int64_t)block->allocated_bytes;
+
+    if (!kind->on_device)
+        return;
+    level_move(&analysis->allocated, change, analysis->peak_serial);
+    if (block->passed && kind->takes_device)
+        level_move(&analysis->driver, change, analysis->peak_serial);
+}
+
 static int live_load(struct analysis *analysis, const struct trace_carry *carry)
 {
     const struct replay_block *row = carry->rows[TRACE_CARRY_LIVE];
 
     for (size_t i = 0; i < SECTION_ROWS(carry, LIVE); i++) {
         struct replay_block block;
-        uint64_t site;
+        uint64_t site = 0;
 
         if (!block_is_sound(analysis, &row[i]))
             return -EBADMSG;
         block = row[i];
-        if (block_table_find(&analysis->block_table, block.space, block.address) ||
-            !site_map(analysis, block.stack, &site))
+        if (block_table_find(&analysis->block_table, block.space, block.address))
             continue;
+        if (block.space != BLOCK_SPACE_SEGMENT && !site_map(analysis, block.stack, &site)) {
+            block_leave_out(analysis, &block);
+            continue;
+        }
         block.site = (uint32_t)site;
         block.counted = !analysis->outside;
         block.thread = 0; /* as its path */
@@ -301,6 +319,48 @@ static int rows_load(struct analysis *analysis, const struct trace_carry *carry)
     return error;
 }
 
+static uint64_t at_most(uint64_t value, uint64_t most)
+{
+    return value < most ? value : most;
+}
+
+/** The figures of stacks without those that the lens leaves out. */
+static void figures_cut(struct analysis *analysis, const struct tally *kept,
+                        const struct tally *left)
+{
+    const struct tally whole = analysis->total;
+
+    analysis->total = *kept;
+    analysis->total.live_bytes.peak = at_most(kept->live_bytes.peak, whole.live_bytes.peak);
+    analysis->total.live_blocks.peak = at_most(kept->live_blocks.peak, whole.live_blocks.peak);
+    analysis->requested = analysis->total.live_bytes;
+    analysis->calls_asked -= at_most(left->allocations + left->failures + left->frees,
+                                     analysis->calls_asked);
+    analysis->calls_driver -= at_most(left->passed + left->failures, analysis->calls_driver);
+}
+
+static void figures_load(struct analysis *analysis, const struct trace_carry *carry)
+{
+    const struct tally *stack = carry->rows[TRACE_CARRY_STACKS];
+    const uint64_t serial = carry->header->figures.peak_serial;
+    struct tally kept = {0}, left = {0};
+    size_t peaks = 0;
+
+    analysis->figures = carry->header->figures;
+    for (size_t i = 0; i < SECTION_ROWS(carry, STACKS); i++) {
+        uint64_t site;
+        bool counts = site_map(analysis, stack[i].key, &site);
+
+        tally_join(counts ? &kept : &left, &stack[i], serial);
+        peaks += counts && stack[i].live_bytes.peak;
+        analysis->carried.left_out |= !counts;
+    }
+    if (!analysis->carried.left_out)
+        return;
+    figures_cut(analysis, &kept, &left);
+    analysis->carried.peak_bound = peaks > 1 ? analysis->requested.peak : 0;
+}
+
 /** Keeps the live memory of rows, and drops their counts. */
 static void tallies_strip(struct tallies *tallies)
 {
@@ -327,6 +387,8 @@ static void figures_strip(struct analysis *analysis)
     };
 
     analysis->figures = none;
+    analysis->carried.joined = analysis->carried.left_out = false;
+    analysis->carried.peak_bound = 0;
 #define TALLIES(name, NAME) tallies_strip(&analysis->name);
     REPLAY_TALLIES(TALLIES)
 #undef TALLIES
@@ -341,6 +403,8 @@ static int all_load(struct analysis *analysis, const struct trace_carry *carry, 
     if (error == 0)
         error = rows_load(analysis, carry);
     if (error == 0)
+        figures_load(analysis, carry);
+    if (error == 0)
         error = live_load(analysis, carry);
     if (error == 0)
         error = addresses_load(analysis, carry);
@@ -350,9 +414,8 @@ static int all_load(struct analysis *analysis, const struct trace_carry *carry, 
         error = trims_load(analysis, carry);
     if (error < 0)
         return error;
-    analysis->figures = carry->header->figures;
     analysis->addresses.peak_order = carry->header->peak_order;
-    analysis->order = analysis->total.allocations;
+    analysis->order = carry->header->figures.total.allocations;
     postmortems_load(analysis, carry);
     error = records_load(analysis, carry, TRACE_CARRY_RECORDS, add);
     refusals_correct(analysis, carry);

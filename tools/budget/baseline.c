@@ -19,6 +19,9 @@
 #define SCHEMA  "cupool.baseline/1"
 #define MAKE_IT "make it with --update-baseline"
 
+/* In the list of upper bounds: the peaks of sites. */
+#define BOUND_SITES "sites"
+
 #define BYTES_MOST ((size_t)64 << 20)
 
 json_t *metric_json(enum metric_unit unit, uint64_t value)
@@ -46,6 +49,22 @@ static json_t *metrics_json(const struct snapshot *snapshot)
             json_object_set_new(metrics, metric_rows[i].key,
                                 metric_json(metric_rows[i].unit, snapshot->metric[i]));
     return metrics;
+}
+
+/** Names of the figures that are upper bounds; NULL: there are none. */
+static json_t *bounds_json(const struct snapshot *snapshot)
+{
+    json_t *bounds = json_array();
+
+    for (int i = 0; i < METRIC_COUNT; i++)
+        if (snapshot->bound[i])
+            json_array_append_new(bounds, json_string(metric_rows[i].key));
+    if (snapshot->sites_bound)
+        json_array_append_new(bounds, json_string(BOUND_SITES));
+    if (json_array_size(bounds))
+        return bounds;
+    json_decref(bounds);
+    return NULL;
 }
 
 static json_t *devices_json(const struct snapshot *snapshot)
@@ -116,7 +135,7 @@ static json_t *sites_json(const struct snapshot *snapshot)
 
 int baseline_write(const struct snapshot *snapshot, const char *path)
 {
-    json_t *root = json_object(), *ignored = json_array();
+    json_t *root = json_object(), *ignored = json_array(), *bounds = bounds_json(snapshot);
     uint64_t left_out = snapshot->sites_left_out;
     char *text = NULL, *whole = NULL;
     int error = -ENOMEM, length = -1;
@@ -131,6 +150,8 @@ int baseline_write(const struct snapshot *snapshot, const char *path)
     json_object_set_new(root, "metrics", metrics_json(snapshot));
     json_object_set_new(root, "sites", sites_json(snapshot));
     json_object_set_new(root, "sites_left_out", metric_json(METRIC_UNIT_COUNT, left_out));
+    if (bounds)
+        json_object_set_new(root, "upper_bounds", bounds);
     json_object_set_new(root, "wrappers", wrappers_json());
     text = json_dumps(root, JSON_SORT_KEYS | JSON_INDENT(1) | JSON_REAL_PRECISION(6));
     if (text)
@@ -197,6 +218,24 @@ static int metrics_read(const struct reading *reading, const json_t *from,
                                 &snapshot->metric[i]);
     }
     return error;
+}
+
+/** Only baselines of traces of limited size have it. */
+static int bounds_read(const struct reading *reading, const json_t *from, struct snapshot *snapshot)
+{
+    if (from && !json_is_array(from))
+        return field_bad(reading, "upper_bounds", "not an array");
+    for (size_t i = 0; i < json_array_size(from); i++) {
+        const char *key = json_string_value(json_array_get(from, i));
+        int metric = key ? metric_find(key, strlen(key)) : -ENOENT;
+
+        if (!key)
+            return field_bad(reading, "upper_bounds", "not a string");
+        if (metric >= 0)
+            snapshot->bound[metric] = true;
+        snapshot->sites_bound |= !strcmp(key, BOUND_SITES);
+    }
+    return 0;
 }
 
 static int devices_read(const struct reading *reading, const json_t *from,
@@ -329,6 +368,8 @@ static int root_read(const struct reading *reading, const json_t *root, struct s
         return -EPROTONOSUPPORT;
     }
     error = metrics_read(reading, json_object_get(root, "metrics"), snapshot);
+    if (error == 0)
+        error = bounds_read(reading, json_object_get(root, "upper_bounds"), snapshot);
     if (error == 0)
         error = devices_read(reading, json_object_get(root, "device"), snapshot);
     if (error == 0)

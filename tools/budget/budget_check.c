@@ -46,7 +46,8 @@ static void figures_text(enum metric_unit unit, uint64_t one, uint64_t other,
     }
 }
 
-static void limit_judge(struct budget_check_result *result, uint64_t value)
+/** `bound`: the value is an upper bound. */
+static void limit_judge(struct budget_check_result *result, uint64_t value, bool bound)
 {
     const struct metric_row *row = &metric_rows[result->item->metric];
     uint64_t limit = result->item->limit;
@@ -54,7 +55,8 @@ static void limit_judge(struct budget_check_result *result, uint64_t value)
     struct unit_text measured, allowed;
 
     figures_text(row->unit, value, limit, &measured, &allowed);
-    snprintf(result->measured, sizeof result->measured, "%s", measured.text);
+    snprintf(result->measured, sizeof result->measured, "%s%s", bound ? "at most " : "",
+             measured.text);
     snprintf(result->allowed, sizeof result->allowed, "%s%s", at_least ? "at least " : "",
              allowed.text);
     if (at_least ? value >= limit : value <= limit)
@@ -181,8 +183,23 @@ static void hint_set(const struct budget_check_input *input, struct budget_check
     result->site = most;
 }
 
-static int growth_result(const struct budget_check_input *input, struct budget_check_result *result,
-                         char *ret_why, size_t why_bytes)
+/** An upper bound proves that a figure is within its limit, but not that it is over. */
+static int bound_warn(struct budget_check *check, const struct budget_check_result *result,
+                      bool bound)
+{
+    bool proves = !result->item->is_growth && result->outcome == BUDGET_CHECK_WITHIN &&
+                  result->item->metric != METRIC_fragmentation_overhead;
+
+    if (!bound || proves)
+        return 0;
+    return budget_check_warn(check,
+                             "[%s]: measured is an upper bound, as early events were dropped "
+                             "(trace_max): record with a higher limit",
+                             result->item->name);
+}
+
+static int growth_result(const struct budget_check_input *input, struct budget_check *check,
+                         struct budget_check_result *result, char *ret_why, size_t why_bytes)
 {
     enum metric metric = result->item->metric;
 
@@ -199,12 +216,14 @@ static int growth_result(const struct budget_check_input *input, struct budget_c
         return -ENOENT;
     }
     growth_judge(result, input->difference->base->metric[metric], input->measured->metric[metric]);
-    return 0;
+    return bound_warn(check, result,
+                      input->difference->base->bound[metric] || input->measured->bound[metric]);
 }
 
 static int phase_result(const struct budget_check_input *input, struct budget_check *check,
                         struct budget_check_result *result, char *ret_why, size_t why_bytes)
 {
+    const struct trace_summary *recording = trace_reader_summary(input->trace->reader);
     const struct budget_item *item = result->item;
     uint64_t values[PHASE_METRIC_COUNT];
     bool fitted;
@@ -213,8 +232,15 @@ static int phase_result(const struct budget_check_input *input, struct budget_ch
 
     if (error < 0)
         return error;
-    limit_judge(result, values[item->phase_metric]);
-    return fitted ? 0 : budget_check_warn(check, "[%s]: no phase matches this glob", item->name);
+    limit_judge(result, values[item->phase_metric], false);
+    if (!fitted)
+        error = budget_check_warn(check, "[%s]: no phase matches this glob", item->name);
+    if (error == 0 && recording->folded_records)
+        error = budget_check_warn(check,
+                                  "[%s]: phases are measured from %s on, as earlier events were "
+                                  "dropped (trace_max): record with a higher limit",
+                                  item->name, unit_duration(recording->kept_from_ns).text);
+    return error;
 }
 
 static int limit_result(const struct budget_check_input *input, struct budget_check *check,
@@ -222,20 +248,23 @@ static int limit_result(const struct budget_check_input *input, struct budget_ch
 {
     const struct budget_item *item = result->item;
     uint64_t values[METRIC_COUNT];
-    bool fitted = true;
+    bool bounds[METRIC_COUNT], fitted = true;
     int error = 0;
 
     if (item->is_phase)
         return phase_result(input, check, result, ret_why, why_bytes);
     if (!item->glob) {
-        limit_judge(result, input->measured->metric[item->metric]);
-        return 0;
+        limit_judge(result, input->measured->metric[item->metric],
+                    input->measured->bound[item->metric]);
+        return bound_warn(check, result, input->measured->bound[item->metric]);
     }
-    error = snapshot_measure_sites(input->trace, item->glob, values, &fitted, ret_why, why_bytes);
+    error = snapshot_measure_sites(input->trace, item->glob, values, bounds, &fitted, ret_why,
+                                   why_bytes);
     if (error < 0)
         return error;
-    limit_judge(result, values[item->metric]);
-    if (!fitted)
+    limit_judge(result, values[item->metric], bounds[item->metric]);
+    error = bound_warn(check, result, bounds[item->metric]);
+    if (error == 0 && !fitted)
         error = budget_check_warn(check, "[%s]: no site matches this glob", item->name);
     return error;
 }
@@ -258,7 +287,7 @@ int budget_check_create(const struct budget_check_input *input, struct budget_ch
         struct budget_check_result *result = &check->result[check->results];
 
         result->item = &input->budget->item[i];
-        error = result->item->is_growth ? growth_result(input, result, ret_why, why_bytes)
+        error = result->item->is_growth ? growth_result(input, check, result, ret_why, why_bytes)
                                         : limit_result(input, check, result, ret_why, why_bytes);
         if (error < 0)
             goto destroy;

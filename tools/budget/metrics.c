@@ -24,6 +24,16 @@ void metrics_measure(const struct analysis *a, uint64_t ret_values[METRIC_COUNT]
 #undef METRIC
 }
 
+void metrics_bounds(const struct analysis *a, bool ret_bounds[METRIC_COUNT])
+{
+    memset(ret_bounds, 0, METRIC_COUNT * sizeof *ret_bounds);
+    ret_bounds[METRIC_peak_live] = a->carried.peak_bound &&
+                                   a->requested.peak == a->carried.peak_bound;
+    ret_bounds[METRIC_peak_driver] = a->carried.left_out;
+    ret_bounds[METRIC_driver_calls] = a->carried.left_out;
+    ret_bounds[METRIC_fragmentation_overhead] = a->carried.left_out;
+}
+
 uint64_t metric_share(uint64_t part, uint64_t whole)
 {
     return whole ? (uint64_t)((unsigned __int128)part * PPM / whole) : PPM;

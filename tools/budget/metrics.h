@@ -10,6 +10,7 @@
 #ifndef TOOLS_BUDGET_METRICS_H
 #define TOOLS_BUDGET_METRICS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -89,6 +90,9 @@ extern const struct metric_row metric_rows[METRIC_COUNT];
 
 /** All figures of an analysis. */
 void metrics_measure(const struct analysis *a, uint64_t ret_values[METRIC_COUNT]);
+
+/** Which of them are upper bounds, of a trace of limited size. */
+void metrics_bounds(const struct analysis *a, bool ret_bounds[METRIC_COUNT]);
 
 /** A part in millionths; of nothing: all. */
 uint64_t metric_share(uint64_t part, uint64_t whole);

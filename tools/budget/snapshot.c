@@ -374,6 +374,19 @@ static int analyse(const struct snapshot_trace *trace, struct site_choice *choic
     return analysis_create_as(trace->reader, &request, ret_analysis, ret_why, why_bytes);
 }
 
+/** Of a part that begins before the first kept event, only what was kept is measured. */
+static void part_judge(struct snapshot *snapshot, const struct analysis *analysis)
+{
+    const struct trace_summary *recording = &analysis->recording;
+    const struct analysis_window *window = &analysis->window;
+
+    if (window->is_set && recording->folded_records &&
+        (window->phase || window->begin_ns < recording->kept_from_ns))
+        snprintf(snapshot->part, sizeof snapshot->part,
+                 "events before %s were dropped (trace_max), so values of the part may be too low",
+                 unit_duration(recording->kept_from_ns).text);
+}
+
 int snapshot_measure(const struct snapshot_trace *trace, const char *const *ignored,
                      size_t ignored_count, struct snapshot **ret_snapshot, char *ret_why,
                      size_t why_bytes)
@@ -388,6 +401,9 @@ int snapshot_measure(const struct snapshot_trace *trace, const char *const *igno
     if (error < 0)
         goto destroy;
     metrics_measure(analysis, snapshot->metric);
+    metrics_bounds(analysis, snapshot->bound);
+    snapshot->sites_bound = analysis->carried.joined;
+    part_judge(snapshot, analysis);
     for (int i = 0; i < METRIC_COUNT; i++)
         snapshot->has[i] = true;
     snapshot->has_pinned = true;
@@ -409,8 +425,8 @@ destroy:
 }
 
 int snapshot_measure_sites(const struct snapshot_trace *trace, const char *glob,
-                           uint64_t ret_values[METRIC_COUNT], bool *ret_fitted, char *ret_why,
-                           size_t why_bytes)
+                           uint64_t ret_values[METRIC_COUNT], bool ret_bounds[METRIC_COUNT],
+                           bool *ret_fitted, char *ret_why, size_t why_bytes)
 {
     struct site_choice choice = {.names = trace->names, .glob = glob};
     struct analysis *analysis;
@@ -419,6 +435,7 @@ int snapshot_measure_sites(const struct snapshot_trace *trace, const char *glob,
     if (error < 0)
         return error;
     metrics_measure(analysis, ret_values);
+    metrics_bounds(analysis, ret_bounds);
     *ret_fitted = choice.fitted;
     analysis_destroy(analysis);
     return 0;

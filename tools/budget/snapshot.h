@@ -70,6 +70,8 @@ struct snapshot {
     struct texts texts;     /* of its sites */
     bool has[METRIC_COUNT]; /* a baseline of an older cupool may lack some */
     uint64_t metric[METRIC_COUNT];
+    bool bound[METRIC_COUNT]; /* at most that much: early events were dropped (trace_max) */
+    bool sites_bound;         /* the same of the peaks of sites */
     struct snapshot_device *device;
     size_t devices;
     struct snapshot_site *site; /* by figures, largest first, then by name */
@@ -79,6 +81,7 @@ struct snapshot {
     char **ignored;          /* globs of sites that count nowhere, sorted */
     size_t ignored_count;
     char incomplete[256]; /* what the trace lacks; empty: nothing */
+    char part[160];       /* what the part lacks of a trace of limited size; empty: nothing */
 };
 
 /** A trace opened for measuring. */
@@ -104,11 +107,11 @@ int snapshot_measure(const struct snapshot_trace *trace, const char *const *igno
                      size_t ignored_count, struct snapshot **ret_snapshot, char *ret_why,
                      size_t why_bytes);
 
-/** Figures of the table for the sites that match a glob alone. `ret_fitted`: there is such a
- * site. */
+/** Figures of the table for the sites that match a glob alone, and which are upper bounds.
+ * `ret_fitted`: there is such a site. */
 int snapshot_measure_sites(const struct snapshot_trace *trace, const char *glob,
-                           uint64_t ret_values[METRIC_COUNT], bool *ret_fitted, char *ret_why,
-                           size_t why_bytes);
+                           uint64_t ret_values[METRIC_COUNT], bool ret_bounds[METRIC_COUNT],
+                           bool *ret_fitted, char *ret_why, size_t why_bytes);
 
 /** Highest figures of the phases that match a glob. `ret_fitted`: there is such a phase. */
 int snapshot_measure_phases(const struct snapshot_trace *trace, const char *glob,

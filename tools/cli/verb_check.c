@@ -34,7 +34,7 @@ static const char help_text[] =
     "      --github           print annotations for GitHub Actions, at most 5\n"
     "      --strict           treat warnings as errors: another device or driver than the\n"
     "                         baseline's, an incomplete trace, a [site] or [phase] without a\n"
-    "                         match\n" WINDOW_HELP
+    "                         match, what a trace of limited size does not tell\n" WINDOW_HELP
     "      --anonymize        name the trace \"trace 1\", and files without their "
     "folders\n"
     "  -h, --help\n\n"
@@ -235,6 +235,9 @@ static int doubts_add(struct work *work, const struct request *request)
     if (*work->measured->incomplete)
         error = budget_check_warn(work->check, "%s: trace is incomplete, values may be too low: %s",
                                   disguise_trace(request->trace, 1), work->measured->incomplete);
+    if (error == 0 && *work->measured->part)
+        error = budget_check_warn(work->check, "%s: %s", disguise_trace(request->trace, 1),
+                                  work->measured->part);
     if (error == 0 && work->baseline &&
         difference_of_devices(work->baseline, work->measured, text, sizeof text))
         error = budget_check_warn(work->check, "%s: %s", disguise_path(request->baseline), text);

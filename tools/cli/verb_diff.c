@@ -138,6 +138,25 @@ static int difference_write(const struct request *request, const struct differen
     return difference->metrics_grown || difference->sites_grown ? EXIT_FOUND : EXIT_FINE;
 }
 
+/** Prints the caveats of one side. */
+static void doubts_print(const char *name, const struct snapshot *snapshot)
+{
+    bool bound = snapshot->sites_bound;
+
+    for (int i = 0; i < METRIC_COUNT; i++)
+        bound |= snapshot->bound[i];
+    if (*snapshot->incomplete)
+        verb_error(VERB_NAME, 0, "warning: %s: trace is incomplete: %s", name,
+                   snapshot->incomplete);
+    if (*snapshot->part)
+        verb_error(VERB_NAME, 0, "warning: %s: %s", name, snapshot->part);
+    if (bound)
+        verb_error(VERB_NAME, 0,
+                   "warning: %s: early events were dropped (trace_max), so the peaks of sites with "
+                   "several stacks are upper bounds",
+                   name);
+}
+
 static void warnings_print(const struct request *request, const struct snapshot *base,
                            const struct snapshot *fresh)
 {
@@ -145,12 +164,8 @@ static void warnings_print(const struct request *request, const struct snapshot 
 
     if (difference_of_devices(base, fresh, text, sizeof text))
         verb_error(VERB_NAME, 0, "warning: %s", text);
-    if (*base->incomplete)
-        verb_error(VERB_NAME, 0, "warning: %s: trace is incomplete: %s", request->style.base,
-                   base->incomplete);
-    if (*fresh->incomplete)
-        verb_error(VERB_NAME, 0, "warning: %s: trace is incomplete: %s", request->style.fresh,
-                   fresh->incomplete);
+    doubts_print(request->style.base, base);
+    doubts_print(request->style.fresh, fresh);
 }
 
 int verb_diff(int argc, char **argv)

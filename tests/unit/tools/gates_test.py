@@ -27,6 +27,11 @@ EVENTS = (f"alpha+{8 * MIB} alpha+{2 * MIB} beta+{3 * MIB} beta+{MIB} delta!9999
           f"alpha-{8 * MIB} alpha-{2 * MIB} beta-{3 * MIB}")
 
 
+# After EVENTS (alpha 10 MiB, beta 4 MiB at the peak), many times: enough to drop all but the last events of 1 MiB.
+ROUND = f"alpha+{MIB} beta2+{2 * MIB} alpha-{MIB} beta2-{2 * MIB} delta!5 decode< beta+4096 decode> beta-4096"
+LIMITED = {"CUPOOL_TEST_ROUND": ROUND, "CUPOOL_TEST_ROUNDS": "4000", "CUPOOL_TEST_LIMIT": str(MIB)}
+
+
 def read(path):
     with open(path, "rb") as file:
         return file.read()
@@ -347,6 +352,79 @@ class Gates(unittest.TestCase):
         arguments = ["check", "--budget", budget, "--baseline", "b.json", "t.cupool"]
         self.assertIn("[ignore]", self.cupool(*arguments).stderr)
         self.assert_error(self.cupool(*arguments, "--strict"), "[ignore]")
+
+    # A trace of limited size
+
+    def warned(self, *arguments):
+        """Checks with --strict, which must end with 2 if something is warned of; the warnings without it."""
+        result = self.cupool("check", *arguments, "t.cupool")
+        warnings = result.stderr.splitlines()
+        strict = self.cupool("check", "--strict", *arguments, "t.cupool")
+        self.assertEqual(strict.returncode, 2 if warnings else result.returncode, strict.stderr)
+        return result.returncode, warnings, result.stdout
+
+    def test_sites_of_a_limited_trace(self):
+        """Sums of some sites are theirs, also of dropped events; their peak is at most the sum of their peaks."""
+        sites = ("[site alpha]\nleaked = 0\npeak = 10 MiB\n[site beta]\nleaked = 1 MiB\n"
+                 "[site delta]\npeak = 0\nleaked = 0\n")
+        ignoring = ("[budget]\nalloc_failures = 0\ninvalid_frees = 1\nleaked_at_exit = 0\nallocations = 4002\n"
+                    "[ignore]\nsite = beta\nsite = delta\n")
+        for environment in ({**LIMITED, "CUPOOL_TEST_LIMIT": "0"}, LIMITED):
+            self.record("t.cupool", **environment)
+            self.check(0, sites, "--strict")
+            self.check(0, ignoring, "--strict")
+            self.check(1, ignoring.replace("4002", "4001"), "--strict")
+            self.check(1, "[site alpha]\npeak = 9 MiB\n", "--strict")
+            self.check(1, f"[site beta]\nleaked = {MIB - 1}\n", "--strict")
+            self.check(0, "[budget]\npeak_live = 14 MiB\n[site *]\npeak = 14 MiB\n", "--strict")
+            self.check(1, f"[site *]\npeak = {14 * MIB - 1}\n", "--strict")
+        recording = json.loads(self.cupool("report", "-f", "json", "t.cupool").stdout)["recording"]
+        self.assertGreater(recording["folded_events"], 10000)
+        # 4 MiB of beta and 2 MiB of its other stack were not live at one time.
+        beta = "[site beta]\npeak = {}\n"
+        self.check(0, beta.format("6 MiB"), "--strict")
+        code, warnings, output = self.warned("--budget", self.budget(beta.format("5 MiB")))
+        self.assertEqual((code, len(warnings)), (1, 1))
+        self.assertIn("[site beta: peak]: measured is an upper bound", warnings[0])
+        self.assertIn("measured at most 6.0 MiB", output)
+        code, warnings, _ = self.warned("--budget", self.budget(
+            "[budget]\npeak_live = 5 MiB\n[ignore]\nsite = alpha\n"))
+        self.assertEqual((code, len(warnings)), (1, 1))
+        self.assertIn("[peak_live]: measured is an upper bound", warnings[0])
+
+    def test_parts_of_a_limited_trace(self):
+        self.record("t.cupool", **LIMITED)
+        code, warnings, _ = self.warned("--budget", self.budget("[phase decode]\ndevice_allocs = 4000\n"))
+        self.assertEqual((code, len(warnings)), (0, 1))
+        self.assertIn("[phase decode: device_allocs]: phases are measured from", warnings[0])
+        budget = self.budget("[budget]\npeak_live = 14 MiB\n")
+        for words in (("--phase", "decode"), ("--from", "1%"), ("--to", "99%")):
+            code, warnings, _ = self.warned("--budget", budget, *words)
+            self.assertEqual((code, len(warnings)), (0, 1))
+            self.assertIn("events before", warnings[0])
+        self.assertEqual(self.warned("--budget", budget, "--from", "99%")[:2], (0, []))
+        # What was live when the part began is that of the site, too.
+        self.check(0, f"[site beta]\npeak = {3 * MIB + 4096}\n[site alpha]\npeak = 1 MiB\n", "--from", "99%")
+        self.check(1, f"[site beta]\npeak = {3 * MIB - 1}\n", "--from", "99%")
+
+    def test_baseline_of_a_limited_trace(self):
+        self.record("t.cupool", **LIMITED)
+        self.record("l.cupool", **LIMITED)
+        self.update("b.json", "t.cupool")
+        self.assertEqual(json.loads(read(self.path("b.json")))["upper_bounds"], ["sites"])
+        self.check(0, "[budget]\npeak_live_growth = +0%\n", "--baseline", "b.json", "--strict")
+        budget = self.budget("[budget]\npeak_live_growth = +0%\n[ignore]\nsite = alpha\n")
+        self.cupool("check", "--budget", budget, "--baseline", "i.json", "--update-baseline", "t.cupool")
+        self.assertIn("peak_live", json.loads(read(self.path("i.json")))["upper_bounds"])
+        self.record("t.cupool", **{**LIMITED, "CUPOOL_TEST_LIMIT": "0"})
+        code, warnings, _ = self.warned("--budget", budget, "--baseline", "i.json")
+        self.assertEqual((code, len(warnings)), (0, 1))
+        self.assertIn("[peak_live_growth]: measured is an upper bound", warnings[0])
+        for base, warned in (("b.json", True), ("l.cupool", True), ("t.cupool", False)):
+            result = self.cupool("diff", base, "t.cupool")
+            self.assertEqual(result.returncode, 0, result.stdout)
+            self.assertEqual(f"{base}: early events were dropped (trace_max)" in result.stderr, warned)
+        self.assertIn("events before", self.cupool("diff", "--phase", "decode", "l.cupool", "t.cupool").stderr)
 
     def test_incomplete_trace(self):
         self.record("t.cupool", CUPOOL_TEST_ABANDON="1")
