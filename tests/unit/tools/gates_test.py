@@ -387,10 +387,11 @@ class Gates(unittest.TestCase):
         self.assertEqual((code, len(warnings)), (1, 1))
         self.assertIn("[site beta: peak]: measured is an upper bound", warnings[0])
         self.assertIn("measured at most 6.0 MiB", output)
-        code, warnings, _ = self.warned("--budget", self.budget(
-            "[budget]\npeak_live = 5 MiB\n[ignore]\nsite = alpha\n"))
-        self.assertEqual((code, len(warnings)), (1, 1))
-        self.assertIn("[peak_live]: measured is an upper bound", warnings[0])
+        for key, limit in (("peak_live", "5 MiB"), ("peak_driver", "5 MiB"), ("driver_calls", "20000")):
+            code, warnings, _ = self.warned("--budget", self.budget(
+                f"[budget]\n{key} = {limit}\n[ignore]\nsite = alpha\n"))
+            self.assertEqual((code, len(warnings)), (1, 1))
+            self.assertIn(f"[{key}]: measured is an upper bound", warnings[0])
 
     def test_parts_of_a_limited_trace(self):
         self.record("t.cupool", **LIMITED)
