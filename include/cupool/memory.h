@@ -4,10 +4,10 @@
  *
  * A block freed on a stream is available again to the same stream at once and without a fence; to
  * other streams, when the work that its stream had at the free has completed. A stream that is
- * captured keeps what it frees until the capture has ended, and no free breaks a capture. Under a preloaded
- * libcupool.so requests go straight to cuMemAlloc, which serves them from its pools. Without it,
- * the same allocator inside this library serves them: size classes for small blocks, buddies for
- * medium ones, runs of segments for large ones.
+ * captured keeps what it frees until the capture has ended, and no free breaks a capture. Under a
+ * preloaded libcupool.so requests go straight to cuMemAlloc, which serves them from its pools.
+ * Without it, the same allocator inside this library serves them: size classes for small blocks,
+ * buddies for medium ones, runs of segments for large ones.
  *
  * Threading: every function from any thread. See device.h for errors, units and callbacks.
  */
