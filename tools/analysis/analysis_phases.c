@@ -434,14 +434,15 @@ static void phases_compact(struct analysis *analysis)
 {
     size_t kept = 0;
 
-    for (size_t i = 0; i < analysis->phases; i++) {
-        if (!analysis->phase[i].count)
-            continue;
-        for (size_t k = 0; k < analysis->spans && kept != i; k++)
-            if (analysis->span[k].phase == i)
-                analysis->span[k].phase = kept;
-        analysis->phase[kept++] = analysis->phase[i];
-    }
+    /* Nobody asks any more when a phase began: that holds its new place. */
+    for (size_t i = 0; i < analysis->phases; i++)
+        analysis->phase[i].begun = analysis->phase[i].count ? kept++ : 0;
+    for (size_t i = 0; i < analysis->spans; i++)
+        analysis->span[i].phase = (size_t)analysis->phase[analysis->span[i].phase].begun;
+    kept = 0;
+    for (size_t i = 0; i < analysis->phases; i++)
+        if (analysis->phase[i].count)
+            analysis->phase[kept++] = analysis->phase[i];
     analysis->phases = kept;
 }
 
