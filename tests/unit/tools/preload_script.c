@@ -19,6 +19,7 @@
 #include "cupti/write/trace_writer.h"
 
 #define BLOCKS      64
+#define EVENT_NS    1000000 /* more than an event takes, so that the writer is never behind */
 #define OTHER_STACK 2 /* bytes behind the begin of a function */
 
 /* Only the addresses of the sites are used. A longer body moves those behind it. */
@@ -72,7 +73,7 @@ static void phase_emit(struct script *script, const char *event, const char *sig
 {
     char name[64];
     struct trace_record record = {.kind = TRACE_EVENT_PHASE,
-                                  .time_ns = script->time_ns += 1000,
+                                  .time_ns = script->time_ns += EVENT_NS,
                                   .size = *sign == '<' ? TRACE_PHASE_BEGIN : TRACE_PHASE_END};
 
     snprintf(name, sizeof name, "%.*s", (int)(sign - event), event);
@@ -90,7 +91,7 @@ static void event_emit(struct script *script, const char *event)
         .context = 1,
         .api = (uint16_t)trace_writer_string(script->writer, "cudaMalloc"),
         .site = site_of(script->writer, event),
-        .time_ns = script->time_ns += 1000,
+        .time_ns = script->time_ns += EVENT_NS,
         .size = sign ? strtoull(sign + 1, NULL, 10) : 0,
         .address = script->address += UINT64_C(1) << 32};
 
