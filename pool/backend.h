@@ -45,7 +45,7 @@ struct pool_backend {
 
     /**
      * Records a fence after all work submitted so far to any stream of the context. -EBUSY: not
-     * now (a stream captures); -ENOTSUP: the driver has no such event.
+     * now (a stream captures, a context is ending); -ENOTSUP: the driver has no such event.
      */
     int (*fence_record)(void *state, pool_fence *ret_fence);
     /** Returns 1 when everything before the fence has completed, 0 when not, -EBUSY while

@@ -234,6 +234,9 @@ void pool_prefetch(uint64_t address);
  */
 int pool_find(uint64_t address, struct pool_block *ret_block, struct pool **ret_pool);
 
+/** Returns the pool whose memory an address lies in, within a block or not; NULL: none. */
+struct pool *pool_at(uint64_t address);
+
 /**
  * Finds the live block that an address lies in, within its requested bytes, which are always exact
  * for a live block. Errors: -ENOENT no pool owns the address; -EINVAL one does, but nothing is

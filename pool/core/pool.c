@@ -442,6 +442,13 @@ int pool_find(uint64_t address, struct pool_block *ret_block, struct pool **ret_
     return 0;
 }
 
+struct pool *pool_at(uint64_t address)
+{
+    page_entry entry = page_map_get(address);
+
+    return entry ? entry_pool(entry) : NULL;
+}
+
 int pool_range_get(uint64_t address, struct pool_block *ret_block)
 {
     struct pool_block block;

@@ -12,7 +12,8 @@
  *
  * A fence covers the work of every known context of the process, not only the pool's: peers can
  * access this memory too. The events of a fence belong to their contexts and end with them; a
- * destroyed context has no work left.
+ * destroyed context has no work left. While a context is being destroyed, it may have some, and the
+ * driver must not be asked: a fence is open then, too, until somebody queries it later.
  *
  * Threading: as backend.h says. Driver functions are called without a lock of ours, except for
  * recording (the capture lock). The context's lock guards the spare events, and is not held around
@@ -41,7 +42,8 @@ struct fence_event {
     CUevent event;
 };
 
-/** Open: a stream captured when the fence was requested, so its events are not recorded yet. */
+/** Open: a stream captured when the fence was requested, or a context was ending, so its events are
+ * not recorded yet. */
 struct fence {
     atomic_bool open;
     struct fence *next_open; /* guarded by the context's lock */
@@ -52,7 +54,7 @@ struct fence {
 
 static bool is_gone(const struct context *context)
 {
-    return atomic_load_explicit(&context->gone, memory_order_acquire);
+    return context_life(context) == CONTEXT_GONE;
 }
 
 static int segment_allocate(void *state, size_t bytes, uint64_t *ret_address)
@@ -120,7 +122,8 @@ static void event_give(struct context *context, CUevent event)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
 
-    if (!is_gone(context) && !event_keep(context, event) && driver)
+    if (!is_gone(context) && !event_keep(context, event) && driver &&
+        context_life(context) == CONTEXT_LIVES)
         driver->cuEventDestroy_v2(event);
 }
 
@@ -390,7 +393,9 @@ bool backend_driver_fence_order(pool_fence handle, CUstream stream)
         return false;
     for (int i = 0; i < fence->count; i++)
         if (!is_gone(fence->events[i].context) &&
-            REAL_ASK(driver->cuStreamWaitEvent(stream, fence->events[i].event, 0)) != CUDA_SUCCESS)
+            (context_life(fence->events[i].context) == CONTEXT_ENDS ||
+             REAL_ASK(driver->cuStreamWaitEvent(stream, fence->events[i].event, 0)) !=
+                 CUDA_SUCCESS))
             return false;
     return true;
 }
@@ -403,7 +408,7 @@ static int event_query(const struct fence_event *part)
         return 1;
     int error = scope_enter(&scope, part->context);
     if (error < 0)
-        return error;
+        return error == -EPERM ? -EBUSY : error;
     CUresult result = REAL_ASK(scope.driver->cuEventQuery(part->event));
     int done = result == CUDA_SUCCESS           ? 1
                : result == CUDA_ERROR_NOT_READY ? 0
@@ -421,7 +426,7 @@ static int event_wait(const struct fence_event *part)
         return 1;
     int error = scope_enter(&scope, part->context);
     if (error < 0)
-        return error;
+        return error == -EPERM ? -EBUSY : error;
     error = scope_error(REAL_ASK(scope.driver->cuEventSynchronize(part->event)));
     scope_leave(&scope);
     if (error == -EPERM)
@@ -460,7 +465,7 @@ static int context_synchronize(struct context *context)
     int error = scope_enter(&scope, context);
 
     if (error < 0)
-        return error;
+        return error == -EPERM ? -EBUSY : error;
     bool idle = capture_hold(context->handle);
     capture_allow();
     error = idle ? scope_error(REAL_ASK(scope.driver->cuCtxSynchronize())) : -EBUSY;

@@ -468,7 +468,7 @@ void backend_vmm_reclaim(void)
 
     for (struct context *context = atomic_load_explicit(&context_list, memory_order_acquire);
          context && driver; context = atomic_load_explicit(&context->next, memory_order_acquire))
-        if (atomic_load_explicit(&context->gone, memory_order_acquire) &&
+        if (context_life(context) == CONTEXT_GONE &&
             atomic_load_explicit(&context->over, memory_order_acquire))
             context_reclaim(driver, context);
 }

@@ -28,7 +28,7 @@ int free_wait(struct context *context)
     int error = scope_enter(&scope, context);
 
     if (error < 0)
-        return error;
+        return error == -EPERM ? -EBUSY : error;
     if (scope.driver->cuMemAlloc_v2(&block, 1) == CUDA_SUCCESS)
         error = scope_error(REAL_ASK(scope.driver->cuMemFree_v2(block)));
     else if (scope.driver->cuMemHostAlloc &&

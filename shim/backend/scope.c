@@ -25,8 +25,9 @@ int scope_enter(struct scope *scope, const struct context *context)
     *scope = (struct scope){.driver = real_driver_if_loaded()};
     if (thread_state.depth)
         thread_cancel_hold();
-    if (!scope->driver || atomic_load_explicit(&context->gone, memory_order_acquire))
-        return -EIO;
+    enum context_life life = context_life(context);
+    if (!scope->driver || life != CONTEXT_LIVES)
+        return life == CONTEXT_ENDS ? -EPERM : -EIO;
     if (REAL_ASK(scope->driver->cuCtxGetCurrent(&current)) != CUDA_SUCCESS)
         return -EIO;
     if (current != context->handle) {

@@ -18,7 +18,7 @@ struct scope {
     CUstreamCaptureMode mode;
 };
 
-/** -EIO: the context is gone, or cannot be made current. */
+/** -EIO: the context is gone, or cannot be made current; -EPERM: its end is under way. */
 int scope_enter(struct scope *scope, const struct context *context);
 void scope_leave(struct scope *scope);
 

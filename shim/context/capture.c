@@ -36,7 +36,8 @@ static bool is_default_stream(CUstream stream, bool per_thread)
     return stream == CU_STREAM_PER_THREAD || (per_thread && !stream);
 }
 
-/* Returns the context of a stream; NULL when it is none we know, such as a green one. */
+/* Returns the context of a stream; NULL when it is none we know, such as a green one, or one whose
+ * handle capture_forget_context() may be about to get. */
 static CUcontext context_of(CUstream stream)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
@@ -45,7 +46,8 @@ static CUcontext context_of(CUstream stream)
     if (!driver || !driver->cuStreamGetCtx ||
         REAL_ASK(driver->cuStreamGetCtx(stream, &context)) != CUDA_SUCCESS)
         return NULL;
-    return context_find(context) ? context : NULL;
+    const struct context *known = context_find(context);
+    return known && context_life(known) == CONTEXT_LIVES ? context : NULL;
 }
 
 static bool room_make_locked(void)

@@ -5,6 +5,11 @@
  * The list grows at its head only, and an entry that leaves it still leads to the older ones, so it
  * is walked without a lock; list_lock serializes changes. Ending a pool needs the gate, because any
  * thread may be inside the pool.
+ *
+ * Ends under way are on a list of their own. An entry that is made beside an end is found by that
+ * end, which looks again, or finds out itself that its context has ended: it looks once it is
+ * listed. Nothing else is locked under ends_lock, which a CUPTI client may need inside a call of
+ * the driver.
  */
 #include "shim/context/context.h"
 
@@ -18,11 +23,15 @@
 _Atomic(struct context *) context_list;
 _Atomic uint64_t context_generation = 1;
 atomic_int context_broken_count;
+atomic_int context_ending_count;
+static atomic_int may_end_count; /* in there, too */
 
 /* Immutable once the mode is published; without one there are no contexts. */
 static const struct context_listener *listener;
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static uint32_t last_number; /* guarded by list_lock */
+static pthread_mutex_t ends_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct context_end *ends; /* under way; guarded by ends_lock */
 
 void context_listen(const struct context_listener *wanted)
 {
@@ -36,7 +45,7 @@ static struct context *after(const struct context *context)
 
 static struct context *living_from(struct context *context)
 {
-    while (context && atomic_load_explicit(&context->gone, memory_order_acquire))
+    while (context && context_life(context) == CONTEXT_GONE)
         context = after(context);
     return context;
 }
@@ -88,7 +97,7 @@ static void gone_unlist_locked(void)
     struct context *context;
 
     while ((context = atomic_load_explicit(link, memory_order_relaxed))) {
-        if (atomic_load_explicit(&context->gone, memory_order_acquire) &&
+        if (context_life(context) == CONTEXT_GONE &&
             !atomic_load_explicit(&context->vmm, memory_order_acquire))
             atomic_store_explicit(link, after(context), memory_order_release);
         else
@@ -120,36 +129,6 @@ static struct context *context_create_locked(const struct driver_functions *driv
     return context;
 }
 
-struct context *context_obtain(const struct driver_functions *driver, CUcontext current)
-{
-    UNCANCELLED;
-    struct thread_state *self = &thread_state;
-    uint64_t generation = atomic_load(&context_generation);
-    CUcontext handle = green_owner(current);
-    uint64_t id;
-
-    if (!context_is_alive(driver, handle, &id))
-        return NULL;
-    pthread_mutex_lock(&list_lock);
-    struct context *context = context_find(handle);
-    struct context *stale = context && context->id != id ? context : NULL;
-    if (!context || stale)
-        context = context_create_locked(driver, handle, id);
-    pthread_mutex_unlock(&list_lock);
-    if (stale) {
-        context_over(stale);
-        context_drop(stale);
-        generation = atomic_load(&context_generation);
-    }
-    if (context) {
-        self->context = context;
-        self->lived_generation = generation;
-        self->context_handle = current;
-        self->context_generation = generation;
-    }
-    return context;
-}
-
 /* Without ids (before CUDA 12) the driver still says which handles are dead. */
 static bool is_dead_unnamed(const struct driver_functions *driver, CUcontext handle)
 {
@@ -174,6 +153,160 @@ void context_look_again(void)
     atomic_fetch_add(&context_generation, 1);
 }
 
+int context_primary_state(const struct driver_functions *driver, CUdevice device)
+{
+    unsigned int flags;
+    int active = 0;
+
+    return REAL_ASK(driver->cuDevicePrimaryCtxGetState(device, &flags, &active)) == CUDA_SUCCESS
+               ? active != 0
+               : -EIO;
+}
+
+/* Forgets a context and its pool. */
+static void drop(struct context *context)
+{
+    int before = atomic_exchange(&context->life, CONTEXT_GONE);
+
+    if (before == CONTEXT_GONE)
+        return;
+    if (before == CONTEXT_LIVES)
+        atomic_fetch_add(&context_ending_count, 1);
+    atomic_fetch_add(&context_generation, 1);
+    listener->ending(context);
+    if (atomic_load(&context->broken))
+        atomic_fetch_sub(&context_broken_count, 1);
+    gate_close();
+    pool_destroy(context->pool, POOL_END_ABANDON);
+    gate_open();
+    atomic_fetch_sub(&context_ending_count, 1);
+    listener->ended(context);
+}
+
+/* The driver has ended it. */
+static void drop_over(struct context *context)
+{
+    atomic_store_explicit(&context->over, true, memory_order_release);
+    drop(context);
+}
+
+static bool is_ending_locked(CUcontext handle)
+{
+    const struct context_end *end = ends;
+
+    while (end && end->handle != handle)
+        end = end->next;
+    return end;
+}
+
+static bool is_ending(CUcontext handle)
+{
+    pthread_mutex_lock(&ends_lock);
+    bool ending = is_ending_locked(handle);
+    pthread_mutex_unlock(&ends_lock);
+    return ending;
+}
+
+void context_end_begin(struct context_end *end, CUcontext handle)
+{
+    int lives = CONTEXT_LIVES;
+
+    *end = (struct context_end){.handle = handle, .outer = thread_state.ending};
+    pthread_mutex_lock(&ends_lock);
+    end->next = ends;
+    ends = end;
+    struct context *context = end->context = context_find(handle);
+    if (context && atomic_compare_exchange_strong(&context->life, &lives, CONTEXT_ENDS))
+        atomic_fetch_add(&context_ending_count, 1);
+    pthread_mutex_unlock(&ends_lock);
+    if (!context)
+        return;
+    thread_state.ending = context;
+    atomic_fetch_add(&context_generation, 1);
+    gate_close();
+    gate_open();
+}
+
+static void take_in_use_locked(struct context *context)
+{
+    int ending = CONTEXT_ENDS;
+
+    if (context && !is_ending_locked(context->handle) &&
+        atomic_compare_exchange_strong(&context->life, &ending, CONTEXT_LIVES))
+        atomic_fetch_sub(&context_ending_count, 1);
+}
+
+void context_end_finish(struct context_end *end, bool ended)
+{
+    struct context *context = end->context ? end->context : context_find(end->handle);
+
+    end->context = context;
+    if (ended && context)
+        drop_over(context);
+    pthread_mutex_lock(&ends_lock);
+    struct context_end **link = &ends;
+    while (*link && *link != end)
+        link = &(*link)->next;
+    if (*link) /* a child of a fork inside the call has none */
+        *link = end->next;
+    take_in_use_locked(context);
+    pthread_mutex_unlock(&ends_lock);
+    thread_state.ending = end->outer;
+}
+
+/* The driver also says whether a device has a primary context; whose handle that was, context_api.c
+ * found out before it ended. */
+static bool has_ended_unnamed(const struct driver_functions *driver, const struct context *context)
+{
+    return is_dead_unnamed(driver, context->handle) ||
+           (atomic_load(&context->primary) && context_primary_state(driver, context->device) == 0);
+}
+
+static bool has_ended(const struct driver_functions *driver, const struct context *context)
+{
+    uint64_t id;
+
+    if (!driver->cuCtxGetId)
+        return has_ended_unnamed(driver, context);
+    return !context_is_alive(driver, context->handle, &id) || id != context->id;
+}
+
+struct context *context_obtain(const struct driver_functions *driver, CUcontext current)
+{
+    UNCANCELLED;
+    struct thread_state *self = &thread_state;
+    uint64_t generation = atomic_load(&context_generation);
+    CUcontext handle = green_owner(current);
+    uint64_t id;
+    bool made = false;
+
+    if (!context_is_alive(driver, handle, &id))
+        return NULL;
+    pthread_mutex_lock(&list_lock);
+    struct context *context = context_find(handle);
+    struct context *stale = context && context->id != id ? context : NULL;
+    if (stale || (!context && !is_ending(handle))) {
+        context = context_create_locked(driver, handle, id);
+        made = context;
+    }
+    pthread_mutex_unlock(&list_lock);
+    if (stale) {
+        drop_over(stale);
+        generation = atomic_load(&context_generation);
+    }
+    if (made && has_ended(driver, context)) {
+        drop_over(context);
+        context = NULL;
+    }
+    if (context) {
+        self->context = context;
+        self->lived_generation = generation;
+        self->context_handle = current;
+        self->context_generation = generation;
+    }
+    return context;
+}
+
 void context_note(const struct driver_functions *driver, CUcontext handle)
 {
     CUcontext popped;
@@ -185,66 +318,29 @@ void context_note(const struct driver_functions *driver, CUcontext handle)
     (void)REAL_ASK(driver->cuCtxPopCurrent_v2(&popped));
 }
 
-void context_drop(struct context *context)
+void context_may_end_begin(void)
 {
-    if (!context || atomic_exchange(&context->gone, true))
-        return;
-    atomic_fetch_add(&context_generation, 1);
-    listener->ending(context);
-    if (atomic_load(&context->broken))
-        atomic_fetch_sub(&context_broken_count, 1);
-    gate_close();
-    pool_destroy(context->pool, POOL_END_ABANDON);
-    gate_open();
-    listener->ended(context);
+    atomic_fetch_add(&may_end_count, 1);
+    atomic_fetch_add(&context_ending_count, 1);
 }
 
-void context_over(struct context *context)
+void context_may_end_finish(void)
 {
-    if (context)
-        atomic_store_explicit(&context->over, true, memory_order_release);
+    atomic_fetch_sub(&context_ending_count, 1);
+    atomic_fetch_sub(&may_end_count, 1);
 }
 
-/* Of a context that ended unseen. */
-static void context_drop_over(struct context *context)
+bool context_ended_meanwhile(const struct driver_functions *driver, const struct context *context)
 {
-    context_over(context);
-    context_drop(context);
-}
-
-int context_primary_state(const struct driver_functions *driver, CUdevice device)
-{
-    unsigned int flags;
-    int active = 0;
-
-    return REAL_ASK(driver->cuDevicePrimaryCtxGetState(device, &flags, &active)) == CUDA_SUCCESS
-               ? active != 0
-               : -EIO;
-}
-
-/* The driver also says whether a device has a primary context; whose handle that was, context_api.c
- * found out before it ended. */
-static bool context_has_ended_unnamed(const struct driver_functions *driver,
-                                      const struct context *context)
-{
-    return is_dead_unnamed(driver, context->handle) ||
-           (atomic_load(&context->primary) && context_primary_state(driver, context->device) == 0);
-}
-
-static bool context_has_ended(const struct driver_functions *driver, const struct context *context)
-{
-    uint64_t id;
-
-    if (!driver->cuCtxGetId)
-        return context_has_ended_unnamed(driver, context);
-    return !context_is_alive(driver, context->handle, &id) || id != context->id;
+    return (context_life(context) == CONTEXT_ENDS || atomic_load(&may_end_count)) &&
+           context != thread_state.ending && has_ended(driver, context);
 }
 
 void context_drop_ended(const struct driver_functions *driver, CUdevice device)
 {
     for (struct context *context = context_first(); context; context = context_next(context))
-        if (context->device == device && context_has_ended(driver, context))
-            context_drop_over(context);
+        if (context->device == device && has_ended(driver, context))
+            drop_over(context);
 }
 
 void context_observe_result(CUresult result)
@@ -265,6 +361,11 @@ void context_observe_result(CUresult result)
 bool context_fork_child(void)
 {
     pthread_mutex_init(&list_lock, NULL);
+    pthread_mutex_init(&ends_lock, NULL);
+    ends = NULL;
+    thread_state.ending = NULL;
+    atomic_store(&context_ending_count, 0);
+    atomic_store(&may_end_count, 0);
     return atomic_load(&context_list);
 }
 

@@ -8,6 +8,10 @@
  * freed: a record or a fence may still name a context that has ended. But they leave the list, so
  * that a program that makes and ends contexts all the time does not walk past all of them.
  *
+ * A call that ends a context may be refused, and a CUPTI client may free and allocate inside it. So
+ * the pool stays until the call is back. Until then its blocks can be freed, but the driver is not
+ * called for it, it serves no allocation, and no entry is made for the context.
+ *
  * Threading: every function from any thread.
  */
 #ifndef SHIM_CONTEXT_CONTEXT_H
@@ -25,13 +29,19 @@
 
 #define CONTEXT_EVENTS_KEPT 32
 
+enum context_life {
+    CONTEXT_LIVES,
+    CONTEXT_ENDS, /* the call that ends it is under way: the driver is not called for it */
+    CONTEXT_GONE, /* must not be used any more */
+};
+
 struct context {
     CUcontext handle;               /* immutable */
     uint64_t id;                    /* the driver's; 0 when it has none; immutable */
     int device;                     /* ordinal; immutable */
     uint32_t number;                /* small, from 1, never reused; immutable */
     struct pool *pool;              /* NULL without pooling; immutable until gone */
-    atomic_bool gone;               /* destroyed: must not be used any more */
+    atomic_int life;                /* enum context_life */
     atomic_bool over;               /* the driver has ended it: what outlives it may be returned */
     atomic_bool primary;            /* of its device; only known if the driver has no ids */
     atomic_bool broken;             /* a sticky error was seen: the driver answers everything */
@@ -57,6 +67,12 @@ struct vmm;
 extern _Atomic(struct context *) context_list; /* newest first, with gone ones with mapped memory */
 extern _Atomic uint64_t context_generation;
 extern atomic_int context_broken_count;
+extern atomic_int context_ending_count; /* ends under way, and calls that may end a context */
+
+static inline enum context_life context_life(const struct context *context)
+{
+    return (enum context_life)atomic_load_explicit(&context->life, memory_order_acquire);
+}
 
 /** Listener for the life of contexts. Called by the thread that noticed the event. */
 struct context_listener {
@@ -107,28 +123,45 @@ bool context_lives(const struct driver_functions *driver, CUcontext handle);
 int context_primary_state(const struct driver_functions *driver, CUdevice device);
 
 /** After the real call that may have ended a context: threads look again whether theirs lives. What
- * they saw since context_drop() may be the context before its end. */
+ * they saw since context_end_begin() may be the context before its end. */
 void context_look_again(void);
 
 /** Enters a context that is not current: a peer whose work may access our memory. */
 void context_note(const struct driver_functions *driver, CUcontext handle);
 
-/** Walks the contexts that are alive. */
+/** Walks the contexts that are not gone. */
 struct context *context_first(void);
 struct context *context_next(const struct context *context);
 
-/** Returns the live entry of a handle; NULL when it is not known. */
+/** Returns the entry of a handle that is not gone; NULL when it is not known. */
 struct context *context_find(CUcontext handle);
 
-/** Returns the live context that owns this pool. */
+/** Returns the context that owns this pool. */
 struct context *context_of_pool(const struct pool *pool);
 
-/** Forgets a context and drops its pool without a driver call. Call it before the real
- * destruction. */
-void context_drop(struct context *context);
+/** A call that ends a context; lives in the frame of its hook. */
+struct context_end {
+    CUcontext handle;
+    struct context *context;  /* the entry of the handle, perhaps only since; NULL: it has none */
+    struct context *outer;    /* the one that this thread was ending already, or NULL */
+    struct context_end *next; /* guarded by a lock */
+};
 
-/** The driver has ended a context that was dropped. */
-void context_over(struct context *context);
+/** Before the real call. Afterwards no thread is inside the pool's calls of the driver, and none
+ * begins another. */
+void context_end_begin(struct context_end *end, CUcontext handle);
+
+/** After the real call: forgets the context and drops its pool without a driver call, or, if it
+ * has not ended, takes both in use again. */
+void context_end_finish(struct context_end *end, bool ended);
+
+/** Around the real call that may end a context, or not, and context_drop_ended(). */
+void context_may_end_begin(void);
+void context_may_end_finish(void);
+
+/** Whether the driver has ended a context while another thread's hook for that is not back yet:
+ * its addresses may belong to others. */
+bool context_ended_meanwhile(const struct driver_functions *driver, const struct context *context);
 
 /** Forgets every context of a device that the driver reports as gone. Call it after the real
  * call. */

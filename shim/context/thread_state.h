@@ -33,6 +33,7 @@ struct thread_state {
     uint64_t lived_generation; /* when an allocation or a free last saw a live context; 0: never */
     int64_t unpublished_bytes; /* taken less given back since the live page was last due */
     struct context *context;   /* valid while handle and generation are the current ones */
+    struct context *ending;    /* the thread is inside a call that ends it */
     struct held_room held[HELD_ROOMS];
 };
 

@@ -3,9 +3,10 @@
  * The hooks around the end of contexts, the links between them, and the calls after which a thread
  * may have no context.
  *
- * A call that certainly ends a context drops its pool first, so that no pool call uses a context
- * under destruction. After a call that may end it (the release of a primary context that others
- * still hold) the driver is asked. These hooks act at any depth: the runtime's own calls count.
+ * During a call that ends a context its pool calls no driver, so that no pool call uses a context
+ * under destruction; the pool goes when the call has succeeded. After a call that may end it (the
+ * release of a primary context that others still hold) the driver is asked. These hooks act at any
+ * depth: the runtime's own calls count.
  */
 #include "shim/hooks/call.h"
 #include "cupti/base/uncancelled.h"
@@ -48,28 +49,39 @@ static void any_may_end(CUdevice device)
             may_end(context);
 }
 
-static struct context *context_ends(CUcontext handle)
+/* Before the real call. */
+static void end_begin(struct context_end *end, CUcontext handle)
 {
-    struct context *context = shim_mode() == SHIM_OFF ? NULL : context_find(handle);
+    int saved_errno = errno;
 
-    if (!context)
-        return NULL;
-    guards_check(context);
-    capture_forget_context(handle);
-    context_drop(context);
-    free_wait_end(context);
-    return context;
+    *end = (struct context_end){0};
+    if (shim_mode() == SHIM_OFF || !handle)
+        return;
+    struct context *context = context_find(handle);
+    if (context)
+        guards_check(context);
+    context_end_begin(end, handle);
+    if (end->context)
+        free_wait_end(end->context);
+    errno = saved_errno;
 }
 
 /* After the real call: mapped memory does not end with its context. */
-static void context_ended(struct context *context, CUresult result)
+static void end_finish(struct context_end *end, CUresult result)
 {
-    if (!context || result != CUDA_SUCCESS)
-        return;
     int saved_errno = errno;
-    context_over(context);
-    backend_vmm_reclaim();
-    ipc_mapped_reclaim();
+    bool ended = result == CUDA_SUCCESS;
+
+    context_look_again();
+    if (!end->handle)
+        return;
+    if (ended && end->context)
+        capture_forget_context(end->handle);
+    context_end_finish(end, ended);
+    if (ended && end->context) {
+        backend_vmm_reclaim();
+        ipc_mapped_reclaim();
+    }
     errno = saved_errno;
 }
 
@@ -78,12 +90,10 @@ static CUresult destroy(__typeof__(cuCtxDestroy_v2) *real, CUcontext ctx)
     if (!real)
         return MISSING_DRIVER;
     UNCANCELLED;
-    int saved_errno = errno;
-    struct context *context = context_ends(ctx);
-    errno = saved_errno;
+    struct context_end end;
+    end_begin(&end, ctx);
     CUresult result = real(ctx);
-    context_look_again();
-    context_ended(context, result);
+    end_finish(&end, result);
     return result;
 }
 
@@ -120,19 +130,23 @@ CUresult cuCtxDetach(CUcontext ctx)
     struct context *context = shim_mode() == SHIM_OFF ? NULL : context_find(ctx);
     if (context)
         may_end(context);
+    context_may_end_begin();
     errno = saved_errno;
     CUresult result = real->cuCtxDetach(ctx);
     if (result == CUDA_SUCCESS)
         context_look_again();
+    if (!context && shim_mode() != SHIM_OFF)
+        context = context_find(ctx); /* another thread has allocated there since */
     if (context && result == CUDA_SUCCESS)
         drop_ended(real, context->device);
+    context_may_end_finish();
     errno = saved_errno;
     return result;
 }
 
 /* Finds the primary context of a device by retaining it; an inactive one is not activated for
  * that. */
-static struct context *primary_find(const struct driver_functions *real, CUdevice dev)
+static CUcontext primary_of(const struct driver_functions *real, CUdevice dev)
 {
     CUcontext handle;
 
@@ -144,14 +158,15 @@ static struct context *primary_find(const struct driver_functions *real, CUdevic
         real->cuDevicePrimaryCtxRelease_v2(dev);
     else if (real->cuDevicePrimaryCtxRelease)
         real->cuDevicePrimaryCtxRelease(dev);
-    return context_find(handle);
+    return handle;
 }
 
 /* Before a call that may end the primary context: afterwards a driver without ids of contexts no
  * longer says which one it was. */
 static void primary_note(const struct driver_functions *real, CUdevice dev)
 {
-    struct context *primary = real->cuCtxGetId ? NULL : primary_find(real, dev);
+    CUcontext handle = real->cuCtxGetId ? NULL : primary_of(real, dev);
+    struct context *primary = handle ? context_find(handle) : NULL;
 
     if (primary)
         atomic_store(&primary->primary, true);
@@ -168,6 +183,7 @@ static CUresult release(const struct driver_functions *real,
         any_may_end(dev);
         primary_note(real, dev);
     }
+    context_may_end_begin();
     errno = saved_errno;
     CUresult result = function(dev);
     saved_errno = errno;
@@ -176,6 +192,7 @@ static CUresult release(const struct driver_functions *real,
             context_look_again();
         drop_ended(real, dev);
     }
+    context_may_end_finish();
     errno = saved_errno;
     return result;
 }
@@ -194,13 +211,6 @@ CUresult cuDevicePrimaryCtxRelease_v2(CUdevice dev)
     return release(real, real ? real->cuDevicePrimaryCtxRelease_v2 : NULL, dev);
 }
 
-static struct context *primary_ends(const struct driver_functions *real, CUdevice dev)
-{
-    struct context *context = primary_find(real, dev);
-
-    return context ? context_ends(context->handle) : NULL;
-}
-
 static CUresult reset(const struct driver_functions *real,
                       __typeof__(cuDevicePrimaryCtxReset_v2) *function, CUdevice dev)
 {
@@ -208,10 +218,11 @@ static CUresult reset(const struct driver_functions *real,
         return MISSING_DRIVER;
     UNCANCELLED;
     int saved_errno = errno;
-    struct context *context = primary_ends(real, dev);
+    struct context_end end;
+    end_begin(&end, primary_of(real, dev));
+    errno = saved_errno;
     CUresult result = function(dev);
-    context_look_again();
-    context_ended(context, result);
+    end_finish(&end, result);
     /* Could not be found out before the call. */
     if (result == CUDA_SUCCESS && shim_mode() != SHIM_OFF)
         drop_ended(real, dev);

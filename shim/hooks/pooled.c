@@ -101,7 +101,7 @@ int pooled_allocate(const struct call *call, size_t bytes, uint64_t *ret_address
         return -EPERM;
     uint32_t site = call_stack(call);
     gate_enter();
-    int error = atomic_load_explicit(&context->gone, memory_order_acquire)
+    int error = context_life(context) != CONTEXT_LIVES
                     ? -EIO
                     : block_allocate(context, bytes, site, &block);
     gate_leave();
@@ -196,6 +196,19 @@ static bool driver_refuses(const struct pooled_request *request)
            (request->stream_ordered && !driver_frees_in_order(driver, request->stream));
 }
 
+/* A pool outlives its context for a moment, in which its addresses may already be others'. */
+static __attribute__((noinline, cold)) bool has_ended(uint64_t address)
+{
+    const struct driver_functions *driver = real_driver_if_loaded();
+
+    thread_cancel_hold();
+    gate_enter();
+    const struct pool *pool = pool_at(address);
+    const struct context *context = pool ? context_of_pool(pool) : NULL;
+    gate_leave();
+    return driver && pool && (!context || context_ended_meanwhile(driver, context));
+}
+
 /* While a stream captures, a free waits as natively: its fence cannot be recorded before work that
  * begins later, and an allocation would wait for that. Returns the pool to wait for. */
 static __attribute__((noinline, cold)) struct pool *capture_awaits(
@@ -220,6 +233,9 @@ enum pooled_free pooled_free(const struct call *call, const struct pooled_reques
         *ret_pointer = never_a_base(request->address);
         return POOLED_FREE_REFUSED;
     }
+    if (unlikely(atomic_load_explicit(&context_ending_count, memory_order_relaxed) != 0) &&
+        has_ended(request->address))
+        return POOLED_FREE_FOREIGN;
     uint32_t site = call_site(call);
     claims_end(request->address);
     gate_enter();

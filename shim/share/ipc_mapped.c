@@ -467,7 +467,7 @@ CUresult ipc_mapped_close(const struct driver_functions *driver, uint64_t base,
         last->unused = true;
         result = CUDA_SUCCESS;
     }
-    if (last->unused || atomic_load(&last->context->gone))
+    if (last->unused || context_life(last->context) == CONTEXT_GONE)
         last->opened = 0; /* not found while it was not in the list */
     insert_locked(last);
     pthread_mutex_unlock(&lock);

@@ -15,8 +15,9 @@ import shutil
 import subprocess
 import sys
 
-from runner import SKIPPED, Suite, arguments, compare, left_of, sanitizer
+from runner import SKIPPED, Suite, arguments, compare, sanitizer
 from trace import Trace
+from ends import check_refused_destroy, check_refused_end  # pylint: disable=unused-import
 from waits import check_ended_beside_work, check_endless_work  # pylint: disable=unused-import
 
 
@@ -583,24 +584,6 @@ def check_partial_driver(suite, failures, _):
     for route in ("dynamic", "driver"):
         bare, run = [suite.run(path, "churn", route, mode, LD_LIBRARY_PATH=directory) for mode in (None, "mode:pool")]
         failures.expect(bare[0] == 0 and compare(route, bare, run), f"{route}: bare {bare}")
-
-
-def check_refused_end(suite, failures, _):
-    """Mapped memory that the driver refuses to take back when a context ends goes back with the end
-    of the next one, and nothing is given back twice."""
-    log = os.path.join(suite.directory, "refused_end.log")
-    for path, route in suite.routes():
-        left = {}
-        for call in ("", "cuMemUnmap", "cuMemRelease", "cuMemAddressFree"):
-            if os.path.exists(log):
-                os.unlink(log)
-            fault = ",".join([f"{call}:1:UNKNOWN"] * 2)  # a refused call is repeated once
-            run = suite.run(path, "context_end", route, "mode:pool,backing:vmm", SIMGPU_LOG=log,
-                            **({"SIMGPU_FAULT": fault} if call else {}))
-            failures.expect(run[0] == 0, f"{route}, {call}: {run}")
-            left[call] = left_of(log)
-        failures.expect(left[""]["mapped"] > 0 and all(one == left[""] for one in left.values()),
-                        f"{route}: left {left}")
 
 
 def check_refused_link(suite, failures, _):

@@ -135,6 +135,8 @@ Test(basic, memory_without_a_block_is_not_found, .init = setup, .fini = teardown
     cr_assert_eq(pool_find(block.address + block.allocated_bytes, NULL, NULL), -ENOENT);
     cr_assert_eq(pool_find(block.segment_address + block.segment_bytes - 1, NULL, NULL), -ENOENT);
     cr_assert_eq(pool_find(block.segment_address - 1, NULL, NULL), -ENOENT);
+    cr_assert_not_null(pool_at(block.segment_address + block.segment_bytes - 1));
+    cr_assert_null(pool_at(block.segment_address - 1));
 }
 
 Test(basic, steady_work_makes_no_driver_call, .init = setup, .fini = teardown)

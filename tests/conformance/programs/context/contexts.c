@@ -3,8 +3,10 @@
  * Two contexts of one device: memory belongs to the one in which it was allocated, also when one
  * ends.
  */
+#include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "route.h"
 #include "program.h"
@@ -152,6 +154,148 @@ static void primary_ended_elsewhere(CUcontext first)
     route_report("free", route_free(kept));
 }
 
+/* The driver refuses to destroy a primary context: all goes on. The first block lies where its
+ * allocation begins. */
+static void refused(CUcontext first)
+{
+    CUcontext primary;
+    void *blocks[4];
+    unsigned char byte = 0;
+
+    route_report("retain", DRIVER(cuDevicePrimaryCtxRetain)(&primary, 1));
+    route_report("current", DRIVER(cuCtxSetCurrent)(primary));
+    for (int i = 0; i < 4; i++)
+        route_report("allocate", (int)DRIVER(cuMemAlloc)((CUdeviceptr *)&blocks[i], 100000));
+    route_report("fill", route_fill(blocks[3], 66, 100000));
+    route_report("destroy", DRIVER(cuCtxDestroy)(primary));
+    for (int i = 0; i < 3; i++)
+        route_report("free", (int)DRIVER(cuMemFree)((CUdeviceptr)blocks[(i + 1) % 3]));
+    route_report("read", route_read(&byte, blocks[3], 1));
+    printf("byte: %d\n", byte);
+    route_report("free", (int)DRIVER(cuMemFree)((CUdeviceptr)blocks[3]));
+    route_report("allocate", (int)DRIVER(cuMemAlloc)((CUdeviceptr *)&blocks[0], 100000));
+    route_report("free", (int)DRIVER(cuMemFree)((CUdeviceptr)blocks[0]));
+    route_report("release", DRIVER(cuDevicePrimaryCtxRelease)(1));
+    route_report("current", DRIVER(cuCtxSetCurrent)(first));
+}
+
+/* What a CUPTI client and another thread do while a context ends. */
+static struct {
+    CUdeviceptr own;
+    CUcontext context, first;
+    bool beside, told;
+    bool reuses; /* looks whether memory of the first context is used again meanwhile */
+} client;
+
+static void beside_an_end(void)
+{
+    CUdeviceptr block = 0;
+
+    route_report("allocate", DRIVER(cuMemAlloc)(&block, 5000));
+    route_report("free", DRIVER(cuMemFree)(block));
+}
+
+static void *in_context(void *unused)
+{
+    route_report("current", DRIVER(cuCtxSetCurrent)(client.context));
+    beside_an_end();
+    return unused;
+}
+
+static void reuse(void)
+{
+    CUdeviceptr before = 0, after = 0;
+    CUcontext popped;
+
+    route_report("push", DRIVER(cuCtxPushCurrent)(client.first));
+    route_report("allocate", DRIVER(cuMemAlloc)(&before, 32 << 20));
+    route_report("free", DRIVER(cuMemFree)(before));
+    route_report("allocate", DRIVER(cuMemAlloc)(&after, 32 << 20));
+    printf("used again: %d\n", before == after);
+    route_report("free", DRIVER(cuMemFree)(after));
+    route_report("pop", DRIVER(cuCtxPopCurrent)(&popped));
+}
+
+static void context_is_ending(void *unused, int domain, unsigned event, const void *what)
+{
+    pthread_t thread;
+
+    client.told = true;
+    if (client.own)
+        route_report("free the client's", DRIVER(cuMemFree)(client.own));
+    beside_an_end();
+    if (client.reuses)
+        reuse();
+    if (client.beside && pthread_create(&thread, NULL, in_context, NULL) == 0)
+        pthread_join(thread, NULL);
+}
+
+#define RESOURCE_DOMAIN          3
+#define CONTEXT_DESTROY_STARTING 2
+
+/* It frees its memory when a context is about to end, and may allocate. */
+static void *client_begin(void *cupti)
+{
+    int (*subscribe)(void **, void *, void *);
+    int (*enable)(unsigned, void *, int, unsigned);
+    void *subscriber = NULL;
+
+    *(void **)&subscribe = dlsym(cupti, "cuptiSubscribe");
+    *(void **)&enable = dlsym(cupti, "cuptiEnableCallback");
+    if (!subscribe || !enable || subscribe(&subscriber, (void *)context_is_ending, NULL) ||
+        enable(1, subscriber, RESOURCE_DOMAIN, CONTEXT_DESTROY_STARTING))
+        return NULL;
+    return subscriber;
+}
+
+static int large_ones(void)
+{
+    static CUdeviceptr blocks[32];
+    int wrong = 0;
+
+    for (int i = 0; i < 32; i++)
+        wrong += DRIVER(cuMemAlloc)(&blocks[i], 2 << 20) != 0;
+    for (int i = 0; i < 32; i++)
+        wrong += DRIVER(cuMemFree)(blocks[i]) != 0;
+    return wrong;
+}
+
+static void with_client(CUcontext first)
+{
+    void *cupti = dlopen("libcupti.so.13", RTLD_NOW), *pointer;
+    int (*unsubscribe)(void *) = NULL;
+
+    if (!cupti)
+        cupti = dlopen("libcupti.so.12", RTLD_NOW);
+    void *subscriber = cupti ? client_begin(cupti) : NULL;
+    printf("a client: %d\n", subscriber != NULL);
+    client.first = first;
+    for (int round = 0; subscriber && round < 4; round++) {
+        bool known = round & 1;
+
+        client.own = 0;
+        client.told = false;
+        client.beside = round & 2;
+        int error = (int)CREATE(&client.context);
+        route_report("context of the client", error);
+        if (error)
+            break;
+        if (known) {
+            route_report("allocate", DRIVER(cuMemAlloc)(&client.own, 5000));
+            route_report("allocate", route_allocate(&pointer, 5000));
+        }
+        route_report("destroy", DRIVER(cuCtxDestroy)(client.context));
+        route_report("current", DRIVER(cuCtxSetCurrent)(first));
+        printf("told: %d, wrong: %d\n", client.told, large_ones());
+        if (known)
+            route_report("stale", route_free(pointer));
+    }
+    if (subscriber)
+        *(void **)&unsubscribe = dlsym(cupti, "cuptiUnsubscribe");
+    if (unsubscribe)
+        unsubscribe(subscriber);
+}
+
 int program_contexts(const char *self, const char *route, const char *argument)
 {
     CUcontext first, second;
@@ -161,6 +305,12 @@ int program_contexts(const char *self, const char *route, const char *argument)
     route_start();
     route_free(NULL);
     DRIVER(cuCtxGetCurrent)(&first);
+    if (argument && strcmp(argument, "client") == 0) {
+        client.reuses = true;
+        refused(first);
+        with_client(first);
+        return 0;
+    }
     for (int round = 0; round < 3; round++) {
         for (int i = 0; i < 10; i++)
             route_report("allocate", route_allocate(&in_first[i], (size_t)3000 << i));
@@ -193,6 +343,8 @@ int program_contexts(const char *self, const char *route, const char *argument)
     ended_elsewhere(first, false, context_detach);
     primary_ended_elsewhere(first);
     beside_primary(first);
+    refused(first);
+    with_client(first);
     route_report("last error", route_last_error());
     return 0;
 }
