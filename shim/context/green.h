@@ -19,8 +19,9 @@ bool green_any(void);
 /** Notes that a handle belongs to a green context of this primary context. */
 void green_add(CUcontext handle, CUcontext primary);
 
-/** Forgets one that was destroyed. */
-void green_remove(CUcontext handle);
+/** Forgets one before it is destroyed: from then on a new one may have its handle. Returns its
+ * primary context; NULL: it was not known. */
+CUcontext green_remove(CUcontext handle);
 
 /** Returns the primary context behind a green context's handle, or the handle itself. */
 CUcontext green_owner(CUcontext handle);

@@ -5,8 +5,10 @@
 #include "shim/context/green.h"
 
 #include "cupti/base/uncancelled.h"
+#include "shim/backend/backend_vmm.h"
 #include "shim/context/context.h"
 #include "shim/hooks/call.h"
+#include "shim/share/ipc_mapped.h"
 
 /* The primary context of the device; a green context keeps it alive. */
 static CUcontext primary_of(const struct driver_functions *driver, CUcontext handle)
@@ -44,8 +46,8 @@ CUresult cuCtxFromGreenCtx(CUcontext *pContext, CUgreenCtx hCtx)
 CUresult cuGreenCtxDestroy(CUgreenCtx hCtx)
 {
     const struct driver_functions *real = real_driver();
-    CUcontext handle = NULL;
-    CUdevice device = 0;
+    CUcontext handle = NULL, primary = NULL;
+    struct context_end end;
 
     if (!real || !real->cuGreenCtxDestroy)
         return MISSING_DRIVER;
@@ -53,17 +55,26 @@ CUresult cuGreenCtxDestroy(CUgreenCtx hCtx)
     int saved_errno = errno;
     bool known = green_any() && real->cuCtxFromGreenCtx &&
                  real->cuCtxFromGreenCtx(&handle, hCtx) == CUDA_SUCCESS;
-    struct context *context = known ? context_find(green_owner(handle)) : NULL;
-    if (context)
-        device = context->device;
+    if (known) {
+        context_end_begin(&end, handle);
+        context_may_end_begin();
+        primary = green_remove(handle);
+    }
+    const struct context *context = primary ? context_find(primary) : NULL;
     CUresult result = real->cuGreenCtxDestroy(hCtx);
     if (result == CUDA_SUCCESS)
         context_look_again(); /* it may have kept the primary context of another thread */
-    if (known && result == CUDA_SUCCESS) {
-        green_remove(handle);
-        if (context) /* it may have been the last to keep the primary context */
-            context_drop_ended(real, device);
+    else if (primary)
+        green_add(handle, primary);
+    if (known)
+        context_end_finish(&end, result == CUDA_SUCCESS);
+    if (context && result == CUDA_SUCCESS) { /* it may have been the last to keep that */
+        context_drop_ended(real, context->device);
+        backend_vmm_reclaim();
+        ipc_mapped_reclaim();
     }
+    if (known)
+        context_may_end_finish();
     errno = saved_errno;
     return result;
 }

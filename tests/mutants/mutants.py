@@ -94,6 +94,7 @@ MUTANTS = [
            ("contexts",)),
     Mutant("ends", "scope.c", "life == CONTEXT_ENDS ? -EPERM : -EIO", "-EIO", ("check_refused_destroy",)),
     Mutant("ends", "pooled.c", "        has_ended(request->address))", "        has_ended(request->address) && !request)", ("context_race",)),
+    Mutant("ends", "green_api.c", "        green_add(handle, primary);", "        ;", ("check_refused_destroy",)),
     # Locks that another thread of the parent held at a fork.
     Mutant("fork", "shim.c", "    ledger_fork_child();\n", "", ("forked",)),
     Mutant("fork", "shim.c", "    place_fork_child();\n", "", ("forked",)),
@@ -164,8 +165,8 @@ MUTANTS = [
            "        green_add(*pContext, primary);\n    (void)saved_errno;",
            ("check_error_number",)),
     Mutant("errno", "green_api.c",
-           "            context_drop_ended(real, device);\n    }\n    errno = saved_errno;",
-           "            context_drop_ended(real, device);\n    }\n    (void)saved_errno;",
+           "        context_may_end_finish();\n    errno = saved_errno;",
+           "        context_may_end_finish();\n    (void)saved_errno;",
            ("check_error_number",)),
     # Blocks that other processes open.
     Mutant("IPC board", "ipc_token.c", "slot_read(file, token->slot, &slot) < 0 || slot.key != token->key ||",

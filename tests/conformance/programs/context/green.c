@@ -74,6 +74,45 @@ static void round_of(CUdevResource *all, CUcontext primary)
     route_report("freed twice", route_free(in_green[1]));
 }
 
+#define MANY 300
+
+/* However many there are. */
+static void many(CUdevResource *all, CUcontext primary)
+{
+    static CUgreenCtx greens[MANY];
+    CUcontext context = NULL;
+    void *blocks[3];
+    int made = 0, errors = 0;
+
+    while (made < MANY && (greens[made] = green_create(all)) &&
+           DRIVER(cuCtxFromGreenCtx)(&context, greens[made]) == CUDA_SUCCESS)
+        made++;
+    printf("green contexts: %d\n", made);
+    if (made == 0)
+        return;
+    make_current(context);
+    for (int i = 0; i < 3; i++)
+        route_report("allocate in green", route_allocate(&blocks[i], BYTES));
+    make_current(primary);
+    if (DRIVER(cuGreenCtxDestroy)(greens[made - 1]) == CUDA_SUCCESS) {
+        made--;
+    } else { /* refused: all goes on, until it is not */
+        make_current(context);
+        for (int i = 0; i < 3; i++)
+            route_report("free in green", route_free(blocks[i]));
+        for (int i = 0; i < 3; i++)
+            route_report("allocate in green", route_allocate(&blocks[i], BYTES));
+        make_current(primary);
+    }
+    while (made > 0)
+        errors += DRIVER(cuGreenCtxDestroy)(greens[--made]) != CUDA_SUCCESS;
+    printf("not destroyed: %d\n", errors);
+    route_report("free green's", route_free(blocks[2]));
+    route_report("free green's", route_free(blocks[0])); /* where an allocation begins */
+    route_report("fill", route_fill(blocks[1], 1, BYTES));
+    route_report("free green's", route_free(blocks[1]));
+}
+
 int program_green(const char *self, const char *route, const char *argument)
 {
     CUdevResource all;
@@ -88,6 +127,7 @@ int program_green(const char *self, const char *route, const char *argument)
         route_skip("no green contexts");
     for (int i = 0; i < 3; i++)
         round_of(&all, primary);
+    many(&all, primary);
     route_report("last error", route_last_error());
     return 0;
 }
