@@ -145,6 +145,7 @@ struct pool_block {
     bool live;
     bool isolated; /* pool_allocate_isolated() */
     uint8_t marks; /* pool_block_mark() */
+    void *owner;   /* of a block just freed: observe_state of its pool's configuration */
 };
 
 struct pool_gauge {
@@ -214,11 +215,11 @@ int pool_allocate_isolated(struct pool *pool, size_t bytes, uint32_t site,
 
 /**
  * Frees a block of any pool of the process: the address finds its pool. On success ret_block,
- * unless NULL, holds the address, the allocated bytes and the site of the free. Other fields may
- * be 0, because a free need not read a small block's record, which in a large pool is in no cache.
- * On -EALREADY the block is described in full. Errors: -ENOENT no pool owns the address; -EALREADY
- * freed before; -EINVAL not the start of a block. Nothing changes on error, except that the
- * invalid free is counted.
+ * unless NULL, holds the address, the allocated bytes, the owner and the site of the free. Other
+ * fields may be 0, because a free need not read a small block's record, which in a large pool is in
+ * no cache. On -EALREADY the block is described in full. Errors: -ENOENT no pool owns the address;
+ * -EALREADY freed before; -EINVAL not the start of a block. Nothing changes on error, except that
+ * the invalid free is counted.
  */
 int pool_free(uint64_t address, uint32_t site, struct pool_block *ret_block);
 

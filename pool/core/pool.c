@@ -625,8 +625,10 @@ static inline int slab_free(struct segment *segment, slot_entry entry, uint64_t 
     pool_lock_release(&bin->lock);
 
     if (ret_block)
-        *ret_block = (struct pool_block){
-            .address = address, .allocated_bytes = bin->object_bytes, .free_site = site};
+        *ret_block = (struct pool_block){.address = address,
+                                         .allocated_bytes = bin->object_bytes,
+                                         .free_site = site,
+                                         .owner = pool->config.observe_state};
     figures_live_subtract(pool, freed_bytes);
     if (unlikely(chunk_full))
         chunk_filled(bin);
@@ -646,6 +648,7 @@ static int block_free_locked(struct pool *pool, struct blocks *blocks, struct bl
     *ret_pinned = block_pinned(block);
     ret_block->live = false;
     ret_block->free_site = site;
+    ret_block->owner = pool->config.observe_state;
     blocks_free_locked(pool, blocks, block, site);
     return 0;
 }

@@ -41,6 +41,7 @@ static __attribute__((noinline)) void block_record(const struct call *call,
                                                    const struct pool_block *block,
                                                    const void *stream, bool freed)
 {
+    const struct context *owner = freed ? block->owner : NULL; /* it need not be current */
     const struct record_block record = {
         .memory = TRACE_MEMORY_DEVICE,
         .outcome = freed ? TRACE_OUTCOME_HIT : outcomes[block->outcome],
@@ -48,6 +49,8 @@ static __attribute__((noinline)) void block_record(const struct call *call,
         .requested_bytes = block->requested_bytes,
         .allocated_bytes = block->allocated_bytes,
         .stream = stream,
+        .context = owner ? owner->number : 0,
+        .place = owner ? PLACE_DEVICE(owner->device) : PLACE_HERE,
     };
 
     if (freed)
@@ -338,6 +341,7 @@ void pooled_foreign_freed(const struct call *call, enum trace_memory memory, uin
         .requested_bytes = entry->requested_bytes,
         .allocated_bytes = entry->allocated_bytes,
         .stream = stream,
+        .context = entry->context,
         .place = entry->address && entry->device >= 0 ? PLACE_DEVICE(entry->device) : PLACE_HERE,
     };
 

@@ -108,7 +108,7 @@ static uint16_t api_id(const struct call *call)
     return trace_api_id(id);
 }
 
-/* Returns the context that a record belongs to: the one this thread's allocations used last.
+/* Returns the context of a record that names none: the one this thread's allocations used last.
  * This saves asking the driver on every free. */
 static const struct context *context_here(void)
 {
@@ -153,6 +153,8 @@ static void emit_block(const struct call *call, enum trace_event kind,
     record.outcome = block->outcome;
     if (block->instant)
         record.latency = 0;
+    if (block->context)
+        record.context = block->context;
     if (block->place > 0)
         record.device = (uint16_t)place_device(block->place);
     if (block->memory != TRACE_MEMORY_DEVICE && !ends_with_context(block))

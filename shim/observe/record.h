@@ -43,8 +43,9 @@ struct record_block {
     size_t requested_bytes;
     size_t allocated_bytes;
     const void *stream;
-    int place;    /* see shim/memory/place.h */
-    bool instant; /* by a call that did something else: it took no time of its own */
+    uint32_t context; /* number of the one it ends with; 0: the thread's, if with any */
+    int place;        /* see shim/memory/place.h */
+    bool instant;     /* by a call that did something else: it took no time of its own */
 };
 
 void record_allocate(const struct call *call, const struct record_block *block);

@@ -235,6 +235,33 @@ def real_snapshot(inputs):
               f"{found['peak_requested_bytes']} B requested, as PyTorch counted")
 
 
+def places(inputs):
+    """Frees whose records name the device or the context that was current, not the block's."""
+    machine, script = inputs.machine, inputs.machine.build / "tests/unit/tools/preload_script.so"
+
+    def read(events, *words):
+        path = machine.scratch / "places.cupool"
+        machine.run([str(machine.cupool), "run", "-q", "--force", "-o", str(path), "--", "true"],
+                    CUPOOL_LIBRARY=script, CUPOOL_TEST_EVENTS=events)
+        return inputs.read(path.name, path.read_bytes(), *words)
+
+    pairs = f"alpha@0:1+{64 * MIB} beta@1:2+{32 * MIB} alpha@1:2-{64 * MIB} beta@1:2-{32 * MIB} " * 8
+    for device, peak in ((0, 64), (1, 32)):
+        found = read(pairs, "--device", str(device))
+        preload.expect_equal(f"device {device}: operations", found["operations"], 16)
+        preload.expect_equal(f"device {device}: peak", found["peak_requested_bytes"], peak * MIB)
+    # The context of the block ends after its free in another one.
+    found = read(f"alpha@0:1+{10 * MIB} beta@0:2+{MIB} alpha@0:2-{10 * MIB} end@0:1 "
+                 f"delta@0:2+{2 * MIB} beta@0:2-{MIB}")
+    preload.expect_equal("contexts: operations", found["operations"], 5)
+    preload.expect_equal("contexts: peak", found["peak_requested_bytes"], 11 * MIB)
+    # What is freed after the end of its context was gone before.
+    found = read(f"alpha@0:1+{10 * MIB} beta@0:2+{MIB} end@0:1 alpha@0:2-{10 * MIB} "
+                 f"delta@0:2+{2 * MIB} beta@0:2-{MIB}")
+    preload.expect_equal("after the end: operations", found["operations"], 4)
+    preload.expect_equal("after the end: peak", found["peak_requested_bytes"], 11 * MIB)
+
+
 def main():
     inputs = Inputs(preload.Machine(preload.arguments(__doc__).build))
     lifetimes(inputs)
@@ -244,6 +271,7 @@ def main():
     large_devices(inputs)
     snapshots(inputs)
     real_snapshot(inputs)
+    places(inputs)
 
 
 main()

@@ -10,11 +10,44 @@ import json
 import pathlib
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "endtoend"))
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS / "endtoend"), str(TESTS / "conformance")]
 
 import preload  # noqa: E402
+import trace  # noqa: E402
 
 MIB = 1 << 20
+# Frees while another device, or another context of the device, is current.
+ELSEWHERE = """
+import ctypes, sys
+driver = ctypes.CDLL("libcuda.so.1")
+def call(name, *words):
+    assert getattr(driver, name)(*words) == 0, name
+def context(device):
+    made = ctypes.c_void_p()
+    call("cuCtxCreate_v2", ctypes.byref(made), 0, device)
+    return made
+def allocate(context, mib):
+    address = ctypes.c_uint64()
+    call("cuCtxSetCurrent", context)
+    call("cuMemAlloc_v2", ctypes.byref(address), ctypes.c_size_t(mib << 20))
+    return address
+call("cuInit", 0)
+if sys.argv[1] == "devices":
+    one, other = context(0), context(1)
+    for _ in range(8):
+        blocks = [allocate(one, 64), allocate(other, 32)]
+        for block in blocks:
+            call("cuMemFree_v2", block)
+else:
+    one, other = context(0), context(0)
+    block = allocate(one, 10)
+    kept = allocate(other, 1)
+    call("cuMemFree_v2", block)
+    call("cuCtxDestroy_v2", one)
+    allocate(other, 2)
+    call("cuMemFree_v2", kept)
+"""
 
 
 def replay(machine, trace, *words, code=0):
@@ -87,6 +120,43 @@ def mapped_runs(machine, churn):
     same_run(machine, "no addresses", churn, "-O", "backing:auto", SIMGPU_SET="reserve_max=1MiB")
 
 
+def expect_own_places(path):
+    """A free names the device and the context of its block."""
+    recorded = trace.Trace(path, TESTS.parent / "cupti/format/events.def")
+    live = {}
+    for record in recorded.records:
+        if recorded.kinds[record.kind] == "ALLOCATE":
+            live[record.address] = record
+        elif recorded.kinds[record.kind] == "FREE":
+            block = live.pop(record.address)
+            preload.expect_equal(f"{path.name}: device and context of a free",
+                                 (record.device, record.context), (block.device, block.context))
+
+
+def freed_elsewhere(machine):
+    """A free is the block's, on whichever device and in whichever context it is made."""
+    for mode in ("pool", "observe"):
+        def record(case, mode=mode):
+            path = machine.scratch / f"{case}, {mode}.cupool"
+            done = machine.record([sys.executable, "-c", ELSEWHERE, case], path, "--mode", mode,
+                                  SIMGPU_DEVICES="2")
+            preload.expect_equal(f"{path.name}: exit: {done.stderr}", done.returncode, 0)
+            return path
+
+        path = record("devices")
+        for device, mib in ((0, 64), (1, 32)):
+            found = replay(machine, path, "-p", "native", "--device", str(device))
+            preload.expect_equal(f"{path.name}, device {device}: operations", found["operations"], 16)
+            preload.expect_equal(f"{path.name}, device {device}: peak",
+                                 found["peak_requested_bytes"], mib * MIB)
+        expect_own_places(path)
+        path = record("contexts")
+        found = replay(machine, path, "-p", "cupool", "-p", "native")
+        preload.expect_equal(f"{path.name}: operations", found["operations"], 5)
+        preload.expect_equal(f"{path.name}: peak", found["peak_requested_bytes"], 11 * MIB)
+        expect_own_places(path)
+
+
 def main():
     machine = preload.Machine(preload.arguments(__doc__).build)
     tinyllm = machine.program("tinyllm", "--tokens", "64", "--seed", "7")
@@ -96,6 +166,7 @@ def main():
     for backing in ("driver", "vmm"):
         same_runs(machine, backing, tinyllm, churn)
     mapped_runs(machine, churn)
+    freed_elsewhere(machine)
 
     # A run with other options is not marked as the recorded one.
     other = replay(machine, trace, "-p", "cupool+quarantine_max:512KiB")["policies"][0]

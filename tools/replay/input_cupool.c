@@ -5,6 +5,9 @@
  * Requests that a module made outside the pool (exempt) are left out if there is a pool, because
  * the pool did not see them; in a trace of `mode:observe` every request is replayed. Memory of
  * other kinds does not come from cudaMalloc and is left out, as in the report.
+ *
+ * A free belongs to the block at its address, on the device and in the context of that block: a
+ * program may free while another device or context is current, which is what the record may name.
  */
 #include "tools/replay/input.h"
 
@@ -21,6 +24,7 @@
 struct level {
     struct replay_recorded recorded;
     uint64_t reserved_bytes; /* below 0 in a damaged trace, as all of them */
+    size_t ended_buffers;    /* earlier buffers of the context ended with it */
 };
 
 /** A request made inside a call whose record comes later. */
@@ -93,14 +97,19 @@ static int survey_make(struct cupool_input *input, int wanted, char *ret_why, si
 
 /* ---- the second pass ---- */
 
-static int event_of(struct cupool_input *input, const struct trace_record *record,
-                    enum replay_kind kind, struct replay_event *ret_event)
+static int context_of(struct cupool_input *input, const struct trace_record *record,
+                      uint32_t *ret_context)
 {
-    uint32_t thread = 0, stream = 0, context = 0;
-    int error = number_table_get(&input->contexts, record->context, REPLAY_CONTEXTS_MAX, &context);
+    *ret_context = 0;
+    return number_table_get(&input->contexts, record->context, REPLAY_CONTEXTS_MAX, ret_context);
+}
 
-    if (error == 0)
-        error = number_table_get(&input->threads, record->thread, REPLAY_THREADS_MAX, &thread);
+static int event_of(struct cupool_input *input, const struct trace_record *record,
+                    enum replay_kind kind, uint32_t context, struct replay_event *ret_event)
+{
+    uint32_t thread = 0, stream = 0;
+    int error = number_table_get(&input->threads, record->thread, REPLAY_THREADS_MAX, &thread);
+
     if (error == 0)
         error = number_table_get(&input->streams, record->stream, REPLAY_STREAMS_MAX, &stream);
     *ret_event = (struct replay_event){
@@ -114,10 +123,10 @@ static int event_of(struct cupool_input *input, const struct trace_record *recor
 }
 
 static int event_add(struct cupool_input *input, const struct trace_record *record,
-                     enum replay_kind kind, uint32_t buffer)
+                     enum replay_kind kind, uint32_t context, uint32_t buffer)
 {
     struct replay_event event;
-    int error = event_of(input, record, kind, &event);
+    int error = event_of(input, record, kind, context, &event);
 
     event.buffer = buffer;
     return error < 0 ? error : replay_trace_event(input->trace, &event);
@@ -132,17 +141,21 @@ static void leave_out(struct cupool_input *input, const char *why)
 /* The recorded pool tried everything; a replay of that run must do so, too. */
 static int refused_add(struct cupool_input *input, const struct trace_record *record)
 {
-    int64_t buffer;
+    uint32_t context;
+    int64_t buffer = context_of(input, record, &context);
 
     if (record->size == 0)
         return 0;
-    buffer = replay_trace_buffer(input->trace, record->size);
-    return buffer < 0 ? (int)buffer : event_add(input, record, REPLAY_REFUSED, (uint32_t)buffer);
+    if (buffer == 0)
+        buffer = replay_trace_buffer(input->trace, record->size);
+    return buffer < 0 ? (int)buffer
+                      : event_add(input, record, REPLAY_REFUSED, context, (uint32_t)buffer);
 }
 
 static int allocate_add(struct cupool_input *input, const struct trace_record *record)
 {
-    uint32_t *live;
+    struct live_buffer *live;
+    uint32_t context;
     int64_t buffer;
     int error;
 
@@ -152,37 +165,42 @@ static int allocate_add(struct cupool_input *input, const struct trace_record *r
     }
     error = live_table_get(&input->live, record->address, &live);
     if (error == 0 && input->has_pool && record->outcome == TRACE_OUTCOME_PASSED) {
-        *live = 0; /* what was there ended with its context */
+        live->number = 0; /* what was there ended with its context */
         leave_out(input, "allocations outside the pool");
         return 0;
     }
+    if (error == 0)
+        error = context_of(input, record, &context);
     buffer = error < 0 ? error : replay_trace_buffer(input->trace, record->size);
     if (buffer < 0)
         return (int)buffer;
-    *live = (uint32_t)buffer + 1;
-    return event_add(input, record, REPLAY_ALLOCATE, (uint32_t)buffer);
+    *live = (struct live_buffer){(uint32_t)buffer + 1, context};
+    return event_add(input, record, REPLAY_ALLOCATE, context, (uint32_t)buffer);
+}
+
+/* Whether a buffer has not ended with its context. */
+static bool is_live(const struct cupool_input *input, const struct live_buffer *live)
+{
+    return live && live->number > input->levels[live->context].ended_buffers;
 }
 
 static int free_add(struct cupool_input *input, const struct trace_record *record)
 {
-    uint32_t *live, buffer;
-    int error;
+    struct live_buffer *live = live_table_find(&input->live, record->address);
+    struct live_buffer freed;
 
-    if (record->outcome == TRACE_OUTCOME_FAILED)
-        return 0;
-    error = live_table_get(&input->live, record->address, &live);
-    if (error < 0 || !*live) /* passed, or of another kind at first */
-        return error;
-    buffer = *live - 1;
-    *live = 0;
-    return event_add(input, record, REPLAY_FREE, buffer);
+    if (record->outcome == TRACE_OUTCOME_FAILED || !is_live(input, live))
+        return 0; /* as for blocks of another device or kind, or from outside the pool */
+    freed = *live;
+    live->number = 0;
+    return event_add(input, record, REPLAY_FREE, freed.context, freed.number - 1);
 }
 
 static int level_get(struct cupool_input *input, const struct trace_record *record,
                      struct level **ret_level)
 {
-    uint32_t context = 0;
-    int error = number_table_get(&input->contexts, record->context, REPLAY_CONTEXTS_MAX, &context);
+    uint32_t context;
+    int error = context_of(input, record, &context);
 
     *ret_level = &input->levels[context];
     return error;
@@ -197,8 +215,8 @@ static int32_t error_of(uint64_t value)
 static int script_add(struct cupool_input *input, const struct trace_record *record,
                       enum script_kind kind)
 {
-    uint32_t context = 0;
-    int error = number_table_get(&input->contexts, record->context, REPLAY_CONTEXTS_MAX, &context);
+    uint32_t context;
+    int error = context_of(input, record, &context);
 
     return error < 0 ? error
                      : replay_trace_script(input->trace, &(struct script_call){
@@ -241,7 +259,8 @@ static int context_end(struct cupool_input *input, const struct trace_record *re
         return error;
     input->reserved_bytes -= level->reserved_bytes;
     level->reserved_bytes = 0;
-    return event_add(input, record, REPLAY_END, 0);
+    level->ended_buffers = input->trace->buffers;
+    return event_add(input, record, REPLAY_END, (uint32_t)(level - input->levels), 0);
 }
 
 /* Drops the calls of a pool that could not be made for lack of addresses. */
@@ -258,8 +277,11 @@ static void script_drop(struct replay_trace *trace, unsigned context)
 static int backing_add(struct cupool_input *input, const struct trace_record *record)
 {
     struct replay_event event;
-    int error = event_of(input, record, REPLAY_BEGIN, &event);
+    uint32_t context;
+    int error = context_of(input, record, &context);
 
+    if (error == 0)
+        error = event_of(input, record, REPLAY_BEGIN, context, &event);
     if (error < 0)
         return error;
     if (!record->value && !input->trace->backing[event.context].known) /* once: it goes over all */
@@ -277,17 +299,20 @@ static int backing_add(struct cupool_input *input, const struct trace_record *re
 static int request_add(struct cupool_input *input, const struct trace_record *record)
 {
     struct replay_event event;
-    uint32_t *live;
+    uint32_t context;
     int64_t buffer = 0;
-    int error = event_of(input, record, REPLAY_REQUEST, &event);
+    int error = context_of(input, record, &context);
 
+    if (error == 0)
+        error = event_of(input, record, REPLAY_REQUEST, context, &event);
     if (record->stream == POOL_REQUEST_TRIM)
         buffer = replay_trace_buffer(input->trace, record->size);
     if (error == 0 && record->stream == POOL_REQUEST_PIN) {
-        error = live_table_get(&input->live, record->address, &live);
-        if (error < 0 || !*live)
-            return error;
-        buffer = *live - 1;
+        const struct live_buffer *live = live_table_find(&input->live, record->address);
+
+        if (!is_live(input, live))
+            return 0;
+        buffer = (int64_t)live->number - 1;
     }
     if (error < 0 || buffer < 0)
         return error < 0 ? error : (int)buffer;
@@ -417,7 +442,7 @@ static int record_add(struct cupool_input *input, const struct trace_record *rec
     bool settles = is_settling(input, record), inside = is_inside(input, record);
     int error = 0;
 
-    if (record->device != (uint16_t)input->device)
+    if (record->device != (uint16_t)input->device && record->kind != TRACE_EVENT_FREE)
         return 0;
     if (settles && !inside)
         error = held_add(input);

@@ -63,24 +63,24 @@ static int early_add(struct snapshot *snapshot, uint64_t bytes, uint64_t stream,
     return event_add(snapshot, REPLAY_ALLOCATE, (uint32_t)buffer, 0, stream);
 }
 
-static int allocate_add(struct snapshot *snapshot, uint32_t *live, uint64_t bytes, uint64_t time_ns,
-                        uint64_t stream)
+static int allocate_add(struct snapshot *snapshot, struct live_buffer *live, uint64_t bytes,
+                        uint64_t time_ns, uint64_t stream)
 {
     int64_t buffer = replay_trace_buffer(snapshot->trace, bytes);
 
     if (buffer < 0)
         return (int)buffer;
-    *live = (uint32_t)buffer + 1;
+    live->number = (uint32_t)buffer + 1;
     return event_add(snapshot, REPLAY_ALLOCATE, (uint32_t)buffer, time_ns, stream);
 }
 
-static int free_add(struct snapshot *snapshot, uint32_t *live, uint64_t bytes, uint64_t time_ns,
-                    uint64_t stream)
+static int free_add(struct snapshot *snapshot, struct live_buffer *live, uint64_t bytes,
+                    uint64_t time_ns, uint64_t stream)
 {
-    uint32_t buffer = *live - 1;
-    int error = *live ? 0 : early_add(snapshot, bytes, stream, &buffer);
+    uint32_t buffer = live->number - 1;
+    int error = live->number ? 0 : early_add(snapshot, bytes, stream, &buffer);
 
-    *live = 0;
+    live->number = 0;
     return error < 0 ? error : event_add(snapshot, REPLAY_FREE, buffer, time_ns, stream);
 }
 
@@ -109,7 +109,7 @@ static int entry_add(struct snapshot *snapshot, const struct pickle_value *entry
     uint64_t stream = pickle_unsigned(pickle_get(pickle, entry, "stream"), 0);
     uint64_t time_ns = entry_time(snapshot, entry);
     bool allocates = pickle_is(action, "alloc"), frees = pickle_is(action, "free_requested");
-    uint32_t *live;
+    struct live_buffer *live;
     int error;
 
     if (pickle_is(action, "oom")) {
@@ -146,7 +146,8 @@ static int block_add(struct snapshot *snapshot, const struct pickle_value *block
     uint64_t size = pickle_unsigned(pickle_get(pickle, block, "size"), 0);
     uint64_t bytes = pickle_unsigned(pickle_get(pickle, block, "requested_size"), size);
     const struct pickle_value *address = pickle_get(pickle, block, "address");
-    uint32_t *live, buffer = 0;
+    struct live_buffer *live;
+    uint32_t buffer = 0;
     int error;
 
     if (!pickle_is(pickle_get(pickle, block, "state"), "active_allocated") || !address ||
@@ -155,10 +156,10 @@ static int block_add(struct snapshot *snapshot, const struct pickle_value *block
     if (bytes > SIZE_MOST)
         return -EBADMSG;
     error = live_table_get(&snapshot->live, pickle_unsigned(address, 0), &live);
-    if (error < 0 || *live)
+    if (error < 0 || live->number)
         return error;
     error = early_add(snapshot, bytes, stream, &buffer);
-    *live = buffer + 1;
+    live->number = buffer + 1;
     return error;
 }
 

@@ -26,7 +26,7 @@ void number_table_done(struct number_table *table)
 static int room_make(struct live_table *table)
 {
     size_t room = table->room + table->room / 2 + 1024;
-    uint32_t *grown;
+    struct live_buffer *grown;
 
     if (table->rows < table->room)
         return 0;
@@ -38,7 +38,7 @@ static int room_make(struct live_table *table)
     return 0;
 }
 
-int live_table_get(struct live_table *table, uint64_t address, uint32_t **ret_live)
+int live_table_get(struct live_table *table, uint64_t address, struct live_buffer **ret_live)
 {
     uint32_t row = room_make(table) < 0 ? KEY_INDEX_NONE
                                         : key_index_get(&table->index, address, table->rows);
@@ -46,9 +46,16 @@ int live_table_get(struct live_table *table, uint64_t address, uint32_t **ret_li
     if (row == KEY_INDEX_NONE)
         return -ENOMEM;
     if (row == table->rows)
-        table->live[table->rows++] = 0;
+        table->live[table->rows++] = (struct live_buffer){0};
     *ret_live = &table->live[row];
     return 0;
+}
+
+struct live_buffer *live_table_find(const struct live_table *table, uint64_t address)
+{
+    uint32_t row = key_index_find(&table->index, address);
+
+    return row == KEY_INDEX_NONE ? NULL : &table->live[row];
 }
 
 void live_table_done(struct live_table *table)

@@ -20,19 +20,28 @@ struct number_table {
 int number_table_get(struct number_table *table, uint64_t key, unsigned most, uint32_t *ret_number);
 void number_table_done(struct number_table *table);
 
+/** What lies at an address. */
+struct live_buffer {
+    uint32_t number;  /* of the live buffer + 1; 0: none */
+    uint32_t context; /* it belongs to, as struct replay_event numbers them */
+};
+
 /** Live buffers by address. Empty when zeroed. */
 struct live_table {
     struct key_index index;
-    uint32_t *live; /* by row */
+    struct live_buffer *live; /* by row */
     size_t room;
     uint32_t rows;
 };
 
 /**
- * Returns the slot of an address: 0, or the number of the live buffer + 1; the caller writes
- * there. It is valid until the next call. Errors: -ENOMEM.
+ * Returns the slot of an address; the caller writes there. It is valid until the next call.
+ * Errors: -ENOMEM.
  */
-int live_table_get(struct live_table *table, uint64_t address, uint32_t **ret_live);
+int live_table_get(struct live_table *table, uint64_t address, struct live_buffer **ret_live);
+
+/** Returns the slot of an address that has had a buffer, or NULL. */
+struct live_buffer *live_table_find(const struct live_table *table, uint64_t address);
 void live_table_done(struct live_table *table);
 
 #endif

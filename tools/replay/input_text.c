@@ -183,32 +183,33 @@ static bool clock_read(char **text, uint64_t *ret_ns)
     return true;
 }
 
-static int rmm_allocate(struct rmm *rmm, struct replay_event *event, uint32_t *live, uint64_t bytes)
+static int rmm_allocate(struct rmm *rmm, struct replay_event *event, struct live_buffer *live,
+                        uint64_t bytes)
 {
     int64_t buffer;
 
     if (bytes == 0)
         return 0;
-    buffer = *live ? -EINVAL : replay_trace_buffer(rmm->trace, bytes);
+    buffer = live->number ? -EINVAL : replay_trace_buffer(rmm->trace, bytes);
     if (buffer < 0)
         return (int)buffer;
-    *live = (uint32_t)buffer + 1;
+    live->number = (uint32_t)buffer + 1;
     event->kind = REPLAY_ALLOCATE;
     event->buffer = (uint32_t)buffer;
     return replay_trace_event(rmm->trace, event);
 }
 
 /* Ignores a free of memory allocated before the log began. */
-static int rmm_free(struct rmm *rmm, struct replay_event *event, uint32_t *live)
+static int rmm_free(struct rmm *rmm, struct replay_event *event, struct live_buffer *live)
 {
-    if (!*live) {
+    if (!live->number) {
         rmm->trace->left_out++;
         rmm->trace->left_out_why = "frees of blocks allocated before the log began";
         return 0;
     }
     event->kind = REPLAY_FREE;
-    event->buffer = *live - 1;
-    *live = 0;
+    event->buffer = live->number - 1;
+    live->number = 0;
     return replay_trace_event(rmm->trace, event);
 }
 
@@ -217,7 +218,8 @@ static int rmm_line(struct rmm *rmm, char *text)
     struct replay_trace *trace = rmm->trace;
     struct replay_event event = {0};
     uint64_t thread, time_ns, address, bytes, stream;
-    uint32_t number, *live;
+    uint32_t number;
+    struct live_buffer *live;
     const char *action;
     int error;
 

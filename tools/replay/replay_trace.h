@@ -37,7 +37,7 @@ struct replay_event {
     uint32_t buffer;
     uint32_t stream : 16; /* numbered from 0 in the order of their coming */
     uint32_t thread : 12; /* likewise */
-    uint32_t context : 4; /* likewise */
+    uint32_t context : 4; /* likewise; of a free: that of the allocation */
 };
 
 /** What the recorded pool asked of the driver. */

@@ -4,10 +4,11 @@
  * that CUPOOL_TEST_EVENTS lists, such as "alpha+1048576 beta+4096 alpha-1048576 delta!9000 beta?1":
  * a site, then + to allocate, - to free the latest block of that site and size, ! for a failed
  * allocation, ? for an invalid free. "alpha2" is another stack of the same site. "decode<" begins a
- * phase, "decode>" ends it. CUPOOL_TEST_ROUND lists events that follow, CUPOOL_TEST_ROUNDS times.
- * CUPOOL_TEST_LIMIT is the most bytes of the trace. CUPOOL_TEST_DEVICE is the name of the device,
- * CUPOOL_TEST_DRIVER its driver's version. Built a second time with SHIFTED, the same sites lie at
- * other offsets.
+ * phase, "decode>" ends it. "alpha@1:2+4096" is recorded on device 1 and in context 2, not 0 and 1;
+ * "end@1:2" is the end of that context. CUPOOL_TEST_ROUND lists events that follow,
+ * CUPOOL_TEST_ROUNDS times. CUPOOL_TEST_LIMIT is the most bytes of the trace. CUPOOL_TEST_DEVICE is
+ * the name of the device, CUPOOL_TEST_DRIVER its driver's version. Built a second time with
+ * SHIFTED, the same sites lie at other offsets.
  *
  * Threading: runs before main.
  */
@@ -20,7 +21,7 @@
 
 #define BLOCKS      64
 #define EVENT_NS    1000000 /* more than an event takes, so that the writer is never behind */
-#define OTHER_STACK 2 /* bytes behind the begin of a function */
+#define OTHER_STACK 2       /* bytes behind the begin of a function */
 
 /* Only the addresses of the sites are used. A longer body moves those behind it. */
 #define STEP(figure) *(figure) += 7
@@ -83,12 +84,14 @@ static void phase_emit(struct script *script, const char *event, const char *sig
 
 static void event_emit(struct script *script, const char *event)
 {
-    const char *sign = strpbrk(event, "+-!?<>");
+    const char *sign = strpbrk(event, "+-!?<>"), *device = strchr(event, '@');
+    const char *context = strchr(event, ':');
     struct trace_record record = {
         .kind = TRACE_EVENT_ALLOCATE,
         .memory = TRACE_MEMORY_DEVICE,
         .outcome = TRACE_OUTCOME_PASSED,
-        .context = 1,
+        .device = device ? (uint16_t)strtoul(device + 1, NULL, 10) : 0,
+        .context = context ? (uint32_t)strtoul(context + 1, NULL, 10) : 1,
         .api = (uint16_t)trace_writer_string(script->writer, "cudaMalloc"),
         .site = site_of(script->writer, event),
         .time_ns = script->time_ns += EVENT_NS,
@@ -115,6 +118,8 @@ static void event_emit(struct script *script, const char *event)
                 script->live[i] = script->live[--script->lives];
                 break;
             }
+    } else if (!sign) {
+        record.kind = TRACE_EVENT_CONTEXT;
     }
     trace_writer_emit(script->writer, &record);
 }
