@@ -6,8 +6,11 @@
  * to the other.
  *
  * A site on one side alone is joined with the nearest function of its call paths that the other
- * side has; offsets of one module are joined. A group is judged by its sums, at the overall peak
- * and at the end, because own peaks do not add up.
+ * side has; offsets of one module are joined. Such sites are judged by the sums of their group, at
+ * the overall peak and at the end, because own peaks do not add up. They have a bound, however: a
+ * site grew in any case if its own peak exceeds what the group's sites had before together that
+ * may have become part of it. A site that both sides have is judged by its own figures, as any
+ * other, but with room for the memory of the sites that are gone.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -198,19 +201,55 @@ static int offsets_match(struct match *match)
 
 /** Sums of a group, and what becomes of its rows. */
 struct group_sum {
-    uint64_t at_peak[2], leaked[2];
-    bool base;        /* it has a row of the base alone */
-    bool more, leaks; /* it grew */
+    uint64_t at_peak[SIDES], leaked[SIDES];
+    uint64_t peaks;                   /* own peaks in the base */
+    uint64_t gone_peaks, gone_leaked; /* in the base, of its rows there alone */
+    bool base;                        /* it has a row of the base alone */
+    bool more, leaks;                 /* it grew */
     size_t rows;
 };
 
-/** Marks a row of a group with several. */
-static void row_judge(struct site_change *site, const struct group_sum *sum)
+/** Own peaks are added to a bound: the largest one is none. */
+static uint64_t sum_of(uint64_t one, uint64_t other)
 {
-    site->regrouped = sum->base && is_alone(site);
-    site->grew =
-        (sum->more && site->after[SNAPSHOT_at_peak_bytes] > site->before[SNAPSHOT_at_peak_bytes]) ||
-        (sum->leaks && site->after[SNAPSHOT_leaked_bytes] > site->before[SNAPSHOT_leaked_bytes]);
+    return other > UINT64_MAX - one ? UINT64_MAX : one + other;
+}
+
+static void group_add(struct group_sum *sum, const struct site_change *site)
+{
+    sum->at_peak[IN_BASE] += site->before[SNAPSHOT_at_peak_bytes];
+    sum->at_peak[IN_NEW] += site->after[SNAPSHOT_at_peak_bytes];
+    sum->leaked[IN_BASE] += site->before[SNAPSHOT_leaked_bytes];
+    sum->leaked[IN_NEW] += site->after[SNAPSHOT_leaked_bytes];
+    sum->peaks = sum_of(sum->peaks, site->before[SNAPSHOT_peak_bytes]);
+    sum->rows++;
+    if (!site->in_base || site->in_new)
+        return;
+    sum->base = true;
+    sum->gone_peaks = sum_of(sum->gone_peaks, site->before[SNAPSHOT_peak_bytes]);
+    sum->gone_leaked = sum_of(sum->gone_leaked, site->before[SNAPSHOT_leaked_bytes]);
+}
+
+/** Judges a row of one side alone. */
+static bool alone_grew(const struct difference *difference, const struct site_change *site,
+                       const struct group_sum *sum)
+{
+    return (sum->more &&
+            site->after[SNAPSHOT_at_peak_bytes] > site->before[SNAPSHOT_at_peak_bytes]) ||
+           (sum->leaks &&
+            site->after[SNAPSHOT_leaked_bytes] > site->before[SNAPSHOT_leaked_bytes]) ||
+           difference_grew(difference, sum->peaks, site->after[SNAPSHOT_peak_bytes]);
+}
+
+/** Judges a row of both sides, which may have got the memory of those that are gone. */
+static bool both_grew(const struct difference *difference, const struct site_change *site,
+                      const struct group_sum *sum)
+{
+    return difference_grew(difference, sum_of(site->before[SNAPSHOT_peak_bytes], sum->gone_peaks),
+                           site->after[SNAPSHOT_peak_bytes]) ||
+           difference_grew(difference,
+                           sum_of(site->before[SNAPSHOT_leaked_bytes], sum->gone_leaked),
+                           site->after[SNAPSHOT_leaked_bytes]);
 }
 
 static int groups_judge(struct match *match)
@@ -220,27 +259,22 @@ static int groups_judge(struct match *match)
 
     if (!sum)
         return -ENOMEM;
+    for (size_t i = 0; i < difference->sites; i++)
+        group_add(&sum[group_of(match, i)], &difference->site[i]);
     for (size_t i = 0; i < difference->sites; i++) {
-        const struct site_change *site = &difference->site[i];
-        struct group_sum *mine = &sum[group_of(match, i)];
-
-        mine->at_peak[0] += site->before[SNAPSHOT_at_peak_bytes];
-        mine->at_peak[1] += site->after[SNAPSHOT_at_peak_bytes];
-        mine->leaked[0] += site->before[SNAPSHOT_leaked_bytes];
-        mine->leaked[1] += site->after[SNAPSHOT_leaked_bytes];
-        mine->base |= site->in_base && !site->in_new;
-        mine->rows++;
-    }
-    for (size_t i = 0; i < difference->sites; i++) {
-        sum[i].more = difference_grew(difference, sum[i].at_peak[0], sum[i].at_peak[1]);
-        sum[i].leaks = difference_grew(difference, sum[i].leaked[0], sum[i].leaked[1]);
+        sum[i].more = difference_grew(difference, sum[i].at_peak[IN_BASE], sum[i].at_peak[IN_NEW]);
+        sum[i].leaks = difference_grew(difference, sum[i].leaked[IN_BASE], sum[i].leaked[IN_NEW]);
     }
     /* Without a site that is gone, a new site cannot have had another name. */
     for (size_t i = 0; i < difference->sites; i++) {
         const struct group_sum *mine = &sum[group_of(match, i)];
+        struct site_change *site = &difference->site[i];
 
-        if (mine->base && mine->rows > 1)
-            row_judge(&difference->site[i], mine);
+        if (!mine->base || mine->rows == 1)
+            continue;
+        site->regrouped = is_alone(site);
+        site->grew = is_alone(site) ? alone_grew(difference, site, mine)
+                                    : both_grew(difference, site, mine);
     }
     free(sum);
     return 0;

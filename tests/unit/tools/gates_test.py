@@ -577,6 +577,43 @@ class Gates(unittest.TestCase):
         self.assertRegex(text, r"delta \(.*new, grew")
         self.assertRegex(text, r"alpha \(.*gone")
 
+    def call_paths(self, name, **sites):
+        """A baseline of sites as (own peak in MiB, of the overall peak, leaked, callers)."""
+        self.update("empty.json", self.record("empty.cupool", "alpha?1"))
+        baseline = json.loads(read(self.path("empty.json")))
+        baseline["sites"] = [
+            {"module": "server", "function": function, "file": None, "line": None,
+             "related": callers, "peak_bytes": peak * MIB, "at_peak_bytes": at_peak * MIB,
+             "leaked_bytes": leaked * MIB, "requested_bytes": peak * MIB, "allocations": 9}
+            for function, (peak, at_peak, leaked, callers) in sorted(sites.items())]
+        with open(self.path(name), "w") as file:
+            json.dump(baseline, file)
+
+    def grown(self, code, base, fresh):
+        """Whether each changed site grew."""
+        self.call_paths("a.json", **base)
+        self.call_paths("b.json", **fresh)
+        return {site["function"]: site["grew"]
+                for site in self.diff_json(code, "a.json", "b.json")["sites"]}
+
+    def test_diff_growth_beside_a_site_that_is_gone(self):
+        helper = (1, 1, 1, ["serve"])
+        # The peak of serve is not at the overall peak.
+        self.assertEqual(self.grown(1, {"serve": (100, 0, 0, []), "helper": helper},
+                                    {"serve": (3000, 0, 0, [])}), {"serve": True, "helper": False})
+        self.assertEqual(self.grown(1, {"serve": (100, 90, 10, []), "helper": helper},
+                                    {"serve": (100, 80, 12, [])}), {"serve": True, "helper": False})
+        # Memory that moved in is no growth, whether or not it is at the peak.
+        for at_peak in (0, 101):
+            self.assertEqual(self.grown(0, {"serve": (100, 0, 10, []), "helper": helper},
+                                        {"serve": (101, at_peak, 11, [])}),
+                             {"serve": False, "helper": False})
+        # A new site beside it: what was there before may be in it, no more.
+        for peak in (101, 102):
+            self.assertEqual(self.grown(peak > 101, {"serve": (100, 0, 0, []), "helper": helper},
+                                        {"serve": (100, 0, 0, []), "worker": (peak, 0, 0, ["serve"])}),
+                             {"helper": False, "worker": peak > 101})
+
     def test_diff_order_is_total(self):
         self.record("a.cupool", "alpha+4096 beta+4096 delta+4096")
         self.record("b.cupool", "delta+8192 alpha+8192 beta+8192")
