@@ -4,7 +4,8 @@
  *
  * The standard requires all samples of a metric together, seconds rather than nanoseconds, the unit
  * at the end of the name, and _total for counters. Every sample carries the trace's name and the
- * pid, so several traces are several series.
+ * pid, so several traces are several series. No two samples of a metric may have the same labels:
+ * sites that their labels do not tell apart are numbered.
  */
 #include "tools/report/report_formats.h"
 
@@ -134,6 +135,19 @@ static void unaccounted_print(const struct report_input *input, FILE *out)
         }
 }
 
+/** A site, and the labels of all its samples. */
+struct site_series {
+    const struct tally *row;
+    char *labels;
+    unsigned part; /* of the sites with these labels, from 1 */
+};
+
+struct site_list {
+    struct tally *rows;
+    struct site_series *series; /* in the order of the rows */
+    size_t count;
+};
+
 static void site_labels_print(const struct analysis *analysis, uint64_t site, FILE *out)
 {
     struct report_place place;
@@ -142,10 +156,80 @@ static void site_labels_print(const struct analysis *analysis, uint64_t site, FI
     label_print("module", place.site.module, out);
     label_print("function", place.function, out);
     fprintf(out, ",offset=\"%#llx\"", (unsigned long long)place.site.offset);
+    if (place.line)
+        fprintf(out, ",line=\"%llu\"", (unsigned long long)place.line);
 }
 
-static void sites_print(const struct report_input *input, struct tally *const *rows, size_t top,
-                        FILE *out)
+/** NULL: out of memory. */
+static char *site_labels(const struct analysis *analysis, uint64_t site)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *draft = open_memstream(&text, &bytes);
+
+    if (!draft)
+        return NULL;
+    site_labels_print(analysis, site, draft);
+    if (fclose(draft) != EOF)
+        return text;
+    free(text);
+    return NULL;
+}
+
+static int series_compare(const void *a, const void *b)
+{
+    const struct site_series *left = *(struct site_series *const *)a;
+    const struct site_series *right = *(struct site_series *const *)b;
+    int order = strcmp(left->labels, right->labels);
+
+    return order ? order : (left > right) - (left < right);
+}
+
+/** Numbers those with equal labels. */
+static int parts_number(struct site_list *list)
+{
+    struct site_series **sorted = calloc(list->count + 1, sizeof(void *));
+
+    if (!sorted)
+        return -ENOMEM;
+    for (size_t i = 0; i < list->count; i++)
+        sorted[i] = &list->series[i];
+    qsort(sorted, list->count, sizeof(void *), series_compare);
+    for (size_t i = 0; i < list->count; i++)
+        sorted[i]->part = i && !strcmp(sorted[i]->labels, sorted[i - 1]->labels)
+                              ? sorted[i - 1]->part + 1
+                              : 1;
+    free(sorted);
+    return 0;
+}
+
+static int site_list_create(const struct analysis *analysis, size_t top, struct site_list *ret_list)
+{
+    size_t count = analysis->sites.rows < top ? analysis->sites.rows : top;
+
+    *ret_list = (struct site_list){.rows = report_rows_sorted(&analysis->sites),
+                                   .series = calloc(count + 1, sizeof *ret_list->series)};
+    if ((count && !ret_list->rows) || !ret_list->series)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        ret_list->series[i].row = &ret_list->rows[i];
+        ret_list->series[i].labels = site_labels(analysis, ret_list->rows[i].key);
+        if (!ret_list->series[i].labels)
+            return -ENOMEM;
+        ret_list->count++;
+    }
+    return parts_number(ret_list);
+}
+
+static void site_list_done(struct site_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        free(list->series[i].labels);
+    free(list->series);
+    free(list->rows);
+}
+
+static void sites_print(const struct report_input *input, const struct site_list *lists, FILE *out)
 {
     char family[128];
 
@@ -153,35 +237,67 @@ static void sites_print(const struct report_input *input, struct tally *const *r
         family_name("cupool_site_", figure, family, sizeof family);
         family_begin(family, figure, out);
         for (size_t i = 0; i < input->count; i++)
-            for (size_t j = 0; j < input->analyses[i]->sites.rows && j < top; j++) {
+            for (size_t j = 0; j < lists[i].count; j++) {
+                const struct site_series *series = &lists[i].series[j];
+
                 sample_begin(input, i, family, sum_suffix(figure), out);
-                site_labels_print(input->analyses[i], rows[i][j].key, out);
-                sample_end(figure, report_tally_figure(figure, &rows[i][j]), out);
+                fputs(series->labels, out);
+                if (series->part > 1)
+                    fprintf(out, ",part=\"%u\"", series->part);
+                sample_end(figure, report_tally_figure(figure, series->row), out);
             }
     }
+}
+
+/** Whether a trace is given again: its series are there. */
+static bool is_repeated(const struct report_input *input, size_t i)
+{
+    size_t j = 0;
+
+    while (j < i && strcmp(input->traces[j], input->traces[i]) != 0)
+        j++;
+    return j < i;
+}
+
+static int traces_print(const struct report_input *input, const struct report_style *style,
+                        FILE *out)
+{
+    struct site_list *lists = calloc(input->count + 1, sizeof *lists);
+    size_t top = style->top ? style->top : DEFAULT_TOP;
+    int error = lists ? 0 : -ENOMEM;
+
+    for (size_t i = 0; i < input->count && error == 0; i++)
+        error = site_list_create(input->analyses[i], top, &lists[i]);
+    if (error == 0) {
+        process_print(input, out);
+        summary_print(input, out);
+        unaccounted_print(input, out);
+        sites_print(input, lists, out);
+        fputs("# EOF\n", out);
+    }
+    for (size_t i = 0; lists && i < input->count; i++)
+        site_list_done(&lists[i]);
+    free(lists);
+    return error;
 }
 
 int report_openmetrics_write(const struct report_input *input, const struct report_style *style,
                              FILE *out)
 {
-    struct tally **rows = calloc(input->count, sizeof *rows);
-    int error = rows ? 0 : -ENOMEM;
+    struct analysis **analyses = calloc(input->count + 1, sizeof(void *));
+    const char **traces = calloc(input->count + 1, sizeof(void *));
+    struct report_input once = {analyses, traces, 0};
+    int error = analyses && traces ? 0 : -ENOMEM;
 
-    for (size_t i = 0; i < input->count && error == 0; i++) {
-        rows[i] = report_rows_sorted(&input->analyses[i]->sites);
-        if (!rows[i] && input->analyses[i]->sites.rows)
-            error = -ENOMEM;
-    }
-    if (error == 0) {
-        process_print(input, out);
-        summary_print(input, out);
-        unaccounted_print(input, out);
-        sites_print(input, rows, style->top ? style->top : DEFAULT_TOP, out);
-        fputs("# EOF\n", out);
-    }
-    for (size_t i = 0; rows && i < input->count; i++)
-        free(rows[i]);
-    free(rows);
+    for (size_t i = 0; i < input->count && error == 0; i++)
+        if (!is_repeated(input, i)) {
+            analyses[once.count] = input->analyses[i];
+            traces[once.count++] = input->traces[i];
+        }
+    if (error == 0)
+        error = traces_print(&once, style, out);
+    free(analyses);
+    free(traces);
     return error;
 }
 

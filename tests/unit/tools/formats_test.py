@@ -260,8 +260,23 @@ class Formats(unittest.TestCase):
         self.assertEqual(sum(samples["cupool_site_at_peak_bytes"].values()), PEAK)
 
     def test_openmetrics_hostile_and_several(self):
-        samples = self.metrics(self.plain, self.hostile)
+        samples = self.metrics(self.plain, self.hostile, self.plain)
         self.assertEqual(len(samples["cupool_peak_requested_bytes"]), 2)
+
+    def test_openmetrics_of_python(self):
+        """Lines of one function, and names that are too long to tell apart, are series of their own."""
+        functions = ["step", "long_name" * 40 + "a", "long_name" * 40 + "b"]
+        trace = self.record("python.cupool", CUPOOL_TEST_PYTHON=" ".join(functions))
+        sites = {labels: value for labels, value in
+                 self.metrics(trace)["cupool_site_peak_bytes"].items() if dict(labels).get("offset") == "0"}
+        self.assertEqual(list(sites.values()), [1024] * 6)
+        labels = sorted((row["function"][:4], row["line"], row.get("part", ""))
+                        for row in map(dict, sites))
+        self.assertEqual(labels, [("long", "7", ""), ("long", "7", "2"), ("long", "8", ""),
+                                  ("long", "8", "2"), ("step", "7", ""), ("step", "8", "")])
+        samples = {line for line in self.report("prometheus", trace).splitlines()
+                   if not line.startswith("#")}
+        self.assertEqual(len(samples), sum(len(series) for series in self.metrics(trace).values()))
 
     def test_openmetrics_by_a_foreign_parser(self):
         # Debian's package is pure Python, so other interpreters can use it.

@@ -5,9 +5,11 @@
  * freed and freed again; D fails; E is pinned host memory; B and E are never freed.
  *
  * CUPOOL_TEST_COMMAND: the command line to record. CUPOOL_TEST_TRIM: adds a trim of that many
- * bytes.
+ * bytes. CUPOOL_TEST_SITES: adds blocks of that many sites. CUPOOL_TEST_PYTHON: adds blocks of each
+ * of these functions of Python, which blanks separate, from its lines 7 and 8.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "tests/unit/tools/sample.h"
 
@@ -42,22 +44,52 @@ static void describe(struct trace_writer *writer)
     trace_writer_emit(writer, &context);
 }
 
+/** A block of 1 KiB, the number of which is not 0. */
+static void block_emit(struct trace_writer *writer, uint64_t site, uint64_t number)
+{
+    const struct trace_record record = {.kind = TRACE_EVENT_ALLOCATE,
+                                        .memory = TRACE_MEMORY_DEVICE,
+                                        .context = 1,
+                                        .outcome = TRACE_OUTCOME_HIT,
+                                        .api = (uint16_t)trace_writer_string(writer, "cudaMalloc"),
+                                        .site = site,
+                                        .time_ns = 10 * MS + number,
+                                        .address = E + MIB * number,
+                                        .size = 1024,
+                                        .value = 1024};
+
+    trace_writer_emit(writer, &record);
+}
+
 static void sites_emit(struct trace_writer *writer, uint64_t count)
 {
-    struct trace_record record = {.kind = TRACE_EVENT_ALLOCATE,
-                                  .memory = TRACE_MEMORY_DEVICE,
-                                  .context = 1,
-                                  .outcome = TRACE_OUTCOME_HIT,
-                                  .api = (uint16_t)trace_writer_string(writer, "cudaMalloc"),
-                                  .size = 1024,
-                                  .value = 1024};
+    for (uint64_t i = 0; i < count; i++)
+        block_emit(writer, trace_writer_site(writer, (const char *)sites_emit + 16 * i), i + 1);
+}
 
-    for (uint64_t i = 0; i < count; i++) {
-        record.site = trace_writer_site(writer, (const char *)sites_emit + 16 * i);
-        record.time_ns = 10 * MS + i;
-        record.address = E + MIB * (i + 1);
-        trace_writer_emit(writer, &record);
-    }
+static uint64_t python_site(struct trace_writer *writer, const char *function, unsigned line)
+{
+    const struct trace_text file = {"/app/infer.py", 13, 0};
+    struct trace_python_frame frame = {
+        .file = file, .function = {function, (uint32_t)strlen(function), 0}, .line = line};
+    const struct trace_python_frame *const frames[] = {&frame};
+    const uintptr_t code = (uintptr_t)getenv + 1; /* of no library that counts as a caller */
+    const struct trace_stack stack = {&code, 1, frames, 1};
+
+    trace_python_frame_mix(&frame);
+    return trace_writer_stack(writer, &stack);
+}
+
+static void python_emit(struct trace_writer *writer, const char *functions)
+{
+    char *copy = strdup(functions), *rest = NULL;
+    uint64_t number = 0;
+
+    for (const char *function = strtok_r(copy, " ", &rest); function;
+         function = strtok_r(NULL, " ", &rest))
+        for (unsigned line = 7; line <= 8; line++)
+            block_emit(writer, python_site(writer, function, line), ++number);
+    free(copy);
 }
 
 void sample_emit(struct trace_writer *writer)
@@ -86,7 +118,7 @@ void sample_emit(struct trace_writer *writer)
     };
     /* clang-format on */
 
-    const char *sites = getenv("CUPOOL_TEST_SITES");
+    const char *sites = getenv("CUPOOL_TEST_SITES"), *python = getenv("CUPOOL_TEST_PYTHON");
     const char *trim_bytes = getenv("CUPOOL_TEST_TRIM");
     const struct trace_record trim = {.kind = TRACE_EVENT_TRIM,
                                       .context = 1,
@@ -98,6 +130,8 @@ void sample_emit(struct trace_writer *writer)
         trace_writer_emit(writer, &events[i]);
     if (sites)
         sites_emit(writer, strtoull(sites, NULL, 0));
+    if (python)
+        python_emit(writer, python);
     if (trim_bytes)
         trace_writer_emit(writer, &trim);
 }
