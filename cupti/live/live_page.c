@@ -97,8 +97,8 @@ void live_page_context(struct live_page *page, uint32_t number, uint32_t device)
     next_figure = 0;
 }
 
-void live_page_figure(struct live_page *page, const char *name, bool total, uint64_t current,
-                      uint64_t peak)
+void live_page_figure(struct live_page *page, const char *name, enum live_figure kind,
+                      struct live_value value)
 {
     if (next_figure >= LIVE_FIGURES_MAX)
         return;
@@ -107,9 +107,10 @@ void live_page_figure(struct live_page *page, const char *name, bool total, uint
 
         /* Formats by hand: printf takes 2 KiB of the caller's stack. */
         memcpy(row->text, name, strnlen(name, sizeof row->text - 1));
-        row->total = total;
+        row->total = kind == LIVE_FIGURE_TOTAL;
+        row->peaked = kind == LIVE_FIGURE_PEAKED;
     }
-    page->context[page->contexts - 1].value[next_figure++] = (struct live_value){current, peak};
+    page->context[page->contexts - 1].value[next_figure++] = value;
 }
 
 void live_page_kind(struct live_page *page, unsigned memory, uint64_t blocks, uint64_t bytes)
@@ -118,17 +119,22 @@ void live_page_kind(struct live_page *page, unsigned memory, uint64_t blocks, ui
         page->kind[memory] = (struct live_kind){blocks, bytes};
 }
 
-void live_page_device(struct live_page *page, uint32_t number, uint64_t total_bytes)
+void live_page_device(struct live_page *page, const struct live_device *device)
 {
     uint32_t row = 0;
 
-    while (row < page->devices && page->device[row].number != number)
+    while (row < page->devices && page->device[row].number != device->number)
         row++;
     if (row == LIVE_DEVICES_MAX)
         return;
-    page->device[row] = (struct live_device){.number = number, .total_bytes = total_bytes};
+    page->device[row] = *device;
     if (row == page->devices)
         page->devices++;
+}
+
+void live_page_requested(struct live_page *page, struct live_value requested)
+{
+    page->requested = requested;
 }
 
 void live_page_end(struct live_page *page)

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #define LIVE_PAGE_MAGIC    UINT64_C(0x006576696c707563) /* "cuplive" */
-#define LIVE_PAGE_VERSION  2
+#define LIVE_PAGE_VERSION  3
 #define LIVE_PAGE_PREFIX   "live."
 #define LIVE_PAGE_PLACE    "/dev/shm" /* where both sides look unless told otherwise */
 #define LIVE_NAME_BYTES    32
@@ -27,11 +27,11 @@
 #define LIVE_DEVICES_MAX   32
 #define LIVE_COMMAND_BYTES 512
 
-/** Name of a figure; a total only grows and has no peak. */
+/** Name of a figure. */
 struct live_name {
     char text[LIVE_NAME_BYTES];
-    uint32_t total;
-    uint32_t zero;
+    uint32_t total;  /* it only grows */
+    uint32_t peaked; /* its values have a peak; else that is 0 */
 };
 
 struct live_value {
@@ -55,6 +55,7 @@ struct live_device {
     uint32_t number; /* as the process sees it */
     uint32_t zero;
     uint64_t total_bytes;
+    uint64_t used_bytes; /* taken by the process: for its pools, and outside them */
 };
 
 struct live_page {
@@ -73,9 +74,16 @@ struct live_page {
     uint32_t devices; /* of the array below, in use */
     uint32_t zero;
     struct live_device device[LIVE_DEVICES_MAX];
+    struct live_value requested; /* device memory, from the pools and outside them */
 };
 
 /* ---- in the process ---- */
+
+enum live_figure {
+    LIVE_FIGURE_TOTAL,   /* it only grows */
+    LIVE_FIGURE_PEAKED,  /* a level, with its peak */
+    LIVE_FIGURE_CURRENT, /* as it is now, without a peak */
+};
 
 /**
  * Creates the page of this process in WHERE/cupool-UID, and removes pages of ended processes.
@@ -91,11 +99,12 @@ void live_page_begin(struct live_page *page);
 /** Begins a row for a context; figures follow by live_page_figure(). */
 void live_page_context(struct live_page *page, uint32_t number, uint32_t device);
 /** Adds the next figure of the context's row. Names and their order are the same in every row. */
-void live_page_figure(struct live_page *page, const char *name, bool total, uint64_t current,
-                      uint64_t peak);
+void live_page_figure(struct live_page *page, const char *name, enum live_figure kind,
+                      struct live_value value);
 void live_page_kind(struct live_page *page, unsigned memory, uint64_t blocks, uint64_t bytes);
-/** Adds a device, or changes its size. */
-void live_page_device(struct live_page *page, uint32_t number, uint64_t total_bytes);
+/** Adds a device, or changes its figures. */
+void live_page_device(struct live_page *page, const struct live_device *device);
+void live_page_requested(struct live_page *page, struct live_value requested);
 void live_page_end(struct live_page *page);
 
 /* ---- for readers ---- */

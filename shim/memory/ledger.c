@@ -28,6 +28,7 @@ static struct table blocks = TABLE_OF(struct block); /* guarded by lock */
 static struct table owners = TABLE_OF(struct owner); /* guarded by lock */
 static _Atomic uint64_t kind_blocks[LEDGER_KINDS], kind_bytes[LEDGER_KINDS];
 static _Atomic uint64_t device_bytes[LEDGER_DEVICES];
+static _Atomic uint64_t requested_bytes, requested_peak; /* of the kinds that count as requested */
 
 /* Kinds that the same free function accepts share a space. */
 static enum trace_memory space_of(enum trace_memory memory)
@@ -129,10 +130,26 @@ static void device_begin(int device, size_t bytes)
     add(&device_bytes[device], bytes - held);
 }
 
+static void requested_count(uint64_t change)
+{
+    uint64_t now = atomic_fetch_add_explicit(&requested_bytes, change, memory_order_relaxed) +
+                   change;
+    uint64_t peak = atomic_load_explicit(&requested_peak, memory_order_relaxed);
+
+    while ((int64_t)now > (int64_t)peak &&
+           !atomic_compare_exchange_weak_explicit(&requested_peak, &peak, now, memory_order_relaxed,
+                                                  memory_order_relaxed))
+        ;
+}
+
 void ledger_count(const struct ledger_entry *entry, int sign)
 {
+    uint64_t change = (uint64_t)sign * entry->requested_bytes;
+
     add(&kind_blocks[entry->memory], (uint64_t)sign);
-    add(&kind_bytes[entry->memory], (uint64_t)sign * entry->requested_bytes);
+    add(&kind_bytes[entry->memory], change);
+    if (memory_kind(entry->memory)->on_device)
+        requested_count(change);
     if (!memory_kind(entry->memory)->takes_device || !has_total(entry->device))
         return;
     if (sign > 0)
@@ -279,6 +296,13 @@ void ledger_totals(struct ledger_total ret_totals[LEDGER_KINDS])
             .bytes = atomic_load_explicit(&kind_bytes[kind], memory_order_relaxed)};
 }
 
+struct ledger_level ledger_requested(void)
+{
+    return (struct ledger_level){
+        .bytes = atomic_load_explicit(&requested_bytes, memory_order_relaxed),
+        .peak_bytes = atomic_load_explicit(&requested_peak, memory_order_relaxed)};
+}
+
 void ledger_fork_child(void)
 {
     pthread_mutex_init(&lock, NULL);
@@ -290,6 +314,8 @@ void ledger_fork_child(void)
     }
     for (int device = 0; device < LEDGER_DEVICES; device++)
         atomic_store(&device_bytes[device], 0);
+    atomic_store(&requested_bytes, 0);
+    atomic_store(&requested_peak, 0);
     for (int i = 0; i < HELD_ROOMS; i++)
         thread_state.held[i].bytes = 0;
 }

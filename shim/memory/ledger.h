@@ -91,6 +91,13 @@ struct ledger_total {
 
 void ledger_totals(struct ledger_total ret_totals[LEDGER_KINDS]);
 
+/** Sums over the kinds that count as requested device memory: now, and at most so far. */
+struct ledger_level {
+    uint64_t bytes, peak_bytes;
+};
+
+struct ledger_level ledger_requested(void);
+
 /** In the child after fork: the parent's memory is not the child's. */
 void ledger_fork_child(void);
 

@@ -5,6 +5,7 @@
 #include "shim/observe/live.h"
 
 #include <pthread.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "cupti/format/trace_format.h"
@@ -23,6 +24,14 @@ _Atomic(struct live_page *) live_page;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* whoever writes the page */
 static _Atomic uint64_t device_bytes[LIVE_DEVICES_MAX];  /* 0: not known */
+static uint64_t requested_peak;                          /* of the page; guarded by lock */
+
+/** While the page is written: the device memory requested from all pools, and the highest that any
+ * of them had. */
+struct writing {
+    struct live_page *page;
+    uint64_t requested_bytes, pool_peak;
+};
 
 void live_open(const char *command)
 {
@@ -34,21 +43,46 @@ void live_open(const char *command)
         atomic_store_explicit(&live_page, page, memory_order_release);
 }
 
-static void write_figure(void *page, const char *name, bool total, struct pool_gauge value)
+static void write_figure(void *state, const struct pool_figure *figure, struct pool_gauge value)
 {
-    live_page_figure(page, name, total, value.current, value.peak);
+    struct writing *writing = state;
+
+    live_page_figure(writing->page, figure->name,
+                     figure->total    ? LIVE_FIGURE_TOTAL
+                     : figure->peaked ? LIVE_FIGURE_PEAKED
+                                      : LIVE_FIGURE_CURRENT,
+                     (struct live_value){value.current, value.peak});
+    if (figure->offset != offsetof(struct pool_statistics, live_requested_bytes))
+        return;
+    writing->requested_bytes += value.current;
+    if (value.peak > writing->pool_peak)
+        writing->pool_peak = value.peak;
 }
 
-static void write_contexts(struct live_page *page)
+static void write_contexts(struct writing *writing)
 {
     gate_enter();
     for (struct context *context = context_first(); context; context = context_next(context)) {
         if (!context->pool)
             continue;
-        live_page_context(page, context->number, (uint32_t)context->device);
-        pool_figures_visit(context->pool, write_figure, page);
+        live_page_context(writing->page, context->number, (uint32_t)context->device);
+        pool_figures_visit(context->pool, write_figure, writing);
     }
     gate_leave();
+}
+
+/* The peaks of the pools and of the memory outside them are exact, that of their sum is the highest
+ * one at any time when the page was written. */
+static void write_requested(const struct writing *writing)
+{
+    struct ledger_level outside = ledger_requested();
+    uint64_t level = writing->requested_bytes + outside.bytes;
+    const uint64_t peaks[] = {level, writing->pool_peak, outside.peak_bytes};
+
+    for (size_t i = 0; i < sizeof(peaks) / sizeof(peaks[0]); i++)
+        if (peaks[i] > requested_peak)
+            requested_peak = peaks[i];
+    live_page_requested(writing->page, (struct live_value){level, requested_peak});
 }
 
 static void write_kinds(struct live_page *page)
@@ -66,7 +100,10 @@ static void write_devices(struct live_page *page)
         uint64_t bytes = atomic_load_explicit(&device_bytes[i], memory_order_relaxed);
 
         if (bytes)
-            live_page_device(page, i, bytes);
+            live_page_device(page,
+                             &(struct live_device){.number = i,
+                                                   .total_bytes = bytes,
+                                                   .used_bytes = ledger_device_bytes((int)i)});
     }
 }
 
@@ -106,8 +143,10 @@ bool live_publish(void)
         return true;
     if (pthread_mutex_trylock(&lock) != 0)
         return false;
+    struct writing writing = {.page = page};
     live_page_begin(page);
-    write_contexts(page);
+    write_contexts(&writing);
+    write_requested(&writing);
     write_kinds(page);
     write_devices(page);
     live_page_end(page);
@@ -126,4 +165,5 @@ void live_fork_child(void)
 {
     pthread_mutex_init(&lock, NULL);
     atomic_store(&live_page, NULL);
+    requested_peak = 0;
 }

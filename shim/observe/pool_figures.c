@@ -8,19 +8,17 @@
 
 #include "cupti/base/pages.h"
 
-static const struct {
-    const char *name;
-    size_t offset; /* in struct pool_statistics */
-    bool is_gauge, is_total;
-} rows[] = {
-#define POOL_GAUGE(name, unit, help)   {#name, offsetof(struct pool_statistics, name), true, false},
-#define POOL_COUNTER(name, unit, help) {#name, offsetof(struct pool_statistics, name), false, true},
+#define OFFSET(name) offsetof(struct pool_statistics, name)
+
+static const struct pool_figure figures_all[] = {
+#define POOL_GAUGE(name, unit, help)   {#name, OFFSET(name), .peaked = true},
+#define POOL_COUNTER(name, unit, help) {#name, OFFSET(name), .total = true},
 #include "pool/statistics.def"
 #undef POOL_GAUGE
 #undef POOL_COUNTER
-    {"largest_free_bytes", offsetof(struct pool_statistics, largest_free_bytes), false, false},
-    {"metadata_bytes", offsetof(struct pool_statistics, metadata_bytes), false, false},
-    {"peak_time_ns", offsetof(struct pool_statistics, peak_time_ns), false, false},
+    {"largest_free_bytes", OFFSET(largest_free_bytes)},
+    {"metadata_bytes", OFFSET(metadata_bytes)},
+    {"peak_time_ns", OFFSET(peak_time_ns)},
 };
 
 void pool_figures_visit(struct pool *pool, pool_figure_visit *visit, void *state)
@@ -30,15 +28,15 @@ void pool_figures_visit(struct pool *pool, pool_figure_visit *visit, void *state
     if (!figures)
         return;
     pool_statistics_get(pool, figures);
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        const void *figure = (const char *)figures + rows[i].offset;
+    for (size_t i = 0; i < sizeof(figures_all) / sizeof(figures_all[0]); i++) {
+        const void *figure = (const char *)figures + figures_all[i].offset;
         struct pool_gauge value = {0};
 
-        if (rows[i].is_gauge)
+        if (figures_all[i].peaked)
             value = *(const struct pool_gauge *)figure;
         else
             value.current = *(const uint64_t *)figure;
-        visit(state, rows[i].name, rows[i].is_total, value);
+        visit(state, &figures_all[i], value);
     }
     pages_unmap(figures, sizeof(*figures));
 }

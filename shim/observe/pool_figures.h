@@ -11,8 +11,15 @@
 
 #include "pool/pool.h"
 
-/** `total`: a counter that only grows; it has a current value and no peak. */
-typedef void pool_figure_visit(void *state, const char *name, bool total, struct pool_gauge value);
+struct pool_figure {
+    const char *name;
+    size_t offset; /* in struct pool_statistics */
+    bool total;    /* it only grows */
+    bool peaked;   /* it has a peak; others have a current value alone */
+};
+
+typedef void pool_figure_visit(void *state, const struct pool_figure *figure,
+                               struct pool_gauge value);
 
 void pool_figures_visit(struct pool *pool, pool_figure_visit *visit, void *state);
 

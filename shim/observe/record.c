@@ -361,14 +361,14 @@ struct counters {
     const struct context *context;
 };
 
-static void emit_counter(void *state, const char *name, bool total, struct pool_gauge value)
+static void emit_counter(void *state, const struct pool_figure *figure, struct pool_gauge value)
 {
     const struct counters *counters = state;
 
     trace_writer_emit(counters->writer,
                       &(struct trace_record){
                           .kind = TRACE_EVENT_COUNTER,
-                          .api = trace_api_id(trace_writer_string(counters->writer, name)),
+                          .api = trace_api_id(trace_writer_string(counters->writer, figure->name)),
                           .context = counters->context->number,
                           .device = (uint16_t)counters->context->device,
                           .size = value.current,

@@ -49,9 +49,9 @@ class Live(unittest.TestCase):
         self.stack = contextlib.ExitStack()
         self.addCleanup(self.stack.close)
 
-    def start(self, live=True):
+    def start(self, live=True, **environment):
         """A preloaded program that waits for commands. Its pid is the interpreter's."""
-        environment = MACHINE.environment(preload=True)
+        environment = MACHINE.environment(preload=True, **environment)
         if live:
             environment["CUPOOL_LIVE"] = str(self.place)
         process = subprocess.Popen([sys.executable, PROGRAM], env=environment, text=True,
@@ -61,6 +61,8 @@ class Live(unittest.TestCase):
 
     @staticmethod
     def stop(process):
+        if process.stdin.closed:
+            return
         process.stdin.close()
         process.wait(PATIENCE_S)
         process.stdout.close()
@@ -156,6 +158,48 @@ class Live(unittest.TestCase):
         gone = self.metrics()
         for memory in ("physical", "host_physical", "mapping"):
             self.assertEqual(self.figure(gone, "cupool_passed_bytes", process.pid, memory=memory), 0)
+
+    def test_memory_outside_the_pool_has_a_peak_and_a_device(self):
+        for mode in ("observe", "pool"):
+            process = self.start(CUPOOL_MODE=mode, SIMGPU_DEVICES="2")
+            for order in (f"burst 1 {300 << 20}", f"map {100 << 20} 1", "device 1", f"burst 1 {200 << 20}"):
+                preload.order(process, order)
+            held = self.metrics(str(process.pid))
+            self.assertEqual(self.figure(held, "cupool_process_requested_bytes", process.pid), 600 << 20)
+            for device, least in (("0", 400), ("1", 200)):
+                used = self.figure(held, "cupool_device_used_bytes", process.pid, device=device)
+                self.assertGreaterEqual(used, least << 20)
+                self.assertLess(used, least + 8 << 20)  # the segment of the small blocks
+            text = self.cupool("top", str(process.pid)).stdout
+            if mode == "observe":
+                self.assertRegex(text, r"device 0 +400\.0 MiB [^\n]*\n +device 1 +200\.0 MiB ")
+                self.assertRegex(text, r"requested +600\.0 MiB +\[#+\] +peak 600\.0 MiB")
+            preload.order(process, "unmap")
+            preload.order(process, "shed")
+            gone = self.metrics(str(process.pid))
+            self.assertEqual(self.figure(gone, "cupool_process_requested_bytes", process.pid), 0)
+            peak = self.figure(gone, "cupool_process_requested_peak_bytes", process.pid)
+            self.assertGreaterEqual(peak, 600 << 20)
+            self.assertLess(peak, 601 << 20)  # small blocks
+            # The other process has less, and its peak is less.
+            other = self.start(CUPOOL_MODE=mode)
+            preload.order(other, f"burst 1 {100 << 20}")
+            for order, pids in (("peak", (process.pid, other.pid)), ("bytes", (other.pid, process.pid))):
+                rows = [line.split() for line in self.cupool("top", "--sort", order).stdout.splitlines()]
+                self.assertEqual(tuple(int(row[0]) for row in rows[1:]), pids, (mode, order))
+                by_pid = {int(row[0]): row[1:5] for row in rows[1:]}
+                self.assertEqual(by_pid[process.pid], ["0", "B", "600.0", "MiB"], (mode, order))
+                self.assertEqual(by_pid[other.pid], ["100.0", "MiB", "100.0", "MiB"], (mode, order))
+            self.stop(process)
+            self.stop(other)
+
+    def test_only_levels_with_a_peak_have_one(self):
+        preload.order(self.start(), "burst 10 1000000")
+        names = {name for name, *_ in self.metrics()}
+        levels = {"cupool_pool_largest_free", "cupool_pool_metadata", "cupool_pool_reserved"}
+        self.assertEqual({name for name in levels if name + "_bytes" in names}, levels)
+        self.assertEqual({name for name in levels if name + "_peak_bytes" in names},
+                         {"cupool_pool_reserved"})
 
     def test_several_processes_are_told_apart(self):
         processes = [self.start(), self.start()]

@@ -206,7 +206,7 @@ static void watch_turn(struct watch *watch)
         watch->history.readings = 0;
     }
     if (page)
-        live_history_add(&watch->history, live_level(page), realtime_ns());
+        live_history_add(&watch->history, page->requested.current, realtime_ns());
     if (!watch->request->no_sites)
         top_sites_watch(&watch->sites,
                         page ? running_find((pid_t)page->pid, page->pid_namespace) : 0);

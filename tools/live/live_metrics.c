@@ -3,8 +3,8 @@
  * Live pages as OpenMetrics text. A page names its own figures, so the families are collected over
  * all pages first: the standard wants all samples of a family together.
  *
- * A level's peak is a family of its own; the unit stays at the end of the name, and _total behind
- * what only grows.
+ * The peak of a level is a family of its own; the unit stays at the end of the name, and _total
+ * behind what only grows.
  */
 #include <stdbool.h>
 #include <string.h>
@@ -31,6 +31,7 @@ static const struct figure_help {
 struct family {
     const char *name; /* in the page it was first found in */
     bool total;
+    bool peaked; /* in some page */
 };
 
 static bool ends_with(const char *text, const char *end)
@@ -66,7 +67,9 @@ static size_t families_collect(const struct live_processes *processes, struct fa
             while (k < count && strcmp(families[k].name, name->text) != 0)
                 k++;
             if (k == count && count < FAMILIES_MAX && is_served(name))
-                families[count++] = (struct family){name->text, name->total};
+                families[count++] = (struct family){.name = name->text, .total = name->total};
+            if (k < count)
+                families[k].peaked |= name->peaked;
         }
     return count;
 }
@@ -98,7 +101,7 @@ static void samples_print(const struct live_processes *processes, const struct f
 
         live_pid_text(processes, page, pid);
         for (unsigned j = 0; j < page->figures; j++) {
-            if (strcmp(page->name[j].text, family->name) != 0)
+            if (strcmp(page->name[j].text, family->name) != 0 || (peak && !page->name[j].peaked))
                 continue;
             for (unsigned k = 0; k < page->contexts; k++) {
                 const struct live_context *context = &page->context[k];
@@ -165,20 +168,48 @@ static void passed_print(const struct live_processes *processes, bool bytes, FIL
         }
 }
 
-static void devices_print(const struct live_processes *processes, FILE *out)
+static void bytes_family_begin(const char *name, const char *help, FILE *out)
 {
-    fputs("# TYPE cupool_device_bytes gauge\n# UNIT cupool_device_bytes bytes\n"
-          "# HELP cupool_device_bytes Total memory of each device with a context of the process.\n",
-          out);
+    fprintf(out, "# TYPE %s gauge\n# UNIT %s bytes\n# HELP %s %s\n", name, name, name, help);
+}
+
+static void devices_print(const struct live_processes *processes, bool used, FILE *out)
+{
+    const char *name = used ? "cupool_device_used_bytes" : "cupool_device_bytes";
+
+    bytes_family_begin(name,
+                       used ? "Memory of each device that the process has taken, for its pools and "
+                              "outside them."
+                            : "Total memory of each device with a context of the process.",
+                       out);
     for (size_t i = 0; i < processes->count; i++)
         for (unsigned j = 0; j < processes->page[i].devices; j++) {
             const struct live_device *device = &processes->page[i].device[j];
             char pid[LIVE_PID_BYTES];
 
             live_pid_text(processes, &processes->page[i], pid);
-            fprintf(out, "cupool_device_bytes{pid=\"%s\",device=\"%u\"} %llu\n", pid,
-                    device->number, (unsigned long long)device->total_bytes);
+            fprintf(out, "%s{pid=\"%s\",device=\"%u\"} %llu\n", name, pid, device->number,
+                    (unsigned long long)(used ? device->used_bytes : device->total_bytes));
         }
+}
+
+static void requested_print(const struct live_processes *processes, bool peak, FILE *out)
+{
+    const char *name = peak ? "cupool_process_requested_peak_bytes"
+                            : "cupool_process_requested_bytes";
+
+    bytes_family_begin(name,
+                       peak ? "Highest device memory requested, from the pools and outside them."
+                            : "Device memory requested and live, from the pools and outside them.",
+                       out);
+    for (size_t i = 0; i < processes->count; i++) {
+        const struct live_value *requested = &processes->page[i].requested;
+        char pid[LIVE_PID_BYTES];
+
+        live_pid_text(processes, &processes->page[i], pid);
+        fprintf(out, "%s{pid=\"%s\"} %llu\n", name, pid,
+                (unsigned long long)(peak ? requested->peak : requested->current));
+    }
 }
 
 void live_metrics_print(const struct live_processes *processes, FILE *out)
@@ -187,12 +218,15 @@ void live_metrics_print(const struct live_processes *processes, FILE *out)
     size_t count = families_collect(processes, families);
 
     processes_print(processes, out);
-    devices_print(processes, out);
+    requested_print(processes, false, out);
+    requested_print(processes, true, out);
+    devices_print(processes, false, out);
+    devices_print(processes, true, out);
     passed_print(processes, true, out);
     passed_print(processes, false, out);
     for (size_t i = 0; i < count; i++) {
         samples_print(processes, &families[i], false, out);
-        if (!families[i].total)
+        if (families[i].peaked && !families[i].total)
             samples_print(processes, &families[i], true, out);
     }
     fputs("# EOF\n", out);

@@ -46,9 +46,6 @@ void live_pid_text(const struct live_processes *processes, const struct live_pag
 /** A figure summed over contexts; 0 when the page does not have it. */
 struct live_value live_sum(const struct live_page *page, const char *name);
 
-/** Device memory that a process has requested, from the pool and outside it. */
-uint64_t live_level(const struct live_page *page);
-
 /* ---- what `cupool top` shows ---- */
 
 /** What rows are sorted by: sites, or processes. */

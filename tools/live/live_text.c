@@ -107,40 +107,11 @@ static void levels_print(const struct live_page *page, const struct live_view *v
         level_print(levels[i].title, live_sum(page, levels[i].figure), whole, view, out);
 }
 
-/** Device memory outside the pool. */
-static uint64_t passed_bytes(const struct live_page *page)
-{
-    uint64_t sum = 0;
-
-    for (unsigned i = 0; i < LIVE_KINDS_MAX; i++)
-        if (memory_kind(i) && memory_kind(i)->on_device)
-            sum += page->kind[i].bytes;
-    return sum;
-}
-
-uint64_t live_level(const struct live_page *page)
-{
-    return live_sum(page, "live_requested_bytes").current + passed_bytes(page);
-}
-
-/** Memory of a process on a device. Memory outside the pool counts only if there is one device. */
-static uint64_t device_used(const struct live_page *page, const struct live_device *device)
-{
-    uint64_t used = page->devices == 1 ? passed_bytes(page) : 0;
-
-    for (unsigned figure = 0; figure < page->figures; figure++)
-        if (!strcmp(page->name[figure].text, "reserved_bytes"))
-            for (unsigned i = 0; i < page->contexts; i++)
-                if (page->context[i].device == device->number)
-                    used += page->context[i].value[figure].current;
-    return used;
-}
-
 static void devices_print(const struct live_page *page, const struct live_view *view, FILE *out)
 {
     for (unsigned i = 0; i < page->devices; i++) {
         const struct live_device *device = &page->device[i];
-        uint64_t used = device_used(page, device);
+        uint64_t used = device->used_bytes;
         char title[24];
 
         snprintf(title, sizeof title, "device %u", device->number);
@@ -278,6 +249,8 @@ static void process_print(const struct live_page *page, struct rates rates, uint
     devices_print(page, view, out);
     if (page->contexts)
         levels_print(page, view, out);
+    else
+        level_print("requested", page->requested, page->requested.peak, view, out);
     if (view->history)
         history_print(view->history, now_ns, view, out);
     if (page->contexts)
@@ -313,8 +286,8 @@ void live_order(const struct live_processes *now, const struct live_processes *b
         struct order_key key = {.page = page};
 
         switch (sort) {
-        case LIVE_SORT_BYTES: key.key = live_level(page); break;
-        case LIVE_SORT_PEAK: key.key = live_sum(page, "live_requested_bytes").peak; break;
+        case LIVE_SORT_BYTES: key.key = page->requested.current; break;
+        case LIVE_SORT_PEAK: key.key = page->requested.peak; break;
         case LIVE_SORT_ALLOCATIONS:
             key.key = rates.known && rates.allocations < RATE_MOST
                           ? (uint64_t)(1000 * rates.allocations)
@@ -339,7 +312,7 @@ static struct unit_text share_of_devices(const struct live_page *page)
     uint64_t used = 0, whole = 0;
 
     for (unsigned i = 0; i < page->devices; i++) {
-        used += device_used(page, &page->device[i]);
+        used += page->device[i].used_bytes;
         whole += page->device[i].total_bytes;
     }
     return unit_percent(used, whole);
@@ -348,8 +321,8 @@ static struct unit_text share_of_devices(const struct live_page *page)
 static int table_row_add(struct text_table *table, const struct live_processes *now,
                          const struct live_page *page, struct rates rates, bool marked)
 {
-    struct live_value requested = live_sum(page, "live_requested_bytes");
-    struct unit_text level = unit_bytes(live_level(page)), peak = unit_bytes(requested.peak);
+    struct unit_text level = unit_bytes(page->requested.current);
+    struct unit_text peak = unit_bytes(page->requested.peak);
     struct unit_text reserved = unit_bytes(live_sum(page, "reserved_bytes").current);
     struct unit_text hits = unit_percent(live_sum(page, "hits").current,
                                          live_sum(page, "allocations").current);

@@ -2,7 +2,7 @@
 """Holds device memory on request: "hold N BYTES" allocates N blocks, "drop" frees them, "fork" makes
 a child that ends at once, "pin BYTES" allocates pinned memory, "map BYTES LOCATION" makes physical
 memory, maps it and releases its handle, "unmap" unmaps it. "burst N BYTES" is "hold" and "shed" is
-"drop" without a later call: what they did has to be seen as it is. Answers each line with its number of
+"drop" without a later call: what they did has to be seen as it is. "device N" chooses the device. Answers each line with its number of
 blocks, once the library had a call late enough to publish what came before it."""
 
 import ctypes
@@ -49,6 +49,8 @@ for line in sys.stdin:
     order, *numbers = line.split()
     if order in ("hold", "burst"):
         blocks += [allocate(int(numbers[1])) for _ in range(int(numbers[0]))]
+    elif order == "device":
+        assert runtime.cudaSetDevice(int(numbers[0])) == 0
     elif order == "pin":
         pinned = ctypes.c_void_p()
         assert runtime.cudaHostAlloc(ctypes.byref(pinned), ctypes.c_size_t(int(numbers[0])), 0) == 0
@@ -66,6 +68,6 @@ for line in sys.stdin:
         if child == 0:
             os._exit(0)
         os.waitpid(child, 0)
-    if order not in ("burst", "shed"):
+    if order not in ("burst", "shed", "device"):
         publish()
     print(len(blocks), flush=True)

@@ -143,6 +143,22 @@ Test(ledger, counts_device_memory_of_each_device)
     cr_assert_eq(ledger_device_bytes(1), 64);
 }
 
+Test(ledger, keeps_the_peak_of_requested_device_memory)
+{
+    struct ledger_entry entry;
+
+    put(TRACE_MEMORY_DEVICE, 0x1000, 10, 1, 0);
+    put(TRACE_MEMORY_ARRAY, 0x1000, 20, 1, 1);
+    put(TRACE_MEMORY_PINNED, 0x2000, 40, 1, LEDGER_HOST);
+    cr_assert(ledger_take(TRACE_MEMORY_DEVICE, 0x1000, &entry));
+    put(TRACE_MEMORY_ASYNC, 0x3000, 5, 0, 0);
+    cr_assert_eq(ledger_requested().bytes, 25);
+    cr_assert_eq(ledger_requested().peak_bytes, 30);
+    ledger_forget_context(1);
+    cr_assert_eq(ledger_requested().bytes, 5);
+    cr_assert_eq(ledger_requested().peak_bytes, 30);
+}
+
 Test(ledger, a_context_takes_its_own_along_and_no_more)
 {
     struct ledger_entry entry = {0};
