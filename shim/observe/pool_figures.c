@@ -8,17 +8,20 @@
 
 #include "cupti/base/pages.h"
 
-#define OFFSET(name) offsetof(struct pool_statistics, name)
+#define FIGURE(figure, kind)                                                                       \
+    {                                                                                              \
+        .name = #figure, .offset = offsetof(struct pool_statistics, figure), kind                  \
+    }
 
 static const struct pool_figure figures_all[] = {
-#define POOL_GAUGE(name, unit, help)   {#name, OFFSET(name), .peaked = true},
-#define POOL_COUNTER(name, unit, help) {#name, OFFSET(name), .total = true},
+#define POOL_GAUGE(name, unit, help)   FIGURE(name, .peaked = true),
+#define POOL_COUNTER(name, unit, help) FIGURE(name, .total = true),
 #include "pool/statistics.def"
 #undef POOL_GAUGE
 #undef POOL_COUNTER
-    {"largest_free_bytes", OFFSET(largest_free_bytes)},
-    {"metadata_bytes", OFFSET(metadata_bytes)},
-    {"peak_time_ns", OFFSET(peak_time_ns)},
+    FIGURE(largest_free_bytes, .peaked = false),
+    FIGURE(metadata_bytes, .peaked = false),
+    FIGURE(peak_time_ns, .peaked = false),
 };
 
 void pool_figures_visit(struct pool *pool, pool_figure_visit *visit, void *state)
