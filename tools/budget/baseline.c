@@ -11,8 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tools/base/escape.h"
 #include "tools/base/infile.h"
+#include "tools/base/json_text.h"
 #include "tools/base/outfile.h"
 #include "tools/symbols/wrappers.h"
 
@@ -29,15 +29,6 @@ json_t *metric_json(enum metric_unit unit, uint64_t value)
     if (unit == METRIC_UNIT_PERCENT)
         return json_real((double)value / METRIC_PERCENT_PPM);
     return json_integer((json_int_t)(value > INT64_MAX ? INT64_MAX : value));
-}
-
-static json_t *text_json(const char *text)
-{
-    char *copy = escape_copy(text);
-    json_t *string = copy ? json_string(copy) : NULL;
-
-    free(copy);
-    return string;
 }
 
 static json_t *metrics_json(const struct snapshot *snapshot)
@@ -74,8 +65,8 @@ static json_t *devices_json(const struct snapshot *snapshot)
     for (size_t i = 0; i < snapshot->devices; i++) {
         json_t *device = json_object();
 
-        json_object_set_new(device, "name", text_json(snapshot->device[i].name));
-        json_object_set_new(device, "driver_version", text_json(snapshot->device[i].driver));
+        json_object_set_new(device, "name", json_text(snapshot->device[i].name));
+        json_object_set_new(device, "driver_version", json_text(snapshot->device[i].driver));
         json_array_append_new(devices, device);
     }
     return devices;
@@ -86,7 +77,7 @@ static json_t *related_json(const struct snapshot_site *site)
     json_t *related = json_array();
 
     for (size_t i = 0; i < site->relateds; i++)
-        json_array_append_new(related, text_json(site->related[i]));
+        json_array_append_new(related, json_text(site->related[i]));
     return related;
 }
 
@@ -101,7 +92,7 @@ static json_t *wrappers_json(void)
 
         if (!functions)
             json_object_set_new(wrappers, module, functions = json_array());
-        json_array_append_new(functions, text_json(function));
+        json_array_append_new(functions, json_text(function));
     }
     return wrappers;
 }
@@ -121,8 +112,8 @@ static json_t *sites_json(const struct snapshot *snapshot)
     for (size_t i = 0; sites && i < count; i++) {
         json_t *site = json_object();
 
-        json_object_set_new(site, "module", text_json(sorted[i].module));
-        json_object_set_new(site, "function", text_json(sorted[i].function));
+        json_object_set_new(site, "module", json_text(sorted[i].module));
+        json_object_set_new(site, "function", json_text(sorted[i].function));
         json_object_set_new(site, "related", related_json(&sorted[i]));
         for (int k = 0; k < SNAPSHOT_FIGURE_COUNT; k++)
             json_object_set_new(site, snapshot_figure_name[k],
@@ -143,7 +134,7 @@ int baseline_write(const struct snapshot *snapshot, const char *path)
     if (snapshot->sites > SNAPSHOT_BASELINE_SITES)
         left_out += snapshot->sites - SNAPSHOT_BASELINE_SITES;
     for (size_t i = 0; i < snapshot->ignored_count; i++)
-        json_array_append_new(ignored, text_json(snapshot->ignored[i]));
+        json_array_append_new(ignored, json_text(snapshot->ignored[i]));
     json_object_set_new(root, "schema", json_string(SCHEMA));
     json_object_set_new(root, "device", devices_json(snapshot));
     json_object_set_new(root, "ignored_sites", ignored);

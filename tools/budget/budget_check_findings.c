@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "tools/base/disguise.h"
-#include "tools/base/escape.h"
+#include "tools/base/json_text.h"
 
 #define SARIF_SCHEMA "https://json.schemastore.org/sarif-2.1.0.json"
 
@@ -36,10 +36,8 @@ const char *budget_check_relative_path(const char *path)
 
 static json_t *text_json(const char *text)
 {
-    char *copy = escape_copy(text);
-    json_t *string = copy ? json_string(copy) : NULL;
+    json_t *string = json_text(text);
 
-    free(copy);
     return string ? string : json_string("");
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "tools/base/escape.h"
+#include "tools/base/json_text.h"
 #include "tools/base/text_table.h"
 
 #define TOP_DEFAULT 10
@@ -305,20 +306,11 @@ static json_t *pair_json(enum metric_unit unit, uint64_t before, uint64_t after)
     return pair;
 }
 
-static json_t *text_or_null(const char *text)
-{
-    char *copy = escape_copy(text);
-    json_t *string = copy ? json_string(copy) : NULL;
-
-    free(copy);
-    return string ? string : json_null();
-}
-
 static void site_name_set(json_t *object, const struct snapshot_site *site, uint64_t line)
 {
-    json_object_set_new(object, "module", text_or_null(site->module));
-    json_object_set_new(object, "function", text_or_null(site->function));
-    json_object_set_new(object, "file", text_or_null(site->file));
+    json_object_set_new(object, "module", json_text_or_null(site->module));
+    json_object_set_new(object, "function", json_text_or_null(site->function));
+    json_object_set_new(object, "file", json_text_or_null(site->file));
     json_object_set_new(object, "line", line ? json_integer((json_int_t)line) : json_null());
 }
 
@@ -374,9 +366,9 @@ int difference_json(const struct difference *difference, const struct difference
     for (size_t i = 0; i < shown; i++)
         json_array_append_new(sites, site_json(&difference->site[i]));
     json_object_set_new(root, "schema", json_string("cupool.diff/1"));
-    json_object_set_new(root, "base", text_or_null(style->base));
-    json_object_set_new(root, "new", text_or_null(style->fresh));
-    json_object_set_new(root, "tolerance", text_or_null(style->tolerance));
+    json_object_set_new(root, "base", json_text_or_null(style->base));
+    json_object_set_new(root, "new", json_text_or_null(style->fresh));
+    json_object_set_new(root, "tolerance", json_text_or_null(style->tolerance));
     json_object_set_new(root, "grew",
                         json_boolean(difference->metrics_grown || difference->sites_grown));
     json_object_set_new(root, "metrics", metrics);

@@ -15,6 +15,7 @@
 #include "tools/base/disguise.h"
 #include "tools/base/escape.h"
 #include "tools/base/json_stream.h"
+#include "tools/base/json_text.h"
 #include "tools/base/text_table.h"
 #include "tools/base/units.h"
 
@@ -293,8 +294,8 @@ static void row_json(struct json_stream *stream, const struct replay_result *res
     uint64_t requested = result->trace->peak_requested_bytes;
 
     json_stream_open(stream, NULL, '{');
-    json_stream_add(stream, "policy", json_string(row->policy.name));
-    json_stream_add(stream, "options", json_string(row->policy.options_text));
+    json_stream_add(stream, "policy", json_text(row->policy.name));
+    json_stream_add(stream, "options", json_text(row->policy.options_text));
     count_add(stream, "peak_reserved_bytes", outcome->peak_reserved_bytes);
     json_stream_add(stream, "overhead",
                     outcome->completed && requested
@@ -328,15 +329,14 @@ static void device_json(struct json_stream *stream, const struct replay_result *
     const struct replay_row *best = replay_result_best(result);
     json_int_t margin = best ? (json_int_t)(device->usable_bytes - best->smallest_capacity_bytes)
                              : 0;
-    json_t *name = json_string(device->name);
 
     json_stream_open(stream, NULL, '{');
-    json_stream_add(stream, "name", name ? name : json_string("?"));
+    json_stream_add(stream, "name", json_text(device->name));
     count_add(stream, "usable_bytes", device->usable_bytes);
     json_stream_add(stream, "fits", json_boolean(best && margin >= 0));
-    json_stream_add(stream, "policy", best ? json_string(best->policy.name) : json_null());
+    json_stream_add(stream, "policy", best ? json_text(best->policy.name) : json_null());
     json_stream_add(stream, "margin_bytes", best ? json_integer(margin) : json_null());
-    json_stream_add(stream, "source", json_string(device->source));
+    json_stream_add(stream, "source", json_text(device->source));
     json_stream_close(stream);
 }
 
@@ -360,11 +360,10 @@ static void result_json(struct json_stream *stream, const struct replay_report *
 {
     const struct replay_trace *trace = result->trace;
     char hash[24];
-    json_t *name = json_string(trace->name);
 
     snprintf(hash, sizeof hash, "%016" PRIx64, trace->hash);
     json_stream_open(stream, NULL, '{');
-    json_stream_add(stream, "trace", name ? name : json_string("?"));
+    json_stream_add(stream, "trace", json_text(trace->name));
     json_stream_add(stream, "hash", json_string(hash));
     count_add(stream, "operations", trace->operations);
     count_add(stream, "peak_requested_bytes", trace->peak_requested_bytes);

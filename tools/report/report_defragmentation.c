@@ -128,7 +128,7 @@ static json_t *backings_json(const struct defragmentation *all)
         report_json_set(row, "device", backing->device);
         report_json_set(row, "page_bytes", backing->page_bytes);
         report_json_set(row, "range_bytes", backing->range_bytes);
-        json_object_set_new(row, "reason", report_json_text(backing->reason));
+        json_object_set_new(row, "reason", json_text_or_null(backing->reason));
         json_array_append_new(rows, row);
     }
     return rows;

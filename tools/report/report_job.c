@@ -17,7 +17,7 @@ json_t *report_json_job(struct analysis *const *analyses, const char *const *tra
         json_t *rank = json_object();
 
         report_json_set(rank, "rank", job->rank[i]);
-        json_object_set_new(rank, "trace", report_json_text(traces[i]));
+        json_object_set_new(rank, "trace", json_text_or_null(traces[i]));
         for (size_t figure = 0; figure < JOB_FIGURE_COUNT; figure++)
             report_json_set(rank, job_figure_rows[figure].name, job->value[i][figure]);
         json_array_append_new(ranks, rank);

@@ -24,9 +24,9 @@ static json_t *process_json(const struct analysis *analysis)
     json_t *process = json_object();
     int status = analysis_exit_status(analysis);
 
-    json_object_set_new(process, "command", report_json_text(analysis->command));
+    json_object_set_new(process, "command", json_text_or_null(analysis->command));
     json_object_set_new(process, "complete", json_boolean(analysis->recording.complete));
-    json_object_set_new(process, "cupool", report_json_text(analysis->version));
+    json_object_set_new(process, "cupool", json_text_or_null(analysis->version));
     json_object_set_new(process, "running", json_boolean(analysis->recording.running));
     json_object_set_new(process, "exit_status", status < 0 ? json_null() : json_integer(status));
     report_json_set(process, "duration_ns", analysis->duration_ns);
@@ -35,7 +35,7 @@ static json_t *process_json(const struct analysis *analysis)
                         analysis->has_rank ? report_json_integer(analysis->rank) : json_null());
     json_object_set_new(process, "ranks",
                         analysis->ranks ? report_json_integer(analysis->ranks) : json_null());
-    json_object_set_new(process, "rank_variable", report_json_text(analysis->rank_variable));
+    json_object_set_new(process, "rank_variable", json_text_or_null(analysis->rank_variable));
     report_json_set(process, "start_realtime_ns", analysis->recording.start_realtime_ns);
     return process;
 }
@@ -60,7 +60,7 @@ static json_t *devices_json(const struct analysis *analysis)
         json_t *row = json_object();
 
         report_json_set(row, "index", device->index);
-        json_object_set_new(row, "name", report_json_text(device->name));
+        json_object_set_new(row, "name", json_text_or_null(device->name));
         json_object_set_new(row, "simulated", json_boolean(device->simulated));
         report_json_set(row, "total_bytes", device->total_bytes);
         json_object_set_new(row, "driver_version", version_json(device->driver_version));
@@ -133,14 +133,14 @@ static void row_name_set(json_t *object, const struct analysis *analysis, enum r
     switch (by) {
     case REPORT_BY_SITE: report_json_site_set(object, analysis, key); break;
     case REPORT_BY_LIBRARY:
-        json_object_set_new(object, "path", report_json_text((const char *)(uintptr_t)key));
+        json_object_set_new(object, "path", json_text_or_null((const char *)(uintptr_t)key));
         break;
     case REPORT_BY_SIZE:
         report_json_set(object, "up_to_bytes", analysis_size_class_bytes(key));
         break;
     default:
         json_object_set_new(object, "name",
-                            report_json_text(trace_reader_string(analysis->reader, key)));
+                            json_text_or_null(trace_reader_string(analysis->reader, key)));
     }
 }
 
@@ -311,7 +311,7 @@ static json_t *invalid_frees_json(const struct analysis *analysis)
         report_json_set(object, "address", invalid->address);
         report_json_set(object, "error", invalid->error);
         json_object_set_new(object, "api",
-                            report_json_text(trace_reader_string(analysis->reader, invalid->api)));
+                            json_text_or_null(trace_reader_string(analysis->reader, invalid->api)));
         json_object_set_new(object, "site", site_json(analysis, invalid->site));
         json_object_set_new(object, "allocation_site",
                             site_json(analysis, invalid->allocation_site));
@@ -330,7 +330,7 @@ static json_t *counters_json(const struct analysis *analysis)
         const struct analysis_counter *counter = &analysis->counter[i];
         json_t *object = json_object();
 
-        json_object_set_new(object, "name", report_json_text(counter->name));
+        json_object_set_new(object, "name", json_text_or_null(counter->name));
         report_json_set(object, "context", counter->context);
         report_json_set(object, "current", counter->current);
         report_json_set(object, "peak", counter->peak);
@@ -349,7 +349,7 @@ static json_t *driver_libraries_json(const struct analysis *analysis)
     for (size_t i = 0; rows && i < libraries->rows; i++) {
         json_t *row = json_object();
 
-        json_object_set_new(row, "path", report_json_text((const char *)(uintptr_t)rows[i].key));
+        json_object_set_new(row, "path", json_text_or_null((const char *)(uintptr_t)rows[i].key));
         report_json_set(row, "allocations", rows[i].allocations);
         report_json_set(row, "requested_bytes", rows[i].requested_bytes);
         report_json_set(row, "peak_bytes", rows[i].live_bytes.peak);
@@ -413,9 +413,9 @@ static json_t *cupti_json(const struct driver_view *view)
     driver_view_state_text(view, text, sizeof text);
     cupti = json_object();
     json_object_set_new(cupti, "state", json_string(driver_view_state_name(view)));
-    json_object_set_new(cupti, "detail", report_json_text(text));
+    json_object_set_new(cupti, "detail", json_text_or_null(text));
     json_object_set_new(cupti, "whole", json_boolean(view->is_whole));
-    json_object_set_new(cupti, "library", report_json_text(view->library));
+    json_object_set_new(cupti, "library", json_text_or_null(view->library));
     report_json_set(cupti, "version", view->version);
     report_json_set(cupti, "result", view->result);
     report_json_set(cupti, "dropped", view->dropped);
@@ -498,7 +498,7 @@ static int report_put(struct json_stream *stream, const struct analysis *analysi
     json_stream_add(stream, "steps", report_json_steps(analysis));
     json_stream_add(stream, "summary", summary_json(analysis));
     json_stream_add(stream, "timeline", timeline_json(analysis));
-    json_stream_add(stream, "trace", report_json_text(trace));
+    json_stream_add(stream, "trace", json_text_or_null(trace));
     json_stream_add(stream, "window", report_json_window(analysis));
     json_stream_close(stream);
     stacks_done(&stacks);

@@ -70,10 +70,10 @@ json_t *report_json_findings(const struct analysis *analysis, const struct calle
         json_t *object = json_object();
 
         json_object_set_new(object, "kind", json_string(finding_kind_name[finding->kind]));
-        json_object_set_new(object, "text", report_json_text(finding->text));
-        json_object_set_new(object, "action", report_json_text(finding->action));
+        json_object_set_new(object, "text", json_text_or_null(finding->text));
+        json_object_set_new(object, "action", json_text_or_null(finding->action));
         json_object_set_new(object, "where",
-                            *finding->where ? report_json_text(finding->where) : json_null());
+                            *finding->where ? json_text_or_null(finding->where) : json_null());
         report_json_set(object, "bytes", finding->bytes);
         report_json_site_set(object, analysis, finding->site);
         report_json_key_set(object, analysis, finding->site);

@@ -1,21 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/report/report_json_parts.h"
 
-#include <stdlib.h>
-
-#include "tools/base/escape.h"
-
 #define SPANS_SHOWN 100
 #define STEPS_SHOWN 1000
-
-json_t *report_json_text(const char *text)
-{
-    char *copy = escape_copy(text);
-    json_t *string = copy ? json_string(copy) : NULL;
-
-    free(copy);
-    return string ? string : json_null();
-}
 
 json_t *report_json_integer(uint64_t value)
 {
@@ -29,13 +16,13 @@ void report_json_set(json_t *object, const char *key, uint64_t value)
 
 void report_json_place_set(json_t *object, const struct report_place *place)
 {
-    json_object_set_new(object, "module", report_json_text(place->site.module));
-    json_object_set_new(object, "build_id", report_json_text(place->site.build_id));
+    json_object_set_new(object, "module", json_text_or_null(place->site.module));
+    json_object_set_new(object, "build_id", json_text_or_null(place->site.build_id));
     json_object_set_new(object, "offset",
                         place->known ? report_json_integer(place->site.offset) : json_null());
     json_object_set_new(object, "function",
-                        report_json_text(*place->function ? place->function : NULL));
-    json_object_set_new(object, "file", report_json_text(place->file));
+                        json_text_or_null(*place->function ? place->function : NULL));
+    json_object_set_new(object, "file", json_text_or_null(place->file));
     json_object_set_new(object, "line",
                         place->line ? report_json_integer(place->line) : json_null());
 }
@@ -53,7 +40,7 @@ void report_json_key_set(json_t *object, const struct analysis *analysis, uint64
     char key[512];
 
     report_site_key(analysis, id, key, sizeof key);
-    json_object_set_new(object, "key", report_json_text(key));
+    json_object_set_new(object, "key", json_text_or_null(key));
 }
 
 json_t *report_json_point(const struct timeline_point *point)
@@ -106,7 +93,7 @@ json_t *report_json_phases(const struct analysis *analysis)
         const struct analysis_phase *phase = &analysis->phase[i];
         json_t *object = json_object();
 
-        json_object_set_new(object, "name", report_json_text(phase->name));
+        json_object_set_new(object, "name", json_text_or_null(phase->name));
         json_object_set_new(object, "source",
                             json_string(analysis_phase_source_name[phase->source]));
         report_json_set(object, "count", phase->count);
@@ -198,7 +185,7 @@ json_t *report_json_window(const struct analysis *analysis)
     if (!analysis->window.is_set)
         return json_null();
     object = json_object();
-    json_object_set_new(object, "phase", report_json_text(analysis->window.phase));
+    json_object_set_new(object, "phase", json_text_or_null(analysis->window.phase));
     json_object_set_new(object, "begin_ns",
                         analysis->window.phase ? json_null()
                                                : report_json_integer(analysis->window.begin_ns));
@@ -225,7 +212,7 @@ static json_t *parts_json(const struct analysis *analysis, const struct analysis
             report_json_site_set(object, analysis, parts[i].key);
         else
             json_object_set_new(object, "path",
-                                report_json_text((const char *)(uintptr_t)parts[i].key));
+                                json_text_or_null((const char *)(uintptr_t)parts[i].key));
         report_json_set(object, "live_bytes", parts[i].bytes);
         json_array_append_new(array, object);
     }

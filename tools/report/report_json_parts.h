@@ -11,11 +11,10 @@
 #include <jansson.h>
 
 #include "tools/base/json_stream.h"
+#include "tools/base/json_text.h"
 #include "tools/report/base/callers.h"
 #include "tools/report/base/report.h"
 
-/** null for NULL and for text that is not UTF-8. */
-json_t *report_json_text(const char *text);
 json_t *report_json_integer(uint64_t value);
 void report_json_set(json_t *object, const char *key, uint64_t value);
 

@@ -180,6 +180,25 @@ class Escapes(unittest.TestCase):
         self.assertIn("a" + BAD * 2 + "b", functions)
         self.assertIn("cut" + BAD * 2, functions)
 
+    # replays
+
+    def test_replay(self):
+        """Names of traces and of devices, in every format."""
+        for number, text in enumerate([*COMMANDS, "\udcff\udcc3(\udce2\udc82"]):
+            name = (text + CONTROLS).replace("/", "_")
+            device = re.sub("[#=\\n\\r]", "", "d" + name + "d")
+            self.write(name, "id,lower,upper,size\n0,0,2,4096\n1,1,3,8192\n")
+            self.write("devices", f"{device} = 1 GiB\n")
+            for form in ("text", "markdown", "json"):
+                done = self.run_cupool("replay", "-f", form, "--devices=devices", "--policy", "bfc", name)
+                self.assertEqual((done.returncode, done.stderr), (0, b""), (form, name))
+                report = self.decode(done.stdout)
+                if form == "text":
+                    self.expect_no_command(report, f"replay {number}")
+                if form == "json":
+                    trace = json.loads(report)["traces"][0]
+                    self.assertEqual([trace["trace"], trace["devices"][0]["name"]], [safe(name), safe(device)])
+
     # the logs of CI services
 
     def expect_no_command(self, text, what):
