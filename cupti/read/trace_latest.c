@@ -39,17 +39,17 @@ uint64_t trace_source_latest_ns(const struct trace_source *source)
     struct trace_file_header header = {0};
     struct trace_reader reader = {.source = *source};
 
-    if (block && source->read(source->context, &header, sizeof header, 0) == sizeof header)
+    if (block && trace_source_read(source, &header, sizeof header, 0) == sizeof header)
         reader.scaled = header.flags & TRACE_FLAG_SCALED;
     for (uint64_t i = 1; block && i < blocks; i++) {
         struct trace_block_header own;
         bool last = header.version == TRACE_VERSION_LIMITED || i + LAST_BLOCKS >= blocks;
 
         i = trace_block_next(&reader, i);
-        if (source->read(source->context, &own, sizeof own, i * TRACE_BLOCK_BYTES) != sizeof own ||
+        if (trace_source_read(source, &own, sizeof own, i * TRACE_BLOCK_BYTES) != sizeof own ||
             own.magic != TRACE_BLOCK_MAGIC || own.carry || (own.count && !last))
             continue;
-        if (source->read(source->context, block, TRACE_BLOCK_BYTES, i * TRACE_BLOCK_BYTES) ==
+        if (trace_source_read(source, block, TRACE_BLOCK_BYTES, i * TRACE_BLOCK_BYTES) ==
             TRACE_BLOCK_BYTES)
             latest = larger(latest, block_latest(&reader, block + 1, TRACE_BLOCK_SLOTS));
     }

@@ -36,10 +36,18 @@ int trace_fail(int error, uint64_t offset, char *ret_why, size_t why_bytes, cons
     return error;
 }
 
+int64_t trace_source_read(const struct trace_source *source, void *buffer, size_t bytes,
+                          uint64_t offset)
+{
+    uint64_t left = offset < source->bytes ? source->bytes - offset : 0;
+
+    return source->read(source->context, buffer, bytes < left ? bytes : (size_t)left, offset);
+}
+
 int64_t trace_read_at(const struct trace_reader *reader, void *buffer, size_t bytes,
                       uint64_t offset)
 {
-    return reader->source.read(reader->source.context, buffer, bytes, offset);
+    return trace_source_read(&reader->source, buffer, bytes, offset);
 }
 
 static int64_t file_read(void *context, void *buffer, size_t bytes, uint64_t offset)

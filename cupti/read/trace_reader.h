@@ -86,14 +86,20 @@ struct trace_source {
     uint64_t (*data)(void *context, uint64_t offset);
     void (*close)(void *context);
     void *context;
-    uint64_t bytes;    /* of the whole */
+    uint64_t bytes;    /* of the whole, when it was opened; what comes later is not read */
     uint64_t until_ns; /* events that took effect later are passed over; 0: none is */
 };
 
+/** Reads from a source, up to its `bytes`: whoever lengthens a file meanwhile prolongs no reading.
+ * Returns as its `read`. */
+int64_t trace_source_read(const struct trace_source *source, void *buffer, size_t bytes,
+                          uint64_t offset);
+
 /**
  * Returns when the latest event of a trace in progress took effect; 0: there is none. On return,
- * every event until then is in the file, whichever thread wrote it. So setting `until_ns` to this
- * time cuts the trace where all threads agree.
+ * every event until then is in the file, whichever thread wrote it, but perhaps in blocks that were
+ * added meanwhile. So setting `until_ns` to this time, in a source that is made of the file
+ * afterwards, cuts the trace where all threads agree.
  */
 uint64_t trace_source_latest_ns(const struct trace_source *source);
 

@@ -109,7 +109,7 @@ static int file_put(void *context, const void *data, size_t bytes)
 /** Reads the next piece, with its strings replaced on request. */
 static int64_t piece_read(struct work *work, uint64_t offset)
 {
-    int64_t got = work->source.read(work->source.context, work->buffer, PACKED_FRAME_BYTES, offset);
+    int64_t got = trace_source_read(&work->source, work->buffer, PACKED_FRAME_BYTES, offset);
 
     for (int64_t at = 0; work->anonymize && at < got; at += TRACE_BLOCK_BYTES) {
         int64_t left = got - at < TRACE_BLOCK_BYTES ? got - at : TRACE_BLOCK_BYTES;

@@ -26,22 +26,22 @@ struct lines {
     FILE *file;
     char text[512];
     unsigned number;
+    size_t left; /* bytes of the file when it was opened: what comes later is not read */
     struct progress progress;
 };
 
 static int lines_open(const char *path, struct lines *ret_lines, char *ret_why, size_t why_bytes)
 {
-    size_t bytes;
     int error;
 
     memset(ret_lines, 0, sizeof *ret_lines);
     ret_lines->path = path;
-    error = infile_open(path, &ret_lines->file, &bytes);
+    error = infile_open(path, &ret_lines->file, &ret_lines->left);
     if (error < 0) {
         snprintf(ret_why, why_bytes, "%s: %s", path, infile_reason(error));
         return error;
     }
-    progress_begin(&ret_lines->progress, path, bytes);
+    progress_begin(&ret_lines->progress, path, ret_lines->left);
     return 0;
 }
 
@@ -50,11 +50,12 @@ static int lines_open(const char *path, struct lines *ret_lines, char *ret_why, 
 static int lines_next(struct lines *lines)
 {
     size_t length;
-    int got = infile_line(lines->file, lines->text, sizeof lines->text, &length);
+    int got = lines->left ? infile_line(lines->file, lines->text, sizeof lines->text, &length) : 0;
 
     lines->number += got != 0;
     if (got <= 0)
         return got < 0 ? -EBADMSG : 0;
+    lines->left -= length < lines->left ? length : lines->left;
     progress_add(&lines->progress, length);
     while (length && (lines->text[length - 1] == '\n' || lines->text[length - 1] == '\r'))
         lines->text[--length] = '\0';

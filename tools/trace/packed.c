@@ -16,7 +16,7 @@ bool packed_is(const struct trace_source *file)
 {
     uint32_t magic;
 
-    return file->read(file->context, &magic, sizeof magic, 0) == (int64_t)sizeof magic &&
+    return trace_source_read(file, &magic, sizeof magic, 0) == (int64_t)sizeof magic &&
            magic == ZSTD_FRAME_MAGIC;
 }
 
@@ -72,8 +72,8 @@ static int frame_unpack(struct packed *packed, const struct frame *frame, unsign
 {
     size_t got;
 
-    if (packed->file.read(packed->file.context, packed->input, frame->packed_bytes,
-                          frame->offset) != (int64_t)frame->packed_bytes)
+    if (trace_source_read(&packed->file, packed->input, frame->packed_bytes, frame->offset) !=
+        (int64_t)frame->packed_bytes)
         return -EIO;
     got = ZSTD_decompressDCtx(packed->context, to, PACKED_FRAME_BYTES, packed->input,
                               frame->packed_bytes);
@@ -191,7 +191,7 @@ static int footer_read(struct packed *packed, size_t *ret_row_bytes, uint64_t *r
     uint64_t at = file_bytes - FOOTER_BYTES;
 
     if (file_bytes < SKIPPABLE_BYTES + FOOTER_BYTES ||
-        packed->file.read(packed->file.context, footer, sizeof footer, at) != FOOTER_BYTES ||
+        trace_source_read(&packed->file, footer, sizeof footer, at) != FOOTER_BYTES ||
         number_read(footer + 5) != TABLE_MAGIC)
         return damaged(file_bytes, "no table of frames: the file is truncated", ret_why, why_bytes);
     packed->frames = number_read(footer);
@@ -201,8 +201,7 @@ static int footer_read(struct packed *packed, size_t *ret_row_bytes, uint64_t *r
         return damaged(at, "number of frames", ret_why, why_bytes);
     *ret_table = at - table_bytes;
     at = *ret_table - SKIPPABLE_BYTES;
-    if (packed->file.read(packed->file.context, skippable, sizeof skippable, at) !=
-            SKIPPABLE_BYTES ||
+    if (trace_source_read(&packed->file, skippable, sizeof skippable, at) != SKIPPABLE_BYTES ||
         number_read(skippable) != SKIPPABLE_MAGIC ||
         number_read(skippable + 4) != table_bytes + FOOTER_BYTES)
         return damaged(at, "table of frames", ret_why, why_bytes);
@@ -224,7 +223,7 @@ static int rows_read(struct packed *packed, size_t row_bytes, uint64_t table, ch
         uint64_t at = table + (uint64_t)i * row_bytes;
         struct frame *frame = &packed->frame[i];
 
-        if (packed->file.read(packed->file.context, row, sizeof row, at) != ROW_BYTES)
+        if (trace_source_read(&packed->file, row, sizeof row, at) != ROW_BYTES)
             return damaged(at, "table of frames", ret_why, why_bytes);
         *frame = (struct frame){offset, begin, number_read(row), number_read(row + 4)};
         if (!frame->bytes || frame->bytes > PACKED_FRAME_BYTES ||

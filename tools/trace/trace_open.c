@@ -30,7 +30,7 @@ struct watched {
 static int64_t watched_read(void *context, void *buffer, size_t bytes, uint64_t offset)
 {
     struct watched *watched = context;
-    int64_t got = watched->source.read(watched->source.context, buffer, bytes, offset);
+    int64_t got = trace_source_read(&watched->source, buffer, bytes, offset);
 
     if (got > 0)
         progress_add(&watched->progress, (uint64_t)got);
@@ -66,10 +66,8 @@ static int snapshot_take(int fd, struct trace_source *source, bool *ret_running,
     *ret_running = snapshot_is_needed(fd, &limited);
     if (!*ret_running)
         return 0;
-    until_ns = source->until_ns = trace_source_latest_ns(source);
-    if (!limited)
-        return 0;
-    error = snapshot_copy(fd, source);
+    until_ns = trace_source_latest_ns(source);
+    error = limited ? snapshot_copy(fd, source) : trace_source_file(fd, source);
     source->until_ns = until_ns;
     if (error < 0) {
         snprintf(ret_why, why_bytes, "%s",
@@ -78,7 +76,8 @@ static int snapshot_take(int fd, struct trace_source *source, bool *ret_running,
                                   : strerror(-error));
         return error;
     }
-    close(fd);
+    if (limited)
+        close(fd);
     return 0;
 }
 

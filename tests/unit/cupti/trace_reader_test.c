@@ -458,6 +458,61 @@ Test(reader, latencies_of_older_traces)
     support_remove(path);
 }
 
+/** A file that becomes longer with each read. */
+struct growing {
+    struct trace_source file;
+    int fd;
+    off_t bytes;
+    unsigned reads;
+};
+
+static int64_t growing_read(void *context, void *buffer, size_t bytes, uint64_t offset)
+{
+    struct growing *growing = context;
+    int64_t got = growing->file.read(growing->file.context, buffer, bytes, offset);
+
+    growing->reads++;
+    growing->bytes += (off_t)1 << 20;
+    cr_assert(ftruncate(growing->fd, growing->bytes) == 0);
+    cr_assert(growing->reads < 100, "reads without an end");
+    return got;
+}
+
+static uint64_t growing_data(void *context, uint64_t offset)
+{
+    struct growing *growing = context;
+
+    return growing->file.data(growing->file.context, offset);
+}
+
+/** Its owner may lengthen a trace to terabytes while it is read: it ends where it ended. */
+Test(reader, a_trace_that_is_lengthened_ends_where_it_ended)
+{
+    char path[SUPPORT_PATH_BYTES], why[256];
+    struct growing growing = {0};
+    struct trace_source source;
+    struct trace_reader *reader = NULL;
+
+    sample_write(path);
+    growing.fd = open(path, O_RDWR);
+    cr_assert(trace_source_file(growing.fd, &growing.file) == 0);
+    growing.bytes = (off_t)growing.file.bytes;
+    source = growing.file;
+    source.read = growing_read;
+    source.data = growing_data;
+    source.context = &growing;
+    source.close = NULL;
+    cr_assert(trace_reader_open_source(&source, &reader, why, sizeof why) == 0, "%s", why);
+    cr_expect(support_count(reader) == RECORDS);
+    cr_expect(trace_reader_summary(reader)->complete);
+    cr_expect(trace_reader_summary(reader)->file_bytes == source.bytes);
+    trace_reader_close(reader);
+    cr_expect(trace_source_read(&source, why, sizeof why, source.bytes) == 0);
+    cr_expect(trace_source_read(&source, why, sizeof why, source.bytes - 8) == 8);
+    close(growing.fd);
+    support_remove(path);
+}
+
 /** `api` has 16 bits: an id beyond them names nothing, not the text with the same lower bits. */
 Test(reader, no_api_by_another_name)
 {

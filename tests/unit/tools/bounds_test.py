@@ -211,6 +211,31 @@ SENDER = CUTTER.replace("truncate(victim, atoi(getenv(\"SIZE\"))) != 0)", "raise
     "atoi(getenv(\"NTH\"))", "1").replace("#include <stdlib.h>", "#include <signal.h>\n#include <stdlib.h>")
 
 
+GROWER = """
+#define _GNU_SOURCE
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+ssize_t pread64(int fd, void *data, size_t bytes, off_t offset)
+{
+    static int seen;
+    struct stat one, other;
+
+    if (fstat(fd, &one) == 0 && stat(getenv("VICTIM"), &other) == 0 && one.st_ino == other.st_ino &&
+        (++seen > 100 || truncate(getenv("VICTIM"), one.st_size + (256 << 10)) != 0))
+        abort();
+    return syscall(SYS_pread64, fd, data, bytes, offset);
+}
+
+ssize_t pread(int fd, void *data, size_t bytes, off_t offset)
+{
+    return pread64(fd, data, bytes, offset);
+}
+"""
+
+
 class Bounds(unittest.TestCase):
     def setUp(self):
         directory = tempfile.TemporaryDirectory(prefix="cupool-bounds-")
@@ -274,6 +299,19 @@ class Bounds(unittest.TestCase):
                           SIZE=str(size))
                 cuts.add(os.stat(library).st_size == size)
         self.assertIn(True, cuts)
+
+    def test_a_trace_that_is_lengthened_while_it_is_packed(self):
+        """Its owner lengthens it with each piece that is read: the packed one ends where it ended when opened."""
+        if not shutil.which("cc"):
+            self.skipTest("no compiler for the library that lengthens")
+        with open(self.path("grow.c"), "w", encoding="ascii") as file:
+            file.write(GROWER)
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", self.path("grow.so"), self.path("grow.c")], check=True)
+        trace = self.trace("t", ("/opt/program", range(4096, 8192, 16)))
+        size = os.path.getsize(trace)
+        self.cost("pack", "-q", "-o", self.path("packed"), trace, LD_PRELOAD=self.path("grow.so"), VICTIM=trace)
+        self.assertGreater(os.path.getsize(trace), size)
+        self.cost("report", "-q", self.path("packed"))
 
     @unittest.skipIf(SANITIZED, "the sanitizer ends the process at the signal")
     def test_a_signal_that_another_process_sends(self):
