@@ -520,6 +520,8 @@ static int program_examine(const struct request *request, char *const *argv, boo
     struct program program;
     int error = program_inspect(argv[0], &program);
 
+    if (error == -EFBIG)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: mostly a hole: no program", argv[0]);
     if (error < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: check the program's name", argv[0],
                           strerror(-error));

@@ -18,6 +18,14 @@
 #include <unistd.h>
 
 #include "tools/base/mapped_guard.h"
+#include "tools/symbols/elf_file.h"
+
+/* Of a table of symbols or of the loader: more than any program has, and a bound for a file that
+ * is mostly a hole. */
+#define ROWS_MOST (1 << 22)
+
+/* Longer than any name that is looked for. */
+#define NAME_BYTES 256
 
 /** First executable of that name on PATH. */
 static int path_find(const char *name, char *ret_path, size_t path_bytes)
@@ -68,9 +76,10 @@ static void dynamic_read(struct program *program, Elf *elf, Elf_Scn *section,
     Elf_Data *data = elf_getdata(section, NULL);
     GElf_Dyn entry;
 
-    for (int i = 0; data && gelf_getdyn(data, i, &entry) && entry.d_tag != DT_NULL; i++)
+    for (int i = 0; data && i < ROWS_MOST && gelf_getdyn(data, i, &entry) && entry.d_tag != DT_NULL;
+         i++)
         if (entry.d_tag == DT_NEEDED)
-            library_add(program, elf_strptr(elf, header->sh_link, entry.d_un.d_val));
+            library_add(program, elf_file_text(elf, header->sh_link, entry.d_un.d_val, NAME_BYTES));
 }
 
 /* Of hooks.def, those that take or give memory. */
@@ -91,6 +100,8 @@ static const char *const memory_functions[] = {
 
 const char *program_memory_function(const char *name)
 {
+    if (strncmp(name, "cu", 2) != 0)
+        return NULL;
     for (size_t i = 0; i < sizeof memory_functions / sizeof *memory_functions; i++)
         if (!strcmp(memory_functions[i], name))
             return memory_functions[i];
@@ -104,8 +115,9 @@ static void imports_read(struct program *program, Elf *elf, Elf_Scn *section,
     Elf_Data *data = elf_getdata(section, NULL);
     GElf_Sym symbol;
 
-    for (int i = 0; data && gelf_getsym(data, i, &symbol); i++) {
-        const char *name = elf_strptr(elf, header->sh_link, symbol.st_name), *function;
+    for (int i = 0; data && i < ROWS_MOST && gelf_getsym(data, i, &symbol); i++) {
+        const char *name = elf_file_text(elf, header->sh_link, symbol.st_name, NAME_BYTES);
+        const char *function;
 
         if (!name)
             continue;
@@ -125,8 +137,8 @@ static bool symbols_define_runtime(Elf *elf, Elf_Scn *section, const GElf_Shdr *
     Elf_Data *data = elf_getdata(section, NULL);
     GElf_Sym symbol;
 
-    for (int i = 0; data && gelf_getsym(data, i, &symbol); i++) {
-        const char *name = elf_strptr(elf, header->sh_link, symbol.st_name);
+    for (int i = 0; data && i < ROWS_MOST && gelf_getsym(data, i, &symbol); i++) {
+        const char *name = elf_file_text(elf, header->sh_link, symbol.st_name, NAME_BYTES);
 
         if (symbol.st_shndx != SHN_UNDEF && name && !strcmp(name, "cudaMalloc"))
             return true;
@@ -142,29 +154,60 @@ static bool data_asks_for_driver(Elf_Scn *section)
     return data && data->d_buf && memmem(data->d_buf, data->d_size, wanted, sizeof wanted);
 }
 
+/** What a section is looked at for; nothing of a second one of its kind, as there may be thousands
+ * of the same bytes. */
+enum section_kind {
+    SECTION_DYNAMIC,
+    SECTION_IMPORTS,
+    SECTION_SYMBOLS,
+    SECTION_DATA,
+    SECTION_OTHER
+};
+
+static enum section_kind section_kind(Elf *elf, const GElf_Shdr *header)
+{
+    switch (header->sh_type) {
+    case SHT_DYNAMIC: return SECTION_DYNAMIC;
+    case SHT_DYNSYM: return SECTION_IMPORTS;
+    case SHT_SYMTAB: return SECTION_SYMBOLS;
+    }
+    return strcmp(elf_file_section_name(elf, header), ".rodata") == 0 ? SECTION_DATA
+                                                                      : SECTION_OTHER;
+}
+
+static void section_read(struct program *program, Elf *elf, Elf_Scn *section,
+                         const GElf_Shdr *header, enum section_kind kind)
+{
+    switch (kind) {
+    case SECTION_DYNAMIC: dynamic_read(program, elf, section, header); break;
+    case SECTION_IMPORTS:
+        imports_read(program, elf, section, header);
+        program->has_static_cudart |= symbols_define_runtime(elf, section, header);
+        break;
+    case SECTION_SYMBOLS:
+        program->has_static_cudart |= symbols_define_runtime(elf, section, header);
+        break;
+    case SECTION_DATA: program->has_static_cudart |= data_asks_for_driver(section); break;
+    case SECTION_OTHER: break;
+    }
+}
+
 static void sections_read(struct program *program, Elf *elf)
 {
     Elf_Scn *section = NULL;
     GElf_Shdr header;
-    bool asks = false;
+    unsigned seen = 1u << SECTION_OTHER;
 
     while ((section = elf_nextscn(elf, section))) {
-        const char *name;
-        size_t names;
+        enum section_kind kind;
 
-        if (!gelf_getshdr(section, &header) || elf_getshdrstrndx(elf, &names) < 0)
+        if (!gelf_getshdr(section, &header))
             continue;
-        name = elf_strptr(elf, names, header.sh_name);
-        if (header.sh_type == SHT_DYNAMIC)
-            dynamic_read(program, elf, section, &header);
-        if (header.sh_type == SHT_DYNSYM)
-            imports_read(program, elf, section, &header);
-        if (header.sh_type == SHT_SYMTAB || header.sh_type == SHT_DYNSYM)
-            program->has_static_cudart |= symbols_define_runtime(elf, section, &header);
-        else if (name && !strcmp(name, ".rodata"))
-            asks = data_asks_for_driver(section);
+        kind = section_kind(elf, &header);
+        if (!(seen & 1u << kind))
+            section_read(program, elf, section, &header, kind);
+        seen |= 1u << kind;
     }
-    program->has_static_cudart |= asks;
 }
 
 static void segments_read(struct program *program, Elf *elf)
@@ -195,6 +238,7 @@ static bool script_read(struct program *program, int fd)
 
 static int file_read(struct program *program, int fd)
 {
+    uint64_t left;
     Elf *elf;
 
     if (script_read(program, fd))
@@ -202,8 +246,10 @@ static int file_read(struct program *program, int fd)
     if (elf_version(EV_CURRENT) == EV_NONE)
         return -ENOEXEC;
     mapped_guard_begin();
-    elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
-    if (!elf || elf_kind(elf) != ELF_K_ELF) {
+    elf = elf_file_begin(fd, &left);
+    if (!elf)
+        return -EFBIG;
+    if (elf_kind(elf) != ELF_K_ELF) {
         elf_end(elf);
         return -ENOEXEC;
     }

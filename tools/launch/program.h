@@ -31,7 +31,9 @@ struct program {
     const char *import[PROGRAM_IMPORTS];
 };
 
-/** Looks a program up as execvp does and inspects it. Errors: -ENOENT, -EACCES, -ENOEXEC, -errno.
+/**
+ * Looks a program up as execvp does and inspects it. Errors: -ENOENT, -EACCES, -ENOEXEC, -EFBIG it
+ * is mostly a hole, -errno.
  */
 int program_inspect(const char *name, struct program *ret_program);
 

@@ -22,6 +22,7 @@
 #include <sys/stat.h>
 
 #include "tools/base/texts.h"
+#include "tools/symbols/elf_file.h"
 #include "tools/symbols/module_files.h"
 
 #define BYTE_ORDER_HERE (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB : ELFDATA2MSB)
@@ -141,16 +142,14 @@ static const Elf_Data *lines_find(Dwarf *dwarf)
     Elf_Scn *section = NULL;
     GElf_Ehdr file;
     GElf_Shdr header;
-    size_t names;
 
-    if (!elf || !gelf_getehdr(elf, &file) || file.e_ident[EI_DATA] != BYTE_ORDER_HERE ||
-        elf_getshdrstrndx(elf, &names) < 0)
+    if (!elf || !gelf_getehdr(elf, &file) || file.e_ident[EI_DATA] != BYTE_ORDER_HERE)
         return NULL;
     while ((section = elf_nextscn(elf, section))) {
-        const char *name = gelf_getshdr(section, &header) ? elf_strptr(elf, names, header.sh_name)
-                                                          : NULL;
+        const char *name = gelf_getshdr(section, &header) ? elf_file_section_name(elf, &header)
+                                                          : "";
 
-        if (name && (!strcmp(name, ".debug_line") || !strcmp(name, ".zdebug_line")))
+        if (!strcmp(name, ".debug_line") || !strcmp(name, ".zdebug_line"))
             return elf_getdata(section, NULL);
     }
     return NULL;

@@ -29,15 +29,11 @@
 #include <elfutils/libdwelf.h>
 
 #include "tools/base/mapped_guard.h"
+#include "tools/symbols/elf_file.h"
 
 #define DEBUG_ROOT       "/usr/lib/debug"
 #define SERVERS_VARIABLE "DEBUGINFOD_URLS"
 #define ALLOWED_VARIABLE "CUPOOL_DEBUGINFOD"
-
-/* A file may take so many times its bytes on the disk; what is small is not looked at. Debug
- * information is compressed to a quarter, seldom to a tenth. */
-#define MOST_FOLD      64
-#define ANY_FOLD_BYTES (UINT64_C(16) << 20)
 
 /* libdw makes a row of some hundred bytes of each byte of a line table, if it is made for that. */
 #define LINES_WEIGHT 16
@@ -75,21 +71,6 @@ static int regular_open(const char *path)
     return -ENOENT;
 }
 
-/** Returns the bytes of a file that are no hole. */
-static uint64_t data_bytes(int fd, uint64_t bytes)
-{
-    uint64_t sum = 0;
-    off_t data, hole = 0;
-
-    while ((data = lseek(fd, hole, SEEK_DATA)) >= 0) {
-        hole = lseek(fd, data, SEEK_HOLE);
-        if (hole <= data)
-            return bytes; /* the file system does not say */
-        sum += (uint64_t)(hole - data);
-    }
-    return errno == ENXIO ? sum : bytes;
-}
-
 /** Returns the bytes of a section when it is inflated; 0: it is not compressed. */
 static uint64_t inflated_bytes(Elf_Scn *section, const GElf_Shdr *header, const char *name)
 {
@@ -112,39 +93,6 @@ static uint64_t inflated_bytes(Elf_Scn *section, const GElf_Shdr *header, const 
     return size;
 }
 
-/** Returns how many bytes a file may take: many times those on the disk. */
-static uint64_t most_bytes(int fd, uint64_t bytes)
-{
-    uint64_t held = bytes > ANY_FOLD_BYTES ? data_bytes(fd, bytes) : bytes;
-
-    return held > UINT64_MAX / MOST_FOLD / 2 ? UINT64_MAX / 2 : ANY_FOLD_BYTES + held * MOST_FOLD;
-}
-
-/** Opens a file unless most of it is a hole, where libelf would make rows for sections. */
-static Elf *proportionate_begin(int fd, uint64_t *ret_left)
-{
-    struct stat status;
-    uint64_t bytes, most;
-
-    if (fstat(fd, &status) < 0)
-        return NULL;
-    bytes = (uint64_t)status.st_size;
-    most = most_bytes(fd, bytes);
-    if (bytes > most)
-        return NULL;
-    *ret_left = most - bytes;
-    return elf_begin(fd, ELF_C_READ_MMAP, NULL);
-}
-
-static const char *section_name(Elf *elf, const GElf_Shdr *header)
-{
-    size_t names;
-    const char *name = elf_getshdrstrndx(elf, &names) == 0 ? elf_strptr(elf, names, header->sh_name)
-                                                           : NULL;
-
-    return name ? name : "";
-}
-
 /** Sums up the inflated sections of a file. False: they are not in proportion to it. */
 static bool inflated_sum(Elf *elf, uint64_t left, uint64_t *ret_bytes)
 {
@@ -153,7 +101,8 @@ static bool inflated_sum(Elf *elf, uint64_t left, uint64_t *ret_bytes)
 
     *ret_bytes = 0;
     while ((section = elf_nextscn(elf, section))) {
-        const char *name = gelf_getshdr(section, &header) ? section_name(elf, &header) : NULL;
+        const char *name = gelf_getshdr(section, &header) ? elf_file_section_name(elf, &header)
+                                                          : NULL;
         uint64_t inflated = name ? inflated_bytes(section, &header, name) : 0;
         uint64_t weight = inflated && strstr(name, "debug_line") ? LINES_WEIGHT : 1;
 
@@ -168,13 +117,13 @@ static bool inflated_sum(Elf *elf, uint64_t left, uint64_t *ret_bytes)
 int64_t module_files_inflated_bytes(const char *path)
 {
     int fd = regular_open(path);
-    uint64_t left, bytes;
+    uint64_t left = 0, bytes;
     int64_t result = -ENOENT;
     Elf *elf;
 
     if (fd < 0)
         return fd;
-    elf = proportionate_begin(fd, &left);
+    elf = elf_file_begin(fd, &left);
     if (!elf)
         result = -EFBIG;
     else if (elf_kind(elf) == ELF_K_ELF)
@@ -205,7 +154,7 @@ static int loadable_open(const char *path, const char *build_id)
 
     if (fd < 0)
         return fd;
-    elf = proportionate_begin(fd, &left);
+    elf = elf_file_begin(fd, &left);
     if (elf && elf_kind(elf) == ELF_K_ELF && gelf_getehdr(elf, &header) &&
         (header.e_type == ET_EXEC || header.e_type == ET_DYN) && inflated_sum(elf, left, &inflated))
         error = build_id_is(elf, build_id) ? 0 : -ESTALE;

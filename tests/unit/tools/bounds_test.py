@@ -105,14 +105,14 @@ class Trace:
         self.file.close()
 
 
-def elf(path, sections, tail=0):
+def elf(path, sections, tail=0, names_end=b""):
     """A library of these sections (name, type, flags, content, link, entry size); `tail` bytes of a hole belong
-    to the last."""
+    to the last. `names_end` stands behind the names of sections."""
     note = struct.pack("<III", 4, 20, 3) + b"GNU\0" + BUILD_ID
     sections = [("", 0, 0, b"", 0, 0), (".note.gnu.build-id", 7, 2, note, 0, 0),
                 (".shstrtab", 3, 0, b"", 0, 0), *sections]
     names = b"".join(name.encode() + b"\0" for name, *_ in sections)
-    sections[2] = (*sections[2][:3], names, 0, 0)
+    sections[2] = (*sections[2][:3], names + names_end, 0, 0)
     data, rows, at = b"", b"", 64 + 2 * 56
     for number, (name, kind, flags, content, link, entry) in enumerate(sections):
         data += bytes(-(at + len(data)) % 8)
@@ -342,6 +342,44 @@ class Bounds(unittest.TestCase):
             file.write(struct.pack("<Q", rows))
             file.truncate(table + rows * 64)
         self.expect_memory(self.cost("report", "-q", self.trace("t", (library, [0x1001]))), 200 * MIB)
+
+    def sections_repeated(self, library, count):
+        """Appends a table of the file's sections with the last one so many times more."""
+        with open(library, "r+b") as file:
+            table, = struct.unpack("<Q", file.read(48)[40:])
+            file.seek(60)
+            rows, = struct.unpack("<H", file.read(2))
+            file.seek(table)
+            headers = file.read(64 * rows)
+            file.seek(0, os.SEEK_END)
+            end = file.tell()
+            file.write(headers + headers[-64:] * count)
+            file.seek(40)
+            file.write(struct.pack("<Q", end))
+            file.seek(60)
+            file.write(struct.pack("<H", rows + count))
+        os.chmod(library, 0o755)
+        return library
+
+    def test_a_program_with_thousands_of_tables(self):
+        """All of the same symbols, some with a long name; and tables in a hole."""
+        name = b"\0cu" + b"x" * MIB + b"\0"
+        for kind, content in ((11, struct.pack("<IBBHQQ", 1, 18, 0, 0, 0, 0)),
+                              (2, struct.pack("<IBBHQQ", 1, 18, 0, 1, 4096, 16)), (6, struct.pack("<QQ", 1, 1))):
+            program = elf(self.path("program"), [(".strtab", 3, 0, name, 0, 0),
+                                                 (".rows", kind, 2, content * 50000, 3, len(content))])
+            self.cost("doctor", "--static", "--", self.sections_repeated(program, 20000), cpu=5, code=1)
+        program = elf(self.path("program"), [(".strtab", 3, 0, name, 0, 0), (".rodata", 1, 2, name, 0, 0)])
+        self.cost("doctor", "--static", "--", self.sections_repeated(program, 60000), cpu=5, code=1)
+        elf(program, [(".strtab", 3, 0, name, 0, 0), (".dynsym", 11, 2, b"", 3, 24)], tail=200 * 24 * MIB)
+        os.chmod(program, 0o755)
+        self.cost("doctor", "--static", "--", program, cpu=5, code=2)
+        self.assertIn("mostly a hole", self.errors)
+
+    def test_names_of_sections_without_an_end(self):
+        """libelf looks for the last zero byte of the table, for each section."""
+        library = elf(self.path("lib.so"), [(".strtab", 3, 0, b"\0", 0, 0)], names_end=b"x" * (8 * MIB))
+        self.cost("report", "-q", self.trace("t", (self.sections_repeated(library, 60000), [0x1001])), cpu=5)
 
     def test_compressed_sections(self):
         old = b"ZLIB" + struct.pack(">Q", 300 * MIB) + zeros(300 * MIB)[24:]
