@@ -208,7 +208,7 @@ int trace_reader_open_source(const struct trace_source *source, struct trace_rea
     if (error == 0)
         error = trace_scan(reader, ret_why, why_bytes);
     if (error == 0 && reader->places) {
-        reader->note = calloc(reader->places, sizeof *reader->note);
+        reader->note = calloc(reader->places, TRACE_READER_NOTES * sizeof *reader->note);
         if (!reader->note)
             error = trace_fail(-ENOMEM, 0, ret_why, why_bytes, "out of memory");
     }
@@ -305,7 +305,7 @@ int trace_reader_site(const struct trace_reader *reader, uint64_t id, struct tra
     return 0;
 }
 
-uint32_t *trace_reader_site_notes(const struct trace_reader *reader)
+uint32_t *trace_reader_site_notes(const struct trace_reader *reader, unsigned number)
 {
-    return reader->note;
+    return reader->note ? reader->note + number * reader->places : NULL;
 }

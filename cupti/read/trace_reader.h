@@ -142,11 +142,14 @@ const char *trace_reader_string(const struct trace_reader *reader, uint64_t id);
 /** Errors: -ENOENT. */
 int trace_reader_site(const struct trace_reader *reader, uint64_t id, struct trace_site *ret_site);
 
+/** Numbers for the reader's user, of each site. */
+#define TRACE_READER_NOTES 2
+
 /**
- * Returns an array of numbers for the reader's user, one for each site at index id - 1, all 0 at
- * first. NULL: there are no sites.
+ * Returns one of these arrays of numbers, with one for each site at index id - 1, all 0 at first.
+ * NULL: there are no sites.
  */
-uint32_t *trace_reader_site_notes(const struct trace_reader *reader);
+uint32_t *trace_reader_site_notes(const struct trace_reader *reader, unsigned number);
 
 #ifdef __cplusplus
 }

@@ -49,7 +49,7 @@ struct trace_reader {
     uint64_t text_bytes;
     struct trace_place *place; /* by id - 1 */
     size_t places, places_room;
-    uint32_t *note;            /* by id - 1: the user's */
+    uint32_t *note;            /* arrays by id - 1: the user's */
     struct trace_merge *merge; /* NULL before the first rewind */
 };
 

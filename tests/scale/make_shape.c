@@ -207,6 +207,38 @@ static void shape_deep(struct maker *maker, uint64_t records)
     }
 }
 
+/** Such a chain within libraries, where no frame is the program's. */
+static void shape_deep_in_a_library(struct maker *maker, uint64_t records)
+{
+    uint64_t module = text(maker, "/usr/lib/libcuda.so.1"), caller = 0;
+
+    for (uint64_t i = 0; i < records / 2; i++) {
+        if (i < STACK_DEEPEST)
+            caller = site(maker, module, caller);
+        put(maker, allocation(maker, ADDRESS(i), caller));
+    }
+}
+
+/** Frames of a wrapper, each called by such a chain. */
+static void shape_wide_on_a_library(struct maker *maker, uint64_t records)
+{
+    uint64_t library = text(maker, "/usr/lib/libcuda.so.1"), caller = 0;
+    uint64_t file = text(maker, "/srv/model.py"), function = text(maker, "cached_alloc");
+
+    for (uint64_t i = 0; i < records / 4 && i < STACK_DEEPEST / 2; i++)
+        caller = site(maker, library, caller);
+    for (uint64_t i = 0; i < records / 4; i++) {
+        if (i < STACK_DEEPEST / 2)
+            put(maker, (struct trace_record){.kind = TRACE_EVENT_PYTHON,
+                                             .value = ++maker->sites,
+                                             .address = 1 + i,
+                                             .size = file,
+                                             .stream = (uint32_t)function,
+                                             .site = caller});
+        put(maker, allocation(maker, ADDRESS(i), maker->sites));
+    }
+}
+
 /** All called by one. */
 static void shape_wide(struct maker *maker, uint64_t records)
 {
@@ -566,6 +598,8 @@ static const struct shape {
     {"contexts", shape_contexts},
     {"context again", shape_context_again},
     {"deep", shape_deep},
+    {"deep in a library", shape_deep_in_a_library},
+    {"wide on a library", shape_wide_on_a_library},
     {"wide", shape_wide},
     {"modules", shape_modules},
     {"long path", shape_long_path},

@@ -250,20 +250,24 @@ static bool own_find(uint64_t id, const struct trace_site *site, enum wanted wan
 
 #define NO_SITE UINT32_MAX
 
+/* Notes of sites: the location, which depends on the wrappers; the nearest site, from it on, that
+ * has a frame of the program, which does not. */
+enum note { NOTE_LOCATION, NOTE_OWN };
+
 /** Marks a site chosen as location for lack of another: all frames of the program are wrappers. */
 #define LAST_OWN (UINT32_C(1) << 31)
 
 /** Finds the location of a site, without the cached result. */
 static uint32_t place_find(const struct trace_reader *reader, uint64_t site)
 {
-    uint32_t *note = trace_reader_site_notes(reader), last = NO_SITE;
+    uint32_t *note = trace_reader_site_notes(reader, NOTE_LOCATION), last = NO_SITE;
     struct trace_site place;
     struct frame frame;
     size_t row;
 
     for (uint64_t at = site; trace_reader_site(reader, at, &place) == 0; at = place.caller) {
-        if (note[at - 1] && (note[at - 1] != NO_SITE || last == NO_SITE))
-            return note[at - 1];
+        if (note[at - 1])
+            return note[at - 1] == NO_SITE ? last : note[at - 1];
         if (own_find(at, &place, WANTED_PLACE, &frame, &row))
             return (uint32_t)at;
         if (at < LAST_OWN && own_find(at, &place, WANTED_LAST_OWN, &frame, &row))
@@ -278,16 +282,54 @@ static uint32_t place_find(const struct trace_reader *reader, uint64_t site)
  */
 static uint32_t own_site(const struct trace_reader *reader, uint64_t site)
 {
-    uint32_t *note = trace_reader_site_notes(reader), own = place_find(reader, site);
+    uint32_t *note = trace_reader_site_notes(reader, NOTE_LOCATION);
+    uint32_t own = place_find(reader, site), above = own;
     struct trace_site place;
 
     for (uint64_t at = site; trace_reader_site(reader, at, &place) == 0 && !note[at - 1];
          at = place.caller) {
-        note[at - 1] = own;
-        if (own == NO_SITE || at == (own & ~LAST_OWN))
+        note[at - 1] = above;
+        if (at == own)
             break;
+        if (at == (own & ~LAST_OWN)) /* none but libraries call it */
+            above = NO_SITE;
     }
     return own;
+}
+
+static bool has_own(uint64_t id, const struct trace_site *site)
+{
+    struct frame frame;
+    size_t row;
+
+    return own_find(id, site, WANTED_LAST_OWN, &frame, &row);
+}
+
+/**
+ * Returns the nearest site, among a site and its callers, with a frame of the program; 0: none.
+ * Caches it likewise: libraries may call each other a million frames deep.
+ */
+static uint64_t own_next(const struct trace_reader *reader, uint64_t site)
+{
+    uint32_t *note = trace_reader_site_notes(reader, NOTE_OWN), own = NO_SITE;
+    struct trace_site place;
+
+    for (uint64_t at = site; own == NO_SITE && trace_reader_site(reader, at, &place) == 0;
+         at = place.caller) {
+        if (note[at - 1]) {
+            own = note[at - 1];
+            break;
+        }
+        if (has_own(at, &place))
+            own = (uint32_t)at;
+    }
+    for (uint64_t at = site; trace_reader_site(reader, at, &place) == 0 && !note[at - 1];
+         at = place.caller) {
+        note[at - 1] = own;
+        if (at == own)
+            break;
+    }
+    return own == NO_SITE ? 0 : own;
 }
 
 void frames_forget(const struct trace_reader *reader)
@@ -295,7 +337,7 @@ void frames_forget(const struct trace_reader *reader)
     size_t sites = trace_reader_summary(reader)->sites;
 
     if (sites)
-        memset(trace_reader_site_notes(reader), 0, sites * sizeof(uint32_t));
+        memset(trace_reader_site_notes(reader, NOTE_LOCATION), 0, sites * sizeof(uint32_t));
 }
 
 /** Package of a path: "torch/lib/…" of ".../site-packages/torch/lib/…"; NULL: none. */
@@ -362,11 +404,12 @@ size_t frames_callers(const struct trace_reader *reader, uint64_t site, struct f
     if (!location_find(reader, site, &location, &row))
         return 0;
     row++;
-    for (uint64_t at = location.id; count < most && trace_reader_site(reader, at, &place) == 0;
-         at = place.caller, row = 0) {
+    for (uint64_t at = own_next(reader, location.id);
+         count < most && trace_reader_site(reader, at, &place) == 0;
+         at = own_next(reader, place.caller)) {
         size_t found = frames_of_site(at, &place, frames, FRAMES_OF_SITE);
 
-        for (; row < found && count < most; row++)
+        for (row = at == location.id ? row : 0; row < found && count < most; row++)
             if (frame_is_own(&frames[row])) {
                 ret_frames[count] = frames[row];
                 frame_disguise(&ret_frames[count++]);
@@ -384,10 +427,12 @@ size_t frames_passed(const struct trace_reader *reader, uint64_t site, struct fr
 
     if (!location_find(reader, site, &location, &end))
         return 0;
-    for (uint64_t at = site; count < most && trace_reader_site(reader, at, &place) == 0;
-         at = place.caller) {
-        size_t found = frames_of_site(at, &place, frames, FRAMES_OF_SITE);
+    for (uint64_t at = own_next(reader, site); at >= location.id && count < most;
+         at = own_next(reader, place.caller)) {
+        size_t found;
 
+        trace_reader_site(reader, at, &place);
+        found = frames_of_site(at, &place, frames, FRAMES_OF_SITE);
         for (size_t i = 0; i < (at == location.id ? end : found) && count < most; i++)
             if (frame_is_own(&frames[i])) {
                 ret_frames[count] = frames[i];
