@@ -50,6 +50,12 @@ static int function_compare(const void *a, const void *b)
     return (left->place > right->place) - (left->place < right->place);
 }
 
+/** Whether a name ends in its table, or has at least the bytes of it that count. */
+static bool name_ends(const char *name, size_t left)
+{
+    return left > ELF_MODULE_NAME_MOST || memchr(name, '\0', left);
+}
+
 /** Adds the functions of a symbol table. */
 static void functions_add(struct elf_module *module, Elf *elf, Elf_Scn *section,
                           const GElf_Shdr *header)
@@ -75,7 +81,7 @@ static void functions_add(struct elf_module *module, Elf *elf, Elf_Scn *section,
         if (gelf_getsym(table, (int)i, &symbol) && GELF_ST_TYPE(symbol.st_info) == STT_FUNC &&
             symbol.st_size && symbol.st_name < names->d_size)
             name = (const char *)names->d_buf + symbol.st_name;
-        if (name && memchr(name, '\0', names->d_size - symbol.st_name))
+        if (name && name_ends(name, names->d_size - symbol.st_name))
             grown[module->functions++] = (struct function){symbol.st_value, symbol.st_size, name,
                                                            i};
     }

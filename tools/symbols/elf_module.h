@@ -29,6 +29,9 @@ void elf_modules_destroy(struct elf_modules *modules);
 /** Whether a file exists that differs from the one recorded. */
 bool elf_module_is_changed(const struct elf_module *module);
 
+/** Of a linkage name only so many bytes count, and there may be no zero byte behind them. */
+#define ELF_MODULE_NAME_MOST 16384
+
 /** Returns the linkage name of the function at an address; NULL: none. */
 const char *elf_module_function(const struct elf_module *module, uint64_t address,
                                 uint64_t *ret_offset);

@@ -87,7 +87,7 @@ static bool frame_is_own(const struct frame *frame)
                      frame_file_name(frame->site.module)) &&
            !(frame->function && is_of_start(frame->function)) &&
            !(frame->function && is_of_runtime(frame->function)) &&
-           !(frame->function && function_role_of(frame->function) == FUNCTION_OF_LIBRARY);
+           frame->role != FUNCTION_OF_LIBRARY;
 }
 
 bool frame_is_passed(const struct frame *frame)
@@ -107,6 +107,7 @@ static size_t frames_of_site(uint64_t id, const struct trace_site *site, struct 
                                            .site = *site,
                                            .symbol = symbol,
                                            .function = symbol->frame[count].function,
+                                           .role = symbol->frame[count].role,
                                            .file = symbol->frame[count].file,
                                            .line = symbol->frame[count].line,
                                            .column = symbol->frame[count].column,

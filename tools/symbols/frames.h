@@ -31,6 +31,7 @@ struct frame {
     struct trace_site site;
     const struct symbol *symbol; /* of the address; empty for Python */
     const char *function;        /* NULL: no name */
+    enum function_role role;     /* of native code */
     const char *file;            /* NULL: not known */
     uint64_t line, column;       /* 0: not known */
     bool inlined;                /* in the next frame */

@@ -158,10 +158,11 @@ static bool part_is(struct name_part part, const char *text)
     return part.length == strlen(text) && !memcmp(part.text, text, part.length);
 }
 
+/** Whether a part contains a word of small letters, in whatever case. */
 static bool part_has(struct name_part part, const char *word)
 {
     for (size_t i = 0; i + strlen(word) <= part.length; i++)
-        if (!strncasecmp(part.text + i, word, strlen(word)))
+        if ((part.text[i] | ' ') == *word && !strncasecmp(part.text + i, word, strlen(word)))
             return true;
     return false;
 }

@@ -37,6 +37,16 @@ struct finding {
 static void *knowns; /* a tree of struct known */
 static struct elf_modules *modules;
 static struct texts names; /* of functions and files */
+
+/** A function of a name, by the number of this name as the file has it. */
+struct function {
+    const char *name; /* as its source has it; NULL: not looked at */
+    enum function_role role;
+};
+
+static struct function *functions;
+static uint32_t functions_room;
+
 static const struct symbol nothing;
 
 static int known_compare(const void *a, const void *b)
@@ -48,12 +58,60 @@ static int known_compare(const void *a, const void *b)
     return (left->module > right->module) - (left->module < right->module);
 }
 
-/** The function as its source has it. */
-static const char *name_plain(const char *name)
+/** Returns a text, or a copy of its first bytes that the next one replaces. */
+static const char *text_cut(const char *text, size_t most)
 {
-    const char *plain = demangle(name);
+    static char cut[ELF_MODULE_NAME_MOST + 1];
+    size_t length = strnlen(text, most);
 
-    return texts_keep(&names, plain ? plain : name);
+    if (length < most || !text[most])
+        return text;
+    length = safe_text_cut(text, most);
+    memcpy(cut, text, length);
+    cut[length] = '\0';
+    return cut;
+}
+
+static const char *text_keep(const char *text)
+{
+    return text ? texts_keep(&names, text_cut(text, SYMBOL_NAME_MOST)) : NULL;
+}
+
+/** Finds the function of a linkage name, or of one as the source has it. */
+static struct function function_find(const char *name)
+{
+    const char *plain;
+    uint32_t number = texts_number(&names, text_cut(name, ELF_MODULE_NAME_MOST));
+    struct function *function, *grown;
+
+    if (number > functions_room) {
+        uint32_t room = number > UINT32_MAX / 2 ? UINT32_MAX : 2 * number;
+
+        grown = reallocarray(functions, room, sizeof *grown);
+        if (!grown)
+            return (struct function){0};
+        memset(grown + functions_room, 0, (room - functions_room) * sizeof *grown);
+        functions = grown;
+        functions_room = room;
+    }
+    if (!number)
+        return (struct function){0};
+    function = &functions[number - 1];
+    if (function->name)
+        return *function;
+    name = names.row[number - 1].text;
+    plain = demangle(name);
+    function->name = text_keep(plain ? plain : name);
+    function->role = function->name ? function_role_of(function->name) : FUNCTION_PLAIN;
+    return *function;
+}
+
+static void frame_name(struct symbol_frame *frame, const char *name)
+{
+    struct function function = name ? function_find(name) : (struct function){0};
+
+    frame->function = function.name;
+    frame->role = function.role;
 }
 
 static void frame_add(void *state, const char *function, const char *file, uint64_t line,
@@ -65,8 +123,8 @@ static void frame_add(void *state, const char *function, const char *file, uint6
     if (finding->symbol.frames == FRAMES_MOST)
         return;
     finding->linked = function && demangle_is_mangled(function);
-    frame->function = function ? name_plain(function) : NULL;
-    frame->file = file ? texts_keep(&names, file) : NULL;
+    frame_name(frame, function);
+    frame->file = text_keep(file);
     frame->line = file ? line : 0;
     frame->column = file ? column : 0;
     finding->symbol.frames++;
@@ -78,12 +136,12 @@ static void address_find(struct finding *finding, struct elf_module *module, uin
     const char *directory = NULL;
 
     finding->symbol.changed = elf_module_is_changed(module);
-    finding->symbol.function = name ? name_plain(name) : NULL;
+    finding->symbol.function = name ? function_find(name).name : NULL;
     if (elf_module_debug_info(module)) {
         debug_info_frames(elf_module_debug_info(module), offset, frame_add, finding);
         directory = debug_info_directory(elf_module_debug_info(module), offset);
     }
-    finding->symbol.directory = directory ? texts_keep(&names, directory) : NULL;
+    finding->symbol.directory = text_keep(directory);
     if (!finding->symbol.frames && name)
         frame_add(finding, name, NULL, 0, 0);
     /* The symbol table may know a name, or its parameters, that debug information lacks: for
@@ -91,7 +149,7 @@ static void address_find(struct finding *finding, struct elf_module *module, uin
     if (finding->symbol.frames && name &&
         (!finding->frame[finding->symbol.frames - 1].function ||
          (!finding->linked && demangle_is_mangled(name))))
-        finding->frame[finding->symbol.frames - 1].function = name_plain(name);
+        frame_name(&finding->frame[finding->symbol.frames - 1], name);
 }
 
 static struct known *known_create(struct elf_module *module, uint64_t offset)
@@ -149,4 +207,7 @@ void symbols_done(void)
     elf_modules_destroy(modules);
     modules = NULL;
     texts_done(&names);
+    free(functions);
+    functions = NULL;
+    functions_room = 0;
 }

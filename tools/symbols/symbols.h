@@ -16,10 +16,18 @@
 #include <stddef.h>
 
 #include "cupti/read/trace_reader.h"
+#include "tools/symbols/function_name.h"
+
+/**
+ * What is kept of a name, in bytes: whole characters. Everything that is done with a name is done
+ * for each address, and a file may have one of any length.
+ */
+#define SYMBOL_NAME_MOST 4096
 
 /** A function at an address; unknown fields are NULL or 0. */
 struct symbol_frame {
     const char *function; /* as its source has it */
+    enum function_role role;
     const char *file;
     uint64_t line, column;
 };

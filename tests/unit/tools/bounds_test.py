@@ -327,6 +327,18 @@ class Bounds(unittest.TestCase):
                               env={**os.environ, "LD_PRELOAD": self.path("send.so"), "VICTIM": library})
         self.assertEqual(done.returncode, -signal.SIGBUS, done.stderr)
 
+    def test_a_long_name(self):
+        """Each address in a function costs what its record costs, however long its name is."""
+        name = "f" + "\u00e9" * 131072
+        symbols = bytes(24) + struct.pack("<IBBHQQ", 1, 2, 0, 1, 4096, 1 << 20)
+        library = elf(self.path("lib.so"), [(".strtab", 3, 0, b"\0" + name.encode() + b"\0", 0, 0),
+                                            (".symtab", 2, 0, symbols, 3, 24)])
+        trace = self.trace("t", (library, range(0x1001, 0x2001, 16)))
+        self.cost("report", "-q", trace, cpu=5)
+        done = subprocess.run([CUPOOL, "report", "-q", "-f", "json", trace], capture_output=True, check=True)
+        for site in json.loads(done.stdout)["sites"]:
+            self.assertTrue(site["function"].startswith(name[:100]), site["function"])
+
     def test_symbols_in_a_hole(self):
         library = elf(self.path("lib.so"), [(".strtab", 3, 0, b"\0victim\0", 0, 0), (".symtab", 2, 0, b"", 3, 24)],
                       tail=50 * 24 * MIB)
