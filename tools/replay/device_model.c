@@ -16,6 +16,8 @@
 #include "tools/base/infile.h"
 #include "tools/replay/device_script.h"
 
+#define LOOK_STEPS 8u /* for a block, which is seldom in a cache */
+
 #define PROFILE_MOST_BYTES ((size_t)1 << 20)
 #define FIRST_ADDRESS      (UINT64_C(1) << 40)
 #define END_ADDRESS        (UINT64_C(1) << 48) /* the pool knows no more */
@@ -161,6 +163,11 @@ void device_model_call(struct device_model *device, enum device_call call, uint6
 {
     device->steps++;
     device_model_call_often(device, call, bytes, 1);
+}
+
+void device_model_look(struct device_model *device, uint64_t count)
+{
+    device->steps += count * LOOK_STEPS;
 }
 
 int device_model_take(struct device_model *device, uint64_t bytes)

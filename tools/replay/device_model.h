@@ -53,7 +53,7 @@ struct device_model {
     uint64_t total_bytes;    /* what the device says it has */
     uint64_t used_bytes, peak_bytes;
     uint64_t calls[DEVICE_CALLS];
-    uint64_t steps;        /* calls that were made one by one */
+    uint64_t steps;        /* calls that were made one by one, and looks at blocks */
     uint64_t simulated_ns; /* spent in calls and in waiting */
     uint64_t now_ns;       /* of the trace */
     struct address_space addresses;
@@ -103,6 +103,9 @@ void device_model_call(struct device_model *device, enum device_call call, uint6
 /** Counts calls about so many bytes each. */
 void device_model_call_often(struct device_model *device, enum device_call call, uint64_t bytes,
                              uint64_t count);
+
+/** Counts blocks that a model looks at, in steps: no call shows how long it searches. */
+void device_model_look(struct device_model *device, uint64_t count);
 
 /** Allocates up to `count` pieces of memory; returns how many the device had. Counts no call. */
 uint64_t device_model_take_often(struct device_model *device, uint64_t bytes, uint64_t count);

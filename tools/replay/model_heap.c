@@ -31,8 +31,36 @@ struct model_area *model_area_create(struct model_heap *heap, uint64_t bytes)
     return area;
 }
 
+static void idle_remove(struct model_heap *heap, struct model_area *area)
+{
+    *(area->idle_prev ? &area->idle_prev->idle_next : &heap->idle) = area->idle_next;
+    if (area->idle_next)
+        area->idle_next->idle_prev = area->idle_prev;
+    area->idle = false;
+}
+
+void model_area_note(struct model_heap *heap, struct model_area *area)
+{
+    bool idle = !area->first->used && !area->first->next;
+
+    if (idle == area->idle)
+        return;
+    if (!idle) {
+        idle_remove(heap, area);
+        return;
+    }
+    area->idle = true;
+    area->idle_prev = NULL;
+    area->idle_next = heap->idle;
+    if (area->idle_next)
+        area->idle_next->idle_prev = area;
+    heap->idle = area;
+}
+
 void model_area_destroy(struct model_heap *heap, struct model_area *area)
 {
+    if (area->idle)
+        idle_remove(heap, area);
     for (struct model_block *block = area->first, *next; block; block = next) {
         next = block->next;
         free(block);
@@ -81,6 +109,11 @@ void model_block_join_next(struct model_block *block)
 static bool is_joinable(const struct model_block *block, uint32_t list)
 {
     return block && !block->used && !block->unmapped && block->list == list;
+}
+
+unsigned model_block_joins(const struct model_block *block)
+{
+    return is_joinable(block->next, block->list) + is_joinable(block->prev, block->list);
 }
 
 struct model_block *model_block_coalesce(struct size_tree *tree, struct model_block *block)

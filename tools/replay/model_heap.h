@@ -21,10 +21,12 @@ struct model_area {
     struct model_block *first, *last;
     struct model_area *next, *prev;
     struct model_area *earlier; /* of the same stream and size, where a model looks for them */
+    struct model_area *idle_next, *idle_prev;
     uint32_t stream;
     uint32_t unmapped; /* blocks that are */
     bool small;        /* belongs to the pool for small blocks */
     bool listed;       /* where a model looks for it */
+    bool idle;         /* in the list of idle ones */
 };
 
 struct model_block {
@@ -37,6 +39,7 @@ struct model_block {
 
 struct model_heap {
     struct model_area *areas;
+    struct model_area *idle; /* areas of one block that is free */
     uint64_t next_address;
 };
 
@@ -47,6 +50,10 @@ static inline struct model_block *model_block_of(struct size_node *node)
 
 /** Makes an area of one block that is in no tree. NULL: out of memory, or of the 2^64 addresses. */
 struct model_area *model_area_create(struct model_heap *heap, uint64_t bytes);
+
+/** Enters an area in the list of idle ones, or removes it. For models that return such areas: after
+ * each change of an area's blocks. */
+void model_area_note(struct model_heap *heap, struct model_area *area);
 
 /** Frees an area; only its last block is left. */
 void model_area_destroy(struct model_heap *heap, struct model_area *area);
@@ -59,6 +66,9 @@ struct model_block *model_block_split(struct model_block *block, uint64_t bytes)
 
 /** Joins a block with the next one; neither is in a tree. */
 void model_block_join_next(struct model_block *block);
+
+/** Returns how many neighbours model_block_coalesce() joins a block with. */
+unsigned model_block_joins(const struct model_block *block);
 
 /** Joins a free block with its free neighbours from the same list, and removes those from the tree.
  * The joined block is in no tree. */

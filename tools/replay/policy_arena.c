@@ -99,10 +99,8 @@ static int bfc_grow(struct arena *arena)
 
 static void areas_release(struct arena *arena)
 {
-    for (struct model_area *area = arena->heap.areas, *next; area; area = next) {
-        next = area->next;
-        if (area->first->used || area->first->next)
-            continue;
+    for (struct model_area *area = arena->heap.idle, *next; area; area = next) {
+        next = area->idle_next;
         size_tree_remove(&arena->free, &area->first->node);
         device_model_call(arena->device, DEVICE_FREE, area->bytes);
         device_model_give(arena->device, area->bytes);
@@ -179,6 +177,7 @@ static int arena_allocate(void *state, const struct policy_request *request, uin
     if (error < 0)
         return error;
     block->used = true;
+    model_area_note(&arena->heap, block->area);
     *ret_token = (uint64_t)(uintptr_t)block;
     return 0;
 }
@@ -191,6 +190,7 @@ static void arena_release(void *state, uint64_t token)
     block->used = false;
     block = model_block_coalesce(&arena->free, block);
     size_tree_insert(&arena->free, &block->node);
+    model_area_note(&arena->heap, block->area);
     if (arena->kind == ARENA_ASYNC)
         device_model_call(arena->device, DEVICE_ASYNC_FREE, 0);
 }

@@ -125,13 +125,9 @@ static int segment_take(struct caching *caching, uint64_t bytes, uint32_t stream
 
 static void segments_release(struct caching *caching)
 {
-    for (struct model_area *area = caching->heap.areas, *next; area; area = next) {
-        struct model_block *block = area->first;
-
-        next = area->next;
-        if (block->used || block->next)
-            continue;
-        size_tree_remove(blocks_of(caching, area), &block->node);
+    for (struct model_area *area = caching->heap.idle, *next; area; area = next) {
+        next = area->idle_next;
+        size_tree_remove(blocks_of(caching, area), &area->first->node);
         device_model_call(caching->device, DEVICE_FREE, area->bytes);
         device_model_give(caching->device, area->bytes);
         model_area_destroy(&caching->heap, area);
@@ -158,12 +154,14 @@ static bool is_room(const struct model_block *block)
     return block && !block->used;
 }
 
-static bool has_room(const struct model_block *block, uint64_t bytes)
+static bool has_room(struct caching *caching, const struct model_block *block, uint64_t bytes)
 {
     uint64_t room = 0;
 
-    for (; room < bytes && is_room(block); block = block->next)
+    for (; room < bytes && is_room(block); block = block->next) {
+        device_model_look(caching->device, 1);
         room += block->node.bytes;
+    }
     return room >= bytes;
 }
 
@@ -203,11 +201,12 @@ static struct model_block *range_place(struct caching *caching, uint32_t stream,
              block = block->next) {
             struct model_block *from = block;
 
+            device_model_look(caching->device, 1);
             if (!block->unmapped)
                 continue;
             if (block->prev && is_room(block->prev))
                 from = block->prev;
-            if (has_room(from, bytes))
+            if (has_room(caching, from, bytes))
                 return from;
         }
     }
@@ -318,17 +317,21 @@ static void block_unmap(struct caching *caching, struct model_block *block)
         model_block_join_next(block->prev);
 }
 
+/* The rest of a block that is unmapped is shorter than a handle, and comes later in its tree. */
 static void handles_release(struct caching *caching)
 {
-    for (struct model_area *area = caching->heap.areas; area; area = area->next)
-        for (struct model_block *block = area->first, *next; block; block = next) {
-            next = block->next;
-            if (block->used || block->unmapped)
-                continue;
-            while (next && next->unmapped) /* may be joined away */
-                next = next->next;
-            block_unmap(caching, block);
+    for (size_t i = 0; i < (size_t)caching->streams * POOLS_PER_STREAM; i++) {
+        struct size_tree *tree = &caching->pools[i].blocks;
+        uint64_t handle = handle_bytes(i % POOLS_PER_STREAM == 0);
+        struct size_node *node = size_tree_largest(tree), *next;
+
+        device_model_look(caching->device, 1);
+        for (; node && node->bytes >= handle; node = next) {
+            next = size_tree_previous(tree, node);
+            device_model_look(caching->device, 1);
+            block_unmap(caching, model_block_of(node));
         }
+    }
 }
 
 /* ---- both ---- */
@@ -346,6 +349,7 @@ static struct model_block *cached_take(struct caching *caching, struct size_tree
     struct size_node *node = size_tree_best(pool, bytes), *next;
 
     while (node && caching->expandable) {
+        device_model_look(caching->device, 1);
         next = size_tree_at_least(pool, node->bytes, node->address + 1);
         if (!next || may_become(model_block_of(next)) >= may_become(model_block_of(node)))
             break;
@@ -396,6 +400,7 @@ static int caching_allocate(void *state, const struct policy_request *request, u
         size_tree_insert(&pool->blocks, &rest->node);
     }
     block->used = true;
+    model_area_note(&caching->heap, block->area);
     *ret_token = (uint64_t)(uintptr_t)block;
     return 0;
 }
@@ -409,6 +414,7 @@ static void caching_release(void *state, uint64_t token)
     block->used = false;
     block = model_block_coalesce(pool, block);
     size_tree_insert(pool, &block->node);
+    model_area_note(&caching->heap, block->area);
 }
 
 static void caching_destroy(void *state)

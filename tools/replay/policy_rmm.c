@@ -22,10 +22,17 @@
 
 #define GRAIN UINT64_C(256)
 
+/* Free blocks of a stream. */
+struct list {
+    struct size_tree tree;
+    uint64_t blocks;
+    uint32_t id; /* of its blocks: lists change their streams */
+};
+
 struct rmm {
     struct device_model *device;
     struct model_heap heap;
-    struct size_tree *lists; /* free blocks, by stream */
+    struct list *lists; /* by stream */
     /* Bytes of the longest block of each list, from `room` on, and of pairs of these, up to 1: a
      * request must not look at the lists of all streams. */
     uint64_t *longest;
@@ -52,7 +59,7 @@ static uint64_t longer(uint64_t a, uint64_t b)
 static int lists_extend(struct rmm *rmm, uint32_t stream)
 {
     uint32_t room = rmm->room ? rmm->room : 1;
-    struct size_tree *lists;
+    struct list *lists;
     uint64_t *longest;
 
     if (stream < rmm->room)
@@ -71,7 +78,7 @@ static int lists_extend(struct rmm *rmm, uint32_t stream)
     for (uint32_t i = room; i-- > 1;)
         longest[i] = longer(longest[2 * i], longest[2 * i + 1]);
     for (uint32_t i = rmm->room; i < room; i++)
-        lists[i] = (struct size_tree){0};
+        lists[i] = (struct list){.id = i};
     free(rmm->longest);
     rmm->longest = longest;
     rmm->room = room;
@@ -81,7 +88,7 @@ static int lists_extend(struct rmm *rmm, uint32_t stream)
 /* Updates the tree of largest blocks after a change of a list. */
 static void longest_note(struct rmm *rmm, uint32_t stream)
 {
-    struct size_node *node = size_tree_largest(&rmm->lists[stream]);
+    struct size_node *node = size_tree_largest(&rmm->lists[stream].tree);
     uint32_t i = rmm->room + stream;
 
     rmm->longest[i] = node ? node->bytes : 0;
@@ -110,7 +117,18 @@ static uint32_t list_from(const struct rmm *rmm, uint32_t stream, uint64_t bytes
 
 static void list_insert(struct rmm *rmm, uint32_t stream, struct model_block *block)
 {
-    size_tree_insert(&rmm->lists[stream], &block->node);
+    struct list *list = &rmm->lists[stream];
+
+    block->list = list->id;
+    size_tree_insert(&list->tree, &block->node);
+    list->blocks++;
+    longest_note(rmm, stream);
+}
+
+static void list_remove(struct rmm *rmm, uint32_t stream, struct size_node *node)
+{
+    size_tree_remove(&rmm->lists[stream].tree, node);
+    rmm->lists[stream].blocks--;
     longest_note(rmm, stream);
 }
 
@@ -124,7 +142,6 @@ static int rest_return(struct rmm *rmm, struct model_block *block, uint64_t byte
     rest = model_block_split(block, bytes);
     if (!rest)
         return -ENOMEM;
-    rest->list = stream;
     list_insert(rmm, stream, rest);
     return 0;
 }
@@ -133,33 +150,43 @@ static int rest_return(struct rmm *rmm, struct model_block *block, uint64_t byte
 static int list_take(struct rmm *rmm, uint32_t stream, uint64_t bytes,
                      struct model_block **ret_block)
 {
-    struct size_node *node = size_tree_best(&rmm->lists[stream], bytes);
+    struct size_node *node = size_tree_best(&rmm->lists[stream].tree, bytes);
 
     *ret_block = NULL;
     if (!node)
         return 0;
-    size_tree_remove(&rmm->lists[stream], node);
-    longest_note(rmm, stream);
+    list_remove(rmm, stream, node);
     *ret_block = model_block_of(node);
     return rest_return(rmm, *ret_block, bytes, stream);
 }
 
+/* Joins a block with its neighbours in the list. */
 static void block_return(struct rmm *rmm, struct model_block *block, uint32_t stream)
 {
-    block->list = stream;
-    block = model_block_coalesce(&rmm->lists[stream], block);
-    list_insert(rmm, stream, block);
+    struct list *list = &rmm->lists[stream];
+
+    block->list = list->id;
+    list->blocks -= model_block_joins(block);
+    list_insert(rmm, stream, model_block_coalesce(&list->tree, block));
 }
 
+/* The result is the same whichever list goes into the other, so the shorter one goes: a program may
+ * merge long lists again and again. */
 static void list_merge(struct rmm *rmm, uint32_t from, uint32_t stream)
 {
+    struct list list = rmm->lists[from];
     struct size_node *node;
 
-    while ((node = rmm->lists[from].root)) {
-        size_tree_remove(&rmm->lists[from], node);
+    if (list.blocks > rmm->lists[stream].blocks) {
+        rmm->lists[from] = rmm->lists[stream];
+        rmm->lists[stream] = list;
+        longest_note(rmm, stream);
+        longest_note(rmm, from);
+    }
+    while ((node = rmm->lists[from].tree.root)) {
+        list_remove(rmm, from, node);
         block_return(rmm, model_block_of(node), stream);
     }
-    longest_note(rmm, from);
 }
 
 /* Takes a block from another stream's list. */

@@ -114,7 +114,7 @@ static void refusal_note(const struct replay_trace *trace, size_t index,
     outcome->refused_bytes = event->kind == REPLAY_ALLOCATE ? trace->sizes[event->buffer] : 0;
 }
 
-/* Replays all events. 1: all were served; 0: one could not be, or took too many calls; or an
+/* Replays all events. 1: all were served; 0: one could not be, or took too many steps; or an
  * error. */
 static int run_pass(struct run *run, struct replay_outcome *outcome)
 {

@@ -26,7 +26,7 @@ struct replay_settings {
 
 struct replay_outcome {
     bool completed;
-    bool stopped;         /* it did not: it made too many calls */
+    bool stopped;         /* it did not: it took too many steps */
     bool repeated;        /* so did the second replay on top */
     size_t refused_event; /* the first request that could not be served */
     uint64_t refused_bytes, refused_time_ns;
@@ -42,7 +42,8 @@ struct replay_outcome {
 /**
  * One replay. A request that cannot be served ends it: that is an outcome, not an error. So do
  * more driver calls than REPLAY_CALLS_ANY and REPLAY_CALLS_EACH for each event: with mapped memory
- * a single large block takes as many as the device has pages, and time should follow the trace.
+ * a single large block takes as many as the device has pages, and time should follow the trace. A
+ * block that a model looks at in vain counts as several (device_model_look()).
  * Errors: -ENOMEM without host memory; -EINVAL for options that the pool refuses; others that the
  * recorded driver answered.
  */

@@ -77,7 +77,7 @@ static void row_cells(const struct replay_result *result, const struct replay_ro
     if (outcome->completed)
         snprintf(text[8], bytes, "yes");
     else if (outcome->stopped)
-        snprintf(text[8], bytes, "stopped: too many calls at event %zu", outcome->refused_event);
+        snprintf(text[8], bytes, "stopped: too many steps at event %zu", outcome->refused_event);
     else
         snprintf(text[8], bytes, "no: %s at event %zu", unit_bytes(outcome->refused_bytes).text,
                  outcome->refused_event);

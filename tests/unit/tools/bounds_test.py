@@ -449,6 +449,42 @@ class Bounds(unittest.TestCase):
                               check=True)
         return {row["policy"]: row for row in json.loads(done.stdout)["traces"][0]["policies"]}
 
+    def test_lists_that_are_merged_again_and_again(self):
+        """RMM's pool merges the lists of free blocks of two streams: the long one stays where it is."""
+        count, row = 1 << 14, "0,00:00:00.1,{},0x{:x},{},0x{:x}\n"
+        with open(self.path("log"), "w", encoding="ascii") as file:
+            file.write("Thread,Time,Action,Pointer,Size,Stream\n")
+            file.writelines(row.format("allocate", 4096 + i, 256, 1) for i in range(count - 4))
+            file.write(row.format("allocate", 16, 1024, 1))
+            file.writelines(row.format("free", 4096 + i, 256, 1) for i in range(0, count - 4, 2))
+            file.write(row.format("free", 16, 1024, 1))
+            for i in range(count // 2):
+                for size in (512, 1024):
+                    file.writelines(row.format(action, size, size, 2 - i % 2) for action in ("allocate", "free"))
+        self.cost("replay", "-q", "-p", "rmm-pool", self.path("log"), cpu=3)
+        row = self.replayed(self.path("log"), "-p", "rmm-pool")["rmm-pool"]
+        self.assertTrue(row["completed"])
+        self.assertEqual(row["memory_calls"], 15)
+
+    def test_a_device_that_refuses_again_and_again(self):
+        """Models return what is idle: they do not look for it among all that is not."""
+        count, live = 40000, 12 * MIB
+        trace = self.lifetimes("t", [(0, 10 * count, live)] * count + [
+            (2 * i + 1, 2 * i + 2, 40 * MIB if i % 2 else MIB) for i in range(count)])
+        capacity = str(count * live + 41 * MIB)
+        for policy in ("pytorch", "expandable", "async"):
+            self.cost("replay", "-q", "-p", policy, "--capacity", capacity, trace, cpu=3)
+        self.assertTrue(self.replayed(trace, "-p", "pytorch", "--capacity", capacity)["pytorch"]["completed"])
+
+    def test_a_range_with_thousands_of_holes(self):
+        """Each request looks at all of them: the replay is stopped."""
+        count, block = 4000, 20 * MIB
+        rows = [(i, 5000 if i % 2 == 0 else 50000, block) for i in range(count)]
+        rows += [(6000 + i, 6001 + i, block * 3 // 2 + i * block) for i in range(count // 2 - 2)]
+        row = self.replayed(self.lifetimes("t", rows), "-p", "expandable", "--capacity", str(count * block))["expandable"]
+        self.assertTrue(row["stopped"])
+        self.assertGreater(row["refused_event"], 2 * count)
+
     def test_huge_blocks(self):
         """A replay costs what its events cost, whatever the size of the blocks."""
         few = self.cost("replay", "-q", self.lifetimes("small", [(0, 3, 1000), (1, 4, 1000)]))
