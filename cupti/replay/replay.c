@@ -187,6 +187,8 @@ static int paths_begin(struct replay *replay)
 
         if (!path)
             return -ENOMEM;
+        if (replay->watch.row)
+            replay->watch.row(replay->watch.context, REPLAY_STACK, stack, false);
         *path = *stack;
         path->key = key;
     }

@@ -85,8 +85,8 @@ struct replay_watch {
      * NULL: unwatched; not called while nothing is counted. */
     int (*block)(void *context, const struct tally *site, const struct replay_block *block,
                  int sign, uint64_t time_ns);
-    /** The live memory of a row is about to change, or has changed (`done`). NULL: unwatched; so
-     * are the callbacks below. */
+    /** The live memory of a row is about to change or to be copied to another row, or has changed
+     * (`done`). NULL: unwatched; so are the callbacks below. */
     void (*row)(void *context, enum replay_row row, const struct tally *tally, bool done);
     /** A call was counted under a row. */
     void (*call)(void *context, enum replay_row row, const struct tally *tally,

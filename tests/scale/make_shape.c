@@ -338,6 +338,19 @@ static void shape_phases_turn(struct maker *maker, uint64_t records)
     }
 }
 
+/** A phase that begins and ends again and again, beside many sites. */
+static void shape_openings(struct maker *maker, uint64_t records)
+{
+    uint64_t module = text(maker, "/opt/program"), name = text(maker, "decode");
+
+    for (uint64_t i = 0; i < records / 16; i++)
+        put(maker, allocation(maker, ADDRESS(i), site(maker, module, 0)));
+    for (uint64_t i = 0; i < records / 16 * 7; i++) {
+        phase(maker, name, TRACE_PHASE_BEGIN);
+        phase(maker, name, TRACE_PHASE_END);
+    }
+}
+
 static void shape_marks(struct maker *maker, uint64_t records)
 {
     for (uint64_t i = 0; i < records / 3; i++)
@@ -607,6 +620,7 @@ static const struct shape {
     {"phases", shape_phases},
     {"phases open", shape_phases_open},
     {"phases turn", shape_phases_turn},
+    {"openings", shape_openings},
     {"marks", shape_marks},
     {"steps", shape_steps},
     {"segments", shape_segments},

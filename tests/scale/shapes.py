@@ -87,6 +87,8 @@ def words_of(machine, form, path):
         return ["diff", path, path]
     if form == "window":
         return ["report", "-q", "-f", "json", "--from", "10%", "--to", "90%", path]
+    if form == "phase":
+        return ["report", "-q", "-f", "json", "--phase", "decode", path]
     return ["report", "-q", "-f", form, path]
 
 
@@ -113,6 +115,7 @@ def check_shape(machine, shape):
     forms = [("json", SITES_RECORDS if of_sites else RECORDS)]
     forms += [(form, SITES_RECORDS) for form in FORMS if of_sites]
     forms += [(form, SITES_RECORDS) for form in ("check", "diff", "window")]
+    forms += [("phase", 2 * RECORDS)] if shape == "openings" else []
     for form, records in forms:
         few = Costs(machine, words_of(machine, form, make(machine, shape, records)))
         # A run that would take too long is ended there.

@@ -213,6 +213,8 @@ void analysis_destroy(struct analysis *analysis)
     free(analysis->span);
     free(analysis->step);
     free(analysis->phase_open);
+    for (size_t i = 0; i < REPLAY_BREAKDOWNS; i++)
+        free(analysis->window_rows[i].openings);
     address_history_done(&analysis->slice_addresses);
     if (analysis->slices)
         slices_done(analysis->slices);

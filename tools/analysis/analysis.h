@@ -159,6 +159,12 @@ struct analysis_opening {
     uint64_t requested_bytes, reserved_bytes, driver_bytes, blocks;
 };
 
+/** For each row of a breakdown, how many openings of the window its peaks account for. */
+struct analysis_window_rows {
+    uint64_t *openings;
+    size_t rows, room;
+};
+
 /** A pool counter as last recorded; its reader sums it over contexts. */
 struct analysis_counter {
     const char *name;
@@ -187,6 +193,8 @@ struct analysis {
     bool opened;                    /* the window was entered */
     bool ended;                     /* the window by time is over */
     uint64_t entered_ns, window_ns; /* last entered; time inside */
+    uint64_t openings;              /* of the window, so far */
+    struct analysis_window_rows window_rows[REPLAY_BREAKDOWNS];
     struct analysis_opening opening;
 
     const char *command, *version;

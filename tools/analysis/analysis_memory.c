@@ -119,8 +119,17 @@ static int block_note(void *context, const struct tally *site, const struct repl
     return error < 0 ? error : growth_tracks_add(&analysis->tracks, row, &note);
 }
 
+static void row_note(void *context, enum replay_row row, const struct tally *tally, bool done)
+{
+    if (!done)
+        analysis_window_row(context, row, tally);
+}
+
 struct replay_watch analysis_memory_watch(struct analysis *analysis)
 {
-    return (struct replay_watch){
-        .library_of = library_of, .levels = levels_note, .block = block_note, .context = analysis};
+    return (struct replay_watch){.library_of = library_of,
+                                 .levels = levels_note,
+                                 .block = block_note,
+                                 .row = analysis->window.is_set ? row_note : NULL,
+                                 .context = analysis};
 }

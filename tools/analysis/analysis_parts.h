@@ -51,6 +51,9 @@ int analysis_slices_finish(struct analysis *analysis);
 int analysis_window_before(struct analysis *analysis, uint64_t time_ns);
 int analysis_window_after(struct analysis *analysis, uint64_t time_ns);
 
+/** The live memory of a row is about to change. */
+void analysis_window_row(struct analysis *analysis, enum replay_row row, const struct tally *tally);
+
 /** Whether a kind of event moves levels, names things or changes phases: needed outside the
  * window, too. */
 bool analysis_window_needs(const struct analysis *analysis, unsigned kind);

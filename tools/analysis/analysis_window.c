@@ -4,10 +4,14 @@
  * live at its opening is its opening balance; counts and peaks are taken only inside. A window by
  * time ends the reading: memory allocated in it and live at its end counts as leaked. A window by
  * phase may open many times; memory allocated inside and never freed counts as leaked.
+ *
+ * An opening costs the same however many rows there are: a row learns of it before its live memory
+ * changes next, or at the end. Until then it is what it was at the opening.
  */
 #include <string.h>
 
 #include "tools/analysis/analysis_parts.h"
+#include "tools/base/grow.h"
 
 static void level_enter(struct level *level)
 {
@@ -15,12 +19,46 @@ static void level_enter(struct level *level)
         level->peak = level->current;
 }
 
-static void tallies_enter(struct tallies *tallies)
+/** The window opened since the row's live memory changed. */
+static void row_enter(struct analysis *analysis, size_t breakdown, size_t row)
 {
-    for (size_t i = 0; i < tallies->rows; i++) {
-        level_enter(&tallies->row[i].live_bytes);
-        level_enter(&tallies->row[i].live_blocks);
+    struct tally *tally = &replay_tallies(&analysis->replay, breakdown)->row[row];
+    uint64_t *openings = &analysis->window_rows[breakdown].openings[row];
+
+    if (*openings == analysis->openings)
+        return;
+    *openings = analysis->openings;
+    level_enter(&tally->live_bytes);
+    level_enter(&tally->live_blocks);
+}
+
+void analysis_window_row(struct analysis *analysis, enum replay_row row, const struct tally *tally)
+{
+    static const uint8_t breakdown_of[REPLAY_ROWS] = {
+        [REPLAY_SITE] = 0, [REPLAY_STACK] = 1, [REPLAY_SIZE] = 2, [REPLAY_LIBRARY] = 3,
+        [REPLAY_API] = 4,  [REPLAY_KIND] = 5,  [REPLAY_PATH] = 6}; /* as replay_tallies() */
+    size_t breakdown = breakdown_of[row], index;
+
+    if (row == REPLAY_TOTAL)
+        return;
+    index = (size_t)(tally - replay_tallies(&analysis->replay, breakdown)->row);
+    if (index < analysis->window_rows[breakdown].rows)
+        row_enter(analysis, breakdown, index); /* another is as new as the event */
+}
+
+/** Rows that are new since the event before know of all openings. */
+static int rows_note(struct analysis *analysis)
+{
+    for (size_t i = 0; i < REPLAY_BREAKDOWNS; i++) {
+        struct analysis_window_rows *rows = &analysis->window_rows[i];
+
+        while (rows->rows < replay_tallies(&analysis->replay, i)->rows) {
+            if (ARRAY_GROW(rows->openings, rows->rows, rows->room, 64) < 0)
+                return -ENOMEM;
+            rows->openings[rows->rows++] = analysis->openings;
+        }
     }
+    return 0;
 }
 
 static void window_enter(struct analysis *analysis, uint64_t time_ns)
@@ -41,8 +79,7 @@ static void window_enter(struct analysis *analysis, uint64_t time_ns)
         analysis->peak_time_ns = time_ns;
         address_history_peak(&analysis->addresses, analysis->order);
     }
-    for (size_t i = 0; i < REPLAY_BREAKDOWNS; i++)
-        tallies_enter(replay_tallies(&analysis->replay, i));
+    analysis->openings++;
     level_enter(&analysis->total.live_bytes);
     level_enter(&analysis->total.live_blocks);
     level_enter(&analysis->requested);
@@ -66,9 +103,10 @@ static int window_leave(struct analysis *analysis, uint64_t time_ns)
 int analysis_window_before(struct analysis *analysis, uint64_t time_ns)
 {
     const struct analysis_window *window = &analysis->window;
+    int error = rows_note(analysis);
 
-    if (window->phase)
-        return 0;
+    if (error < 0 || window->phase)
+        return error;
     if (!analysis->opened && time_ns >= window->begin_ns)
         window_enter(analysis, window->begin_ns);
     if (analysis->outside || time_ns < window->end_ns)
@@ -178,6 +216,9 @@ int analysis_window_finish(struct analysis *analysis)
 {
     int error = analysis->outside ? 0 : window_leave(analysis, analysis->duration_ns);
 
+    for (size_t i = 0; i < REPLAY_BREAKDOWNS; i++)
+        for (size_t row = 0; row < analysis->window_rows[i].rows; row++)
+            row_enter(analysis, i, row);
     sites_renumber(analysis);
     for (size_t i = 0; i < REPLAY_BREAKDOWNS; i++)
         tallies_compact(replay_tallies(&analysis->replay, i));

@@ -165,6 +165,54 @@ Test(phases, window_by_phase)
     subject_end(&subject);
 }
 
+static uint64_t site_peak(const struct analysis *analysis, uint64_t site)
+{
+    for (size_t i = 0; i < analysis->sites.rows; i++)
+        if (analysis->sites.row[i].key == site)
+            return analysis->sites.row[i].live_bytes.peak;
+    return 0;
+}
+
+/** A site's own peak is of what it held at some moment inside, though nothing of it changed there.
+ */
+Test(phases, peaks_of_sites_over_many_openings)
+{
+    struct subject subject;
+    struct analysis *analysis;
+    uint64_t site[5];
+
+    subject_begin(&subject);
+    for (size_t i = 0; i < 5; i++)
+        site[i] = trace_writer_site(subject.writer, (const char *)subject_begin + i);
+    allocate(&subject, 0x10000000, 7, site[0]);
+    allocate(&subject, 0x20000000, 50, site[1]);
+    phase(&subject, TRACE_PHASE_BEGIN, "decode");
+    phase(&subject, TRACE_PHASE_END, "decode");
+    release(&subject, 0x20000000); /* held at the first opening alone */
+    allocate(&subject, 0x20000000, 900, site[1]);
+    release(&subject, 0x20000000); /* never at one */
+    allocate(&subject, 0x30000000, 800, site[2]);
+    release(&subject, 0x30000000);
+    phase(&subject, TRACE_PHASE_BEGIN, "decode");
+    allocate(&subject, 0x40000000, 30, site[3]);
+    release(&subject, 0x40000000);
+    phase(&subject, TRACE_PHASE_END, "decode");
+    allocate(&subject, 0x50000000, 4, site[4]); /* at the last opening alone */
+    phase(&subject, TRACE_PHASE_BEGIN, "decode");
+    phase(&subject, TRACE_PHASE_END, "decode");
+    allocate(&subject, 0x60000000, 600, site[4]); /* at none */
+    subject_close(&subject);
+    analysis = analyse(&subject, &(struct analysis_window){.is_set = true, .phase = "decode"});
+    cr_expect(site_peak(analysis, site[0]) == 7);
+    cr_expect(site_peak(analysis, site[1]) == 50);
+    cr_expect(site_peak(analysis, site[2]) == 0);
+    cr_expect(site_peak(analysis, site[3]) == 30);
+    cr_expect(site_peak(analysis, site[4]) == 4);
+    cr_expect(analysis->openings == 3);
+    analysis_destroy(analysis);
+    subject_end(&subject);
+}
+
 /** Sites without anything in the window are removed; data by number follows. */
 Test(phases, window_without_the_first_sites)
 {
