@@ -47,6 +47,6 @@ int scope_error(CUresult result)
     case CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED:
     case CUDA_ERROR_STREAM_CAPTURE_IMPLICIT: return -EPERM;
     case CUDA_ERROR_NOT_SUPPORTED: return -ENOTSUP;
-    default: context_observe_result(result); return -EIO;
+    default: context_observe_own(result); return -EIO;
     }
 }

@@ -17,8 +17,10 @@
 #include <stdlib.h>
 
 #include "cupti/base/uncancelled.h"
+#include "shim/context/capture.h"
 #include "shim/context/gate.h"
 #include "shim/context/green.h"
+#include "shim/options/mode.h"
 
 _Atomic(struct context *) context_list;
 _Atomic uint64_t context_generation = 1;
@@ -343,19 +345,81 @@ void context_drop_ended(const struct driver_functions *driver, CUdevice device)
             drop_over(context);
 }
 
-void context_observe_result(CUresult result)
+/* What the driver says of the current context: a call that changes nothing and waits for no work.
+ */
+static CUresult state_of_current(const struct driver_functions *driver)
 {
-    const struct driver_functions *driver = real_driver_if_loaded();
-    CUcontext handle = NULL;
+    size_t left, total;
 
-    if (!driver || !real_error_is_sticky(result) ||
-        REAL_ASK(driver->cuCtxGetCurrent(&handle)) != CUDA_SUCCESS)
-        return;
-    struct context *context = context_find(handle);
-    if (!context || atomic_exchange(&context->broken, true))
+    return driver->cuMemGetInfo_v2 ? REAL_ASK(driver->cuMemGetInfo_v2(&left, &total))
+                                   : CUDA_SUCCESS;
+}
+
+static CUresult state_of(const struct driver_functions *driver, const struct context *context)
+{
+    CUcontext popped;
+    CUresult result = REAL_ASK(driver->cuCtxPushCurrent_v2(context->handle));
+
+    if (result != CUDA_SUCCESS)
+        return result;
+    result = state_of_current(driver);
+    (void)REAL_ASK(driver->cuCtxPopCurrent_v2(&popped));
+    return result;
+}
+
+static void mark_broken(struct context *context, CUresult result)
+{
+    if (!real_error_is_sticky(result) || atomic_exchange(&context->broken, true))
         return;
     atomic_fetch_add(&context_broken_count, 1);
     listener->broke(context, result);
+}
+
+static bool is_sound(const struct context *context)
+{
+    return !atomic_load_explicit(&context->gone, memory_order_acquire) &&
+           !atomic_load_explicit(&context->broken, memory_order_relaxed);
+}
+
+static void ask_current(const struct driver_functions *driver)
+{
+    CUcontext handle = NULL;
+
+    if (REAL_ASK(driver->cuCtxGetCurrent(&handle)) != CUDA_SUCCESS || !handle)
+        return;
+    struct context *context = context_find(green_owner(handle));
+    if (context && is_sound(context))
+        mark_broken(context, state_of_current(driver));
+}
+
+void context_observe_own(CUresult result)
+{
+    const struct driver_functions *driver = real_driver_if_loaded();
+
+    if (driver && real_error_is_sticky(result))
+        ask_current(driver);
+}
+
+/* In the gate no context ends. Where that is not to be had at once, the current one is likeliest.
+ */
+void context_observe_result(CUresult result)
+{
+    const struct driver_functions *driver = real_driver_if_loaded();
+    CUstreamCaptureMode mode;
+
+    if (!driver || !real_error_is_sticky(result) || mode_now() == SHIM_OFF || !context_first())
+        return;
+    bool relaxed = capture_mode_relax(driver, &mode);
+    if (gate_try_enter()) {
+        for (struct context *context = context_first(); context; context = context_next(context))
+            if (is_sound(context))
+                mark_broken(context, state_of(driver, context));
+        gate_leave();
+    } else {
+        ask_current(driver);
+    }
+    if (relaxed)
+        capture_mode_restore(driver, mode);
 }
 
 bool context_fork_child(void)

@@ -167,8 +167,16 @@ bool context_ended_meanwhile(const struct driver_functions *driver, const struct
  * call. */
 void context_drop_ended(const struct driver_functions *driver, CUdevice device);
 
-/** Notes whether a driver call's result shows that the current context is broken. */
+/**
+ * After a driver call of the program: an error that a fault on the device leaves behind does not
+ * say in which context, because a stream or an event may belong to another than the current one. So
+ * each known context is asked, and those that answer with such an error are noted as broken.
+ * Without a lock that another thread may hold around a driver call.
+ */
 void context_observe_result(CUresult result);
+
+/** After a driver call of our own in the current context, which alone is asked. Under any lock. */
+void context_observe_own(CUresult result);
 
 /** In the child after fork. True when the parent had a context; its memory is not the child's. */
 bool context_fork_child(void);

@@ -14,6 +14,7 @@
 #define SHIM_CONTEXT_GATE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #include "cupti/base/likely.h"
 #include "pool/base/barrier.h"
@@ -62,6 +63,24 @@ static inline void gate_leave(void)
         atomic_fetch_sub(&self->gate->inside, 1);
     else
         atomic_store_explicit(&self->gate->inside, 0, memory_order_release);
+}
+
+/** Enters without waiting, from any place. False: the gate is closed, or the thread may be inside
+ * already. */
+static inline bool gate_try_enter(void)
+{
+    struct thread_state *self = &thread_state;
+
+    if (!self->gate)
+        gate_join();
+    if (self->gate_shared || atomic_load_explicit(&self->gate->inside, memory_order_relaxed))
+        return false;
+    atomic_store_explicit(&self->gate->inside, 1, memory_order_relaxed);
+    barrier_light();
+    if (!atomic_load_explicit(&gate_closed, memory_order_acquire))
+        return true;
+    gate_leave();
+    return false;
 }
 
 #endif

@@ -66,6 +66,18 @@ static inline void call_end(struct call *call)
     errno = call->saved_errno;
 }
 
+/** What a failed function of the driver says of the contexts. Call it without a lock of ours. */
+void call_failed(int result);
+
+/** Looks at the result of a real function of the driver, at any depth: the runtime's own calls show
+ * faults as well as the program's. */
+static inline CUresult call_observe(CUresult result)
+{
+    if (unlikely(result != CUDA_SUCCESS))
+        call_failed((int)result);
+    return result;
+}
+
 /** True when a pool may serve this call. */
 static inline bool call_may_pool(const struct call *call)
 {

@@ -15,7 +15,7 @@
 static CUresult allocate(const struct driver_functions *real, CUdeviceptr *dptr, size_t bytes)
 {
     CUresult result = limit_hold_here(real, TRACE_MEMORY_DEVICE, bytes)
-                          ? real->cuMemAlloc_v2(dptr, bytes)
+                          ? call_observe(real->cuMemAlloc_v2(dptr, bytes))
                           : CUDA_ERROR_OUT_OF_MEMORY;
 
     if (result != CUDA_SUCCESS)
@@ -56,11 +56,11 @@ static int native_free(const struct release *release, uint64_t address)
     const struct driver_functions *real = real_driver();
 
     if (real && release->hook == HOOK_cuMemFree_v2 && real->cuMemFree_v2)
-        return (int)real->cuMemFree_v2(address);
+        return (int)call_observe(real->cuMemFree_v2(address));
     if (real && release->hook == HOOK_cuMemFreeAsync && real->cuMemFreeAsync)
-        return (int)real->cuMemFreeAsync(address, release->stream);
+        return (int)call_observe(real->cuMemFreeAsync(address, release->stream));
     if (real && release->hook == HOOK_cuMemFreeAsync_ptsz && real->cuMemFreeAsync_ptsz)
-        return (int)real->cuMemFreeAsync_ptsz(address, release->stream);
+        return (int)call_observe(real->cuMemFreeAsync_ptsz(address, release->stream));
     return (int)MISSING_DRIVER;
 }
 

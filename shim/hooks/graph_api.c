@@ -112,7 +112,7 @@ static CUresult driver_launch_hook(enum hook_id hook, __typeof__(cuGraphLaunch) 
     if (!real)
         return MISSING_DRIVER;
     if (!graph_memory_is_noticed() || shim_mode() == SHIM_OFF)
-        return real(handle, stream);
+        return call_observe(real(handle, stream));
     bool outer = call_begin(&call, hook, code);
     struct graph_memory *body = launch_begin(handle, meant);
     CUresult result = driver_launch(real_driver_if_loaded(), body, real, handle, stream);
@@ -120,6 +120,7 @@ static CUresult driver_launch_hook(enum hook_id hook, __typeof__(cuGraphLaunch) 
         record_launch(&call, body, meant);
     if (body)
         graph_memory_leave(body);
+    call_observe(result);
     if (outer)
         call_end(&call);
     return result;

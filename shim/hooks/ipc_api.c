@@ -220,8 +220,8 @@ static uint64_t allocation_bytes(const struct driver_functions *driver, uint64_t
 static CUresult close_really(const struct driver_functions *driver, CUdeviceptr address)
 {
     if (!ipc_mapped_bytes(address))
-        return driver->cuIpcCloseMemHandle(address);
-    CUresult result = driver->cuIpcCloseMemHandle(address | 1);
+        return call_observe(driver->cuIpcCloseMemHandle(address));
+    CUresult result = call_observe(driver->cuIpcCloseMemHandle(address | 1));
     return is_not_its_own(result) ? ipc_mapped_close(driver, address, backend_driver_wait) : result;
 }
 
@@ -327,7 +327,7 @@ static CUresult open_really(driver_open *open, CUdeviceptr *ret_pointer, CUipcMe
                             unsigned int flags)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
-    CUresult result = open(ret_pointer, handle, flags);
+    CUresult result = call_observe(open(ret_pointer, handle, flags));
 
     if (result == CUDA_ERROR_OUT_OF_MEMORY && pooled_relieve(0))
         result = open(ret_pointer, handle, flags);

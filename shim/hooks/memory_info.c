@@ -96,8 +96,8 @@ CUresult cuMemGetInfo_v2(size_t *ret_free, size_t *ret_total)
     if (!real || !real->cuMemGetInfo_v2)
         return MISSING_DRIVER;
     if (!call_begin(&call, HOOK_cuMemGetInfo_v2, __builtin_return_address(0)))
-        return real->cuMemGetInfo_v2(ret_free, ret_total);
-    CUresult result = real->cuMemGetInfo_v2(ret_free, ret_total);
+        return call_observe(real->cuMemGetInfo_v2(ret_free, ret_total));
+    CUresult result = call_observe(real->cuMemGetInfo_v2(ret_free, ret_total));
     answered(&call, (int)result, ret_free, ret_total);
     call_end(&call);
     idle_look();

@@ -38,9 +38,9 @@ CUresult cuMemPoolTrimTo(CUmemoryPool pool, size_t minBytesToKeep)
     if (!real || !real->cuMemPoolTrimTo)
         return MISSING_DRIVER;
     if (!call_begin(&call, HOOK_cuMemPoolTrimTo, __builtin_return_address(0)))
-        return real->cuMemPoolTrimTo(pool, minBytesToKeep);
+        return call_observe(real->cuMemPoolTrimTo(pool, minBytesToKeep));
     uint64_t before = call.writer ? mempool_reserved_bytes(pool) : 0;
-    CUresult result = real->cuMemPoolTrimTo(pool, minBytesToKeep);
+    CUresult result = call_observe(real->cuMemPoolTrimTo(pool, minBytesToKeep));
     record_trim(&call, pool, before, (int)result);
     call_end(&call);
     return result;

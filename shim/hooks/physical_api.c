@@ -60,7 +60,7 @@ static CUresult create(const struct driver_functions *real, CUmemGenericAllocati
 {
     for (int attempt = 0;; attempt++) {
         CUresult result = limit_hold_at(real, TRACE_MEMORY_PHYSICAL, place, size)
-                              ? real->cuMemCreate(handle, size, prop, flags)
+                              ? call_observe(real->cuMemCreate(handle, size, prop, flags))
                               : CUDA_ERROR_OUT_OF_MEMORY;
 
         if (result != CUDA_SUCCESS)
@@ -124,9 +124,9 @@ CUresult cuMemRelease(CUmemGenericAllocationHandle handle)
     if (!real || !real->cuMemRelease)
         return MISSING_DRIVER;
     if (!call_begin(&call, HOOK_cuMemRelease, __builtin_return_address(0)))
-        return real->cuMemRelease(handle);
+        return call_observe(real->cuMemRelease(handle));
     struct physical_release release = physical_release_begin(handle);
-    CUresult result = real->cuMemRelease(handle);
+    CUresult result = call_observe(real->cuMemRelease(handle));
     if (pooled_accounts(&call))
         record_released(&call, &release, (int)result);
     call_end(&call);
@@ -257,9 +257,9 @@ CUresult cuMemMap(CUdeviceptr ptr, size_t size, size_t offset, CUmemGenericAlloc
         return MISSING_DRIVER;
     bool outer = call_begin(&call, HOOK_cuMemMap, __builtin_return_address(0));
     if (!outer)
-        return real->cuMemMap(ptr, size, offset, handle, flags);
+        return call_observe(real->cuMemMap(ptr, size, offset, handle, flags));
     struct physical *physical = physical_map_begin(handle, &facts);
-    CUresult result = real->cuMemMap(ptr, size, offset, handle, flags);
+    CUresult result = call_observe(real->cuMemMap(ptr, size, offset, handle, flags));
     struct record_block block = mapping_block(ptr, size, facts.device);
     if (pooled_accounts(&call)) {
         gone = physical_map_end(physical, ptr, size, result == CUDA_SUCCESS);
@@ -318,10 +318,10 @@ CUresult cuMemUnmap(CUdeviceptr ptr, size_t size)
     if (!real || !real->cuMemUnmap)
         return MISSING_DRIVER;
     if (!call_begin(&call, HOOK_cuMemUnmap, __builtin_return_address(0)))
-        return real->cuMemUnmap(ptr, size);
+        return call_observe(real->cuMemUnmap(ptr, size));
     ptr = not_pooled(ptr);
     struct mapping *taken = physical_unmap_begin(ptr, size);
-    CUresult result = real->cuMemUnmap(ptr, size);
+    CUresult result = call_observe(real->cuMemUnmap(ptr, size));
     if (result != CUDA_SUCCESS)
         record_not_unmapped(&call, ptr, taken, (int)result);
     while (taken && result == CUDA_SUCCESS) {

@@ -197,8 +197,8 @@ static CUresult driver_allocate(const struct driver_functions *real, const struc
         pitch = wanted->width;
     if (__builtin_mul_overflow(pitch, wanted->rows, &bytes) ||
         limit_hold_here(real, TRACE_MEMORY_DEVICE, bytes))
-        result = real->cuMemAllocPitch_v2(dptr, ret_pitch, wanted->width, wanted->rows,
-                                          wanted->element_bytes);
+        result = call_observe(real->cuMemAllocPitch_v2(dptr, ret_pitch, wanted->width, wanted->rows,
+                                                       wanted->element_bytes));
     if (result != CUDA_SUCCESS)
         limit_hold_end();
     return result;

@@ -54,8 +54,11 @@
 #define KEPT_DRIVER(memory, handle, place)                                                         \
     ((memory) == TRACE_MEMORY_MEMPOOL ? place_pool_made((CUmemoryPool)(uintptr_t)(handle), place)  \
                                       : (void)(place))
-#define NO_MEMORY_RUNTIME cudaErrorMemoryAllocation
-#define NO_MEMORY_DRIVER  CUDA_ERROR_OUT_OF_MEMORY
+/* The runtime's calls of the driver show what its result would. */
+#define OBSERVED_RUNTIME(result) (result)
+#define OBSERVED_DRIVER(result)  call_observe(result)
+#define NO_MEMORY_RUNTIME        cudaErrorMemoryAllocation
+#define NO_MEMORY_DRIVER         CUDA_ERROR_OUT_OF_MEMORY
 
 #define TAKES(family, name, since, params, args, memory_, stream_, address_, requested_,           \
               allocated_)                                                                          \
@@ -77,7 +80,7 @@
         for (int attempt = 0;; attempt++) {                                                        \
             result = REFUSED_##family(real, TRACE_MEMORY_##memory_, requested_, place)             \
                          ? NO_MEMORY_##family                                                      \
-                         : real->name args;                                                        \
+                         : OBSERVED_##family(real->name args);                                     \
             if (result != 0)                                                                       \
                 FAILED_##family();                                                                 \
             if (attempt == RELIEFS_MAX || !RELIEVED_##family(result, place))                       \
@@ -119,13 +122,13 @@
         uint64_t address = AS_NUMBER(address_);                                                    \
         int place = GIVING_##family(TRACE_MEMORY_##memory_, address);                              \
         if (!outer) {                                                                              \
-            RESULT_##family result = real->name args;                                              \
+            RESULT_##family result = OBSERVED_##family(real->name args);                           \
             if (result != 0)                                                                       \
                 KEPT_##family(TRACE_MEMORY_##memory_, address, place);                             \
             return result;                                                                         \
         }                                                                                          \
         struct ledger_entry entry = pooled_foreign_take(&call, TRACE_MEMORY_##memory_, address);   \
-        RESULT_##family result = real->name args;                                                  \
+        RESULT_##family result = OBSERVED_##family(real->name args);                               \
         if (result != 0)                                                                           \
             KEPT_##family(TRACE_MEMORY_##memory_, address, place);                                 \
         pooled_foreign_freed(&call, TRACE_MEMORY_##memory_, address, (const void *)(stream_),      \
@@ -134,8 +137,8 @@
         return result;                                                                             \
     }
 
-/* No lock of ours is held here, so a fault is recorded before the program sees it. */
-static __attribute__((noinline, cold)) void result_observe(int result)
+/* A fault is recorded before the program sees it. */
+__attribute__((noinline, cold)) void call_failed(int result)
 {
     UNCANCELLED;
     int saved_errno = errno;
@@ -145,16 +148,13 @@ static __attribute__((noinline, cold)) void result_observe(int result)
     errno = saved_errno;
 }
 
-/* Acts at any depth: the runtime's own waits show faults as well as the program's. */
 #define WATCHES(family, name, since, params, args)                                                 \
     RESULT_##family name params                                                                    \
     {                                                                                              \
         const __typeof__(*CALL_REAL_##family()) *real = CALL_REAL_##family();                      \
         if (!real || !real->name)                                                                  \
             return MISSING_##family;                                                               \
-        RESULT_##family result = real->name args;                                                  \
-        if (unlikely(result != 0))                                                                 \
-            result_observe(result);                                                                \
+        RESULT_##family result = OBSERVED_##family(real->name args);                               \
         idle_look();                                                                               \
         return result;                                                                             \
     }

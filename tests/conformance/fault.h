@@ -12,7 +12,7 @@
 
 #define FAULT_BYTES ((size_t)2 << 20)
 
-static int route_fault(void)
+static inline void route_fault_prepare(CUgraph *ret_graph, CUstream *ret_stream)
 {
     CUmemAllocationProp what = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
                                 .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE}};
@@ -34,7 +34,30 @@ static int route_fault(void)
     route_report("end", route_capture_end(stream, &graph));
     if (!graph || DRIVER(cuMemUnmap)(address, FAULT_BYTES))
         route_skip("the device captures nothing");
+    *ret_graph = graph;
+    *ret_stream = stream;
+}
+
+/** Returns the error that the fault leaves. */
+static inline int route_fault(void)
+{
+    CUgraph graph;
+    CUstream stream;
+
+    route_fault_prepare(&graph, &stream);
     return route_graph_run(graph, stream);
+}
+
+/** The same without a wait: the fault happens when it happens, and no call has reported it yet. */
+static inline int route_fault_begin(void)
+{
+    CUgraph graph;
+    CUgraphExec run;
+    CUstream stream;
+
+    route_fault_prepare(&graph, &stream);
+    int error = (int)DRIVER(cuGraphInstantiate)(&run, graph, 0);
+    return error ? error : (int)DRIVER(cuGraphLaunch)(run, stream);
 }
 
 #endif

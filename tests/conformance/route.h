@@ -47,7 +47,7 @@
     X(cuMemCreate) \
     X(cuMemFree) X(cuMemFreeAsync) X(cuMemFreeHost) X(cuMemGetAddressRange) X(cuMemGetInfo) \
     X(cuMemHostRegister) X(cuMemGetAccess) X(cuMemHostUnregister) X(cuMemMap) X(cuMemSetAccess) X(cuMemUnmap) \
-    X(cuMemcpyDtoH) X(cuMemcpyHtoD) X(cuMemsetD8) \
+    X(cuMemcpyDtoD) X(cuMemcpyDtoH) X(cuMemcpyHtoD) X(cuMemsetD8) \
     X(cuMemsetD8Async) X(cuPointerGetAttribute) X(cuPointerGetAttributes) \
     X(cuPointerSetAttribute) X(cuStreamBeginCapture) X(cuStreamCreate) \
     X(cuStreamDestroy) X(cuStreamEndCapture) X(cuStreamSynchronize) \
