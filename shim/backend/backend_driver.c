@@ -590,6 +590,17 @@ static bool is_idle(struct context *own, struct context *context)
     return done == 1 || is_lost_peer(&now, own, done);
 }
 
+bool backend_driver_is_idle(struct context *own)
+{
+    const struct driver_functions *driver = real_driver_if_loaded();
+    bool idle = driver && backend_driver_has_fences(driver);
+
+    for (struct context *context = context_first(); context && idle;
+         context = context_next(context))
+        idle = !return_awaits(own, context) || is_idle(own, context);
+    return idle;
+}
+
 /* The fences have answered already if no other device counts. */
 static int own_idle(void *state)
 {

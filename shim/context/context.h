@@ -60,6 +60,7 @@ struct context {
     atomic_int waiter;                   /* a state of the thread in backend/free_wait.c */
     int waiter_outcome;                  /* written by that thread before it is done */
     _Atomic uint64_t waiter_began_ns;
+    _Atomic uint64_t test_block; /* kept in backend/ordered_free.c */
 };
 
 struct vmm;

@@ -6,6 +6,7 @@
  */
 #include "shim/hooks/call.h"
 #include "shim/backend/idle.h"
+#include "shim/backend/ordered_free.h"
 #include "shim/context/context.h"
 #include "shim/memory/limit.h"
 
@@ -33,6 +34,19 @@ static void adjust(const struct driver_functions *driver, size_t *free_bytes, si
     used -= smaller(used, available);
     *total_bytes = limit;
     *free_bytes = smaller(*free_bytes, limit - smaller(used, limit));
+}
+
+/* Memory that serves neither the program nor the pool goes back before the driver is asked. */
+static void prepare(void)
+{
+    const struct driver_functions *driver = real_driver_if_loaded();
+    const struct context *context = driver && atomic_load_explicit(&ordered_free_kept,
+                                                                   memory_order_relaxed)
+                                        ? context_current(driver)
+                                        : NULL;
+
+    if (context)
+        ordered_free_return(context->device);
 }
 
 /* A program may ask for only one of the two; each depends on both. */
@@ -81,6 +95,7 @@ cudaError_t cudaMemGetInfo(size_t *ret_free, size_t *ret_total)
         return MISSING_RUNTIME;
     if (!call_begin(&call, HOOK_cudaMemGetInfo, __builtin_return_address(0)))
         return real->cudaMemGetInfo(ret_free, ret_total);
+    prepare();
     cudaError_t result = real->cudaMemGetInfo(ret_free, ret_total);
     answered(&call, (int)result, ret_free, ret_total);
     call_end(&call);
@@ -97,6 +112,7 @@ CUresult cuMemGetInfo_v2(size_t *ret_free, size_t *ret_total)
         return MISSING_DRIVER;
     if (!call_begin(&call, HOOK_cuMemGetInfo_v2, __builtin_return_address(0)))
         return call_observe(real->cuMemGetInfo_v2(ret_free, ret_total));
+    prepare();
     CUresult result = call_observe(real->cuMemGetInfo_v2(ret_free, ret_total));
     answered(&call, (int)result, ret_free, ret_total);
     call_end(&call);

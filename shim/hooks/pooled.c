@@ -13,6 +13,7 @@
 #include "cupti/base/likely.h"
 #include "cupti/replay/memory_kind.h"
 #include "pool/pool.h"
+#include "shim/backend/ordered_free.h"
 #include "shim/context/capture.h"
 #include "shim/share/claims.h"
 #include "shim/context/context.h"
@@ -134,35 +135,6 @@ static bool capture_refuses(const struct pooled_request *request)
                                    : capture_forbids_here(driver);
 }
 
-/*
- * Whether this driver accepts a stream-ordered free of ordinary memory, which the headers leave
- * open. Tested once, with a block from the driver; without touching a stream but the request's,
- * because another may capture. What a refusal says of the stream is not remembered.
- */
-static bool driver_frees_in_order(const struct driver_functions *driver, CUstream stream)
-{
-    enum { UNKNOWN, ACCEPTS, REFUSES };
-    static atomic_int answer;
-    CUstreamCaptureMode mode;
-    CUdeviceptr probe;
-    CUresult result = CUDA_ERROR_UNKNOWN;
-    int known = atomic_load_explicit(&answer, memory_order_relaxed);
-    if (known != UNKNOWN || !driver->cuMemFreeAsync)
-        return known == ACCEPTS;
-    bool relaxed = capture_mode_relax(driver, &mode);
-    if (driver->cuMemAlloc_v2(&probe, 1) == CUDA_SUCCESS) {
-        result = driver->cuMemFreeAsync(probe, stream);
-        if (result != CUDA_SUCCESS)
-            driver->cuMemFree_v2(probe);
-    }
-    if (relaxed)
-        capture_mode_restore(driver, mode);
-    if (result == CUDA_SUCCESS || result == CUDA_ERROR_INVALID_VALUE)
-        atomic_store_explicit(&answer, result == CUDA_SUCCESS ? ACCEPTS : REFUSES,
-                              memory_order_relaxed);
-    return result == CUDA_SUCCESS;
-}
-
 static bool is_pooled(uint64_t address, struct context **ret_context)
 {
     struct pool_block block;
@@ -196,7 +168,7 @@ static bool driver_refuses(const struct pooled_request *request)
     if (!is_pooled(request->address, &context))
         return false;
     return capturing || (context && atomic_load(&context->broken)) ||
-           (request->stream_ordered && !driver_frees_in_order(driver, request->stream));
+           (request->stream_ordered && !ordered_free_accepted(driver, request->stream));
 }
 
 /* A pool outlives its context for a moment, in which its addresses may already be others'. */
@@ -399,7 +371,10 @@ bool pooled_relieve_at(int place, size_t bytes)
 {
     int device = shim_mode() == SHIM_POOL ? place_device(place) : LEDGER_HOST;
 
-    return device != LEDGER_HOST && !is_beyond_relief(device, bytes) && context_trim(device) > 0;
+    if (device == LEDGER_HOST)
+        return false;
+    bool returned = ordered_free_return(device);
+    return (!is_beyond_relief(device, bytes) && context_trim(device) > 0) || returned;
 }
 
 bool pooled_relieve(size_t bytes)

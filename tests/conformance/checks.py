@@ -577,13 +577,18 @@ def check_old_driver(suite, failures, _):
 
 
 def check_partial_driver(suite, failures, _):
-    """A program is linked with a library that stands in for the driver, has a part of it, and leads to the rest."""
+    """A library stands in for the driver, has a part of it, and leads to the rest; one that accepts every
+    stream-ordered free does so for the pool, too, on a full device."""
     directory, path = without_function(suite, "libcuda.so.1", "libreal.so.1"), suite.executables["linked"]
-    os.rename(os.path.join(directory, "libcuda.so.1"), os.path.join(directory, "libreal.so.1"))
-    shutil.copy(os.path.join(os.path.dirname(path), "libconformance_part.so"), os.path.join(directory, "libcuda.so.1"))
-    for route in ("dynamic", "driver"):
-        bare, run = [suite.run(path, "churn", route, mode, LD_LIBRARY_PATH=directory) for mode in (None, "mode:pool")]
-        failures.expect(bare[0] == 0 and compare(route, bare, run), f"{route}: bare {bare}")
+    driver = os.path.join(directory, "libcuda.so.1")
+    os.rename(driver, os.path.join(directory, "libreal.so.1"))
+    for part, route, program, argument in (("part", "dynamic", "churn", None), ("part", "driver", "churn", None),
+                                           ("accepts", "driver", "stream_ordered", "full")):
+        shutil.copy(os.path.join(os.path.dirname(path), f"libconformance_{part}.so"), driver)
+        bare, run = [suite.run(path, program, route, mode, argument, LD_LIBRARY_PATH=directory)
+                     for mode in (None, "mode:pool")]
+        failures.expect(bare[0] == 0 and compare(route, bare, run), f"{route}, {part}: bare {bare}")
+        failures.expect(part == "part" or "free in order: CUDA_SUCCESS\n" in bare[1], f"{part}: bare {bare}")
 
 
 def check_refused_link(suite, failures, _):

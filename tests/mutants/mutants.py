@@ -458,8 +458,15 @@ MUTANTS = [
            "return limit_admits(driver, device, bytes);", ("check_limit_race",)),
     Mutant("limit", "ledger.c", "size_t held = !room ? 0 : room->bytes < bytes ? room->bytes : bytes;",
            "size_t held = 0 * bytes;", ("shim-ledger",)),
-    Mutant("capture", "pooled.c", "result = driver->cuMemFreeAsync(probe, stream);",
-           "result = driver->cuMemFreeAsync(probe, NULL);", ("capture",)),
+    Mutant("capture", "ordered_free.c", "result = driver->cuMemFreeAsync(block, stream);",
+           "result = driver->cuMemFreeAsync(block, NULL);", ("capture",)),
+    # The test whether the driver accepts a stream-ordered free.
+    Mutant("order", "ordered_free.c", "    return result == CUDA_SUCCESS || result == CUDA_ERROR_OUT_OF_MEMORY;",
+           "    return result == CUDA_SUCCESS;", ("check_partial_driver",)),
+    Mutant("order", "ordered_free.c", "        block_keep(context, block);\n    return",
+           "        driver->cuMemFree_v2(block);\n    return", ("stream_ordered",)),
+    Mutant("order", "ordered_free.c", "returned |= block_return(context);", "returned |= !context;",
+           ("stream_ordered",)),
     # Whose fault it is, and who reports it.
     Mutant("faults", "context.c", "    if (gate_try_enter()) {", "    if (false && gate_try_enter()) {",
            ("broken_other",)),

@@ -1,9 +1,66 @@
 /* SPDX-License-Identifier: MIT */
-/* Stream-ordered and ordinary memory, freed by each other's functions. */
+/*
+ * Stream-ordered and ordinary memory, freed by each other's functions. With an argument ordinary
+ * memory of a full device.
+ */
+#include <dlfcn.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "route.h"
 #include "program.h"
+
+#define BYTES ((size_t)100000)
+#define MOST  ((size_t)64 << 20)
+
+static size_t free_bytes(void)
+{
+    size_t left = 0, total;
+
+    DRIVER(cuMemGetInfo)(&left, &total);
+    return left;
+}
+
+static int full(CUstream stream)
+{
+    void *block, *other;
+
+    route_report("allocate", route_allocate(&block, BYTES));
+    for (size_t bytes = MOST; bytes; bytes /= 2)
+        while (route_allocate(&other, bytes) == 0)
+            ;
+    route_report("free in order", route_free_async(block, stream));
+    route_report("wait", route_stream_synchronize(stream));
+    route_report("allocate", route_allocate(&block, BYTES));
+    return 0;
+}
+
+/* The answer does not wait for the work of another stream, and no memory is lost by it. */
+static void beside_work(void *block, CUstream stream)
+{
+    int (*hold)(CUstream) = NULL, (*release)(CUstream) = NULL;
+    void *filled, *cuda = dlopen("libcuda.so.1", RTLD_NOW);
+    CUstream busy;
+
+    *(void **)&hold = dlsym(cuda, "simgpu_hold");
+    *(void **)&release = dlsym(cuda, "simgpu_release");
+    route_report("allocate", route_allocate(&filled, BYTES));
+    route_report("stream", (int)DRIVER(cuStreamCreate)(&busy, CU_STREAM_NON_BLOCKING));
+    size_t before = free_bytes();
+    alarm(20);
+    if (hold && release)
+        hold(busy);
+    route_report("fill", route_fill_async(filled, 1, BYTES, busy));
+    route_report("free in order", route_free_async(block, stream));
+    if (hold && release)
+        release(busy);
+    alarm(0);
+    route_report("wait", route_stream_synchronize(busy));
+    route_report("wait", route_stream_synchronize(stream));
+    printf("lost: %zd\n", (ssize_t)(before - free_bytes()));
+    route_report("stream", route_stream_destroy(busy));
+    route_report("free", route_free(filled));
+}
 
 int program_stream_ordered(const char *self, const char *route, const char *argument)
 {
@@ -12,6 +69,8 @@ int program_stream_ordered(const char *self, const char *route, const char *argu
 
     route_start();
     route_report("stream", route_stream_create(&stream));
+    if (argument)
+        return full(stream);
     int error = route_allocate_async(&pointer, 10000, stream);
     route_report("allocate in order", error);
     if (error)
@@ -24,8 +83,7 @@ int program_stream_ordered(const char *self, const char *route, const char *argu
     route_report("ordinary free", route_free(pointer));
     route_report("again", route_free(pointer));
     route_report("ordinary allocate", route_allocate(&other, 10000));
-    route_report("free in order", route_free_async(other, stream));
-    route_report("wait", route_stream_synchronize(stream));
+    beside_work(other, stream);
     route_report("again", route_free(other));
     route_report("nothing", route_free_async(NULL, stream));
     route_report("stream", route_stream_destroy(stream));
