@@ -176,9 +176,9 @@ static void drop(struct context *context)
         atomic_fetch_add(&context_ending_count, 1);
     atomic_fetch_add(&context_generation, 1);
     listener->ending(context);
-    if (atomic_load(&context->broken))
-        atomic_fetch_sub(&context_broken_count, 1);
     gate_close();
+    if (atomic_load(&context->broken)) /* in the gate nobody notes it any more */
+        atomic_fetch_sub(&context_broken_count, 1);
     pool_destroy(context->pool, POOL_END_ABANDON);
     gate_open();
     atomic_fetch_sub(&context_ending_count, 1);

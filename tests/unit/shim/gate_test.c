@@ -76,6 +76,23 @@ Test(gate, closing_does_not_end_while_somebody_is_inside)
     cr_assert(atomic_load(&closed));
 }
 
+/* Who may be inside already, or would have to wait, stays out. */
+Test(gate, trying_neither_nests_nor_waits)
+{
+    cr_assert_eq(gate_init(), 0);
+    cr_assert(gate_try_enter());
+    cr_assert_not(gate_try_enter());
+    gate_leave();
+    gate_enter();
+    cr_assert_not(gate_try_enter());
+    gate_leave();
+    gate_close();
+    cr_assert_not(gate_try_enter());
+    gate_open();
+    cr_assert(gate_try_enter());
+    gate_leave();
+}
+
 static pthread_barrier_t barrier;
 
 static void *join_and_wait(void *shared)
