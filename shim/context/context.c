@@ -377,7 +377,7 @@ static void mark_broken(struct context *context, CUresult result)
 
 static bool is_sound(const struct context *context)
 {
-    return !atomic_load_explicit(&context->gone, memory_order_acquire) &&
+    return context_life(context) == CONTEXT_LIVES &&
            !atomic_load_explicit(&context->broken, memory_order_relaxed);
 }
 
@@ -400,8 +400,8 @@ void context_observe_own(CUresult result)
         ask_current(driver);
 }
 
-/* In the gate no context ends. Where that is not to be had at once, the current one is likeliest.
- */
+/* In the gate no context that lives ends: its end waits at the gate first. Where that is not to be
+ * had at once, the current one is likeliest. */
 void context_observe_result(CUresult result)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
