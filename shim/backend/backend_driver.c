@@ -578,26 +578,27 @@ static bool return_awaits(const struct context *own, const struct context *conte
     return context->device == own->device || (atomic_load(&own->vmm) && is_linked(own, context));
 }
 
-static bool is_idle(struct context *own, struct context *context)
+static bool is_idle(struct context *own, struct context *context, uint64_t end_ns)
 {
     struct fence_event now = {.context = context};
     int done = context_record(context, &now.event);
 
     if (done == 0) {
-        done = event_query(&now);
+        done = event_wait_until(&now, end_ns);
         event_give(context, now.event);
     }
     return done == 1 || is_lost_peer(&now, own, done);
 }
 
-bool backend_driver_is_idle(struct context *own)
+bool backend_driver_idle_await(struct context *own, uint64_t most_ns)
 {
+    uint64_t end_ns = monotonic_ns() + most_ns;
     const struct driver_functions *driver = real_driver_if_loaded();
     bool idle = driver && backend_driver_has_fences(driver);
 
     for (struct context *context = context_first(); context && idle;
          context = context_next(context))
-        idle = !return_awaits(own, context) || is_idle(own, context);
+        idle = !return_awaits(own, context) || is_idle(own, context, end_ns);
     return idle;
 }
 
@@ -611,12 +612,12 @@ static int own_idle(void *state)
         others = others || !return_awaits(own, context);
     for (struct context *context = context_first(); others && context && idle;
          context = context_next(context))
-        idle = !return_awaits(own, context) || is_idle(own, context);
+        idle = !return_awaits(own, context) || is_idle(own, context, 0);
     if (!others || !idle)
         return 0;
     for (struct context *context = context_first(); context && idle;
          context = context_next(context))
-        idle = !is_linked(own, context) || is_idle(own, context);
+        idle = !is_linked(own, context) || is_idle(own, context, 0);
     return idle ? 2 : 1;
 }
 

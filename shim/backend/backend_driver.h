@@ -22,8 +22,9 @@ bool backend_driver_has_fences(const struct driver_functions *driver);
  * driver does; also while a stream captures. */
 void backend_driver_wait(struct context *context);
 
-/** True when a free by the driver would find no work of the known contexts to wait for. */
-bool backend_driver_is_idle(struct context *context);
+/** True when a free by the driver would find no work of the known contexts to wait for; an event
+ * takes a moment to say so. */
+bool backend_driver_idle_await(struct context *context, uint64_t most_ns);
 
 /** Records, before the first capture begins, a fence for the work that is there already. */
 void backend_driver_captures_begin(void);

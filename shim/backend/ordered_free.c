@@ -15,6 +15,10 @@
 
 #define OTHER_WAIT_NS (UINT64_C(100) * 1000000)
 
+/* For an idle device to say that it is: at a time, and in all. */
+#define IDLE_WAIT_NS  (UINT64_C(20) * 1000000)
+#define IDLE_WAITS_NS (10 * IDLE_WAIT_NS)
+
 /* Of context->test_block, beside addresses. */
 enum { NONE, IN_USE };
 
@@ -71,8 +75,10 @@ bool ordered_free_accepted(const struct driver_functions *driver, CUstream strea
     CUstreamCaptureMode mode;
     int known = atomic_load_explicit(&answer, memory_order_relaxed);
 
-    if (known != UNKNOWN || !driver->cuMemFreeAsync)
+    if (known != UNKNOWN || !driver->cuMemFreeAsync) {
+        ordered_free_return(ORDERED_FREE_ANYWHERE);
         return known == ACCEPTS;
+    }
     struct context *context = context_current(driver);
     if (!context)
         return false;
@@ -83,7 +89,20 @@ bool ordered_free_accepted(const struct driver_functions *driver, CUstream strea
     if (result == CUDA_SUCCESS || result == CUDA_ERROR_INVALID_VALUE)
         atomic_store_explicit(&answer, result == CUDA_SUCCESS ? ACCEPTS : REFUSES,
                               memory_order_relaxed);
+    ordered_free_return(context->device);
     return result == CUDA_SUCCESS || result == CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+static bool is_idle(struct context *context)
+{
+    static _Atomic uint64_t waited_ns;
+    uint64_t begin_ns = monotonic_ns();
+    bool idle = backend_driver_idle_await(
+        context, atomic_load(&waited_ns) < IDLE_WAITS_NS ? IDLE_WAIT_NS : 0);
+
+    if (!idle)
+        atomic_fetch_add(&waited_ns, monotonic_ns() - begin_ns);
+    return idle;
 }
 
 /* A thread that tests meanwhile makes a new one. */
@@ -92,14 +111,14 @@ static bool block_return(struct context *context)
     uint64_t block = atomic_load(&context->test_block);
     struct scope scope;
 
-    if (block == NONE || block == IN_USE || !backend_driver_is_idle(context) ||
-        !atomic_compare_exchange_strong(&context->test_block, &block, NONE))
+    if (block == NONE || block == IN_USE)
         return false;
-    if (scope_enter(&scope, context) < 0) {
-        block_keep(context, block);
+    if (!is_idle(context) || scope_enter(&scope, context) < 0) {
+        atomic_store(&ordered_free_kept, true);
         return false;
     }
-    bool returned = REAL_ASK(scope.driver->cuMemFree_v2(block)) == CUDA_SUCCESS;
+    bool returned = atomic_compare_exchange_strong(&context->test_block, &block, NONE) &&
+                    REAL_ASK(scope.driver->cuMemFree_v2(block)) == CUDA_SUCCESS;
     scope_leave(&scope);
     return returned;
 }
@@ -108,10 +127,13 @@ bool ordered_free_return_slow(int device)
 {
     bool returned = false;
 
+    thread_enter();
+    atomic_store(&ordered_free_kept, false);
     gate_enter();
     for (struct context *context = context_first(); context; context = context_next(context))
-        if (context->device == device)
+        if (device == ORDERED_FREE_ANYWHERE || context->device == device)
             returned |= block_return(context);
     gate_leave();
+    thread_leave();
     return returned;
 }

@@ -16,15 +16,17 @@
 
 /**
  * True when the driver accepts such frees, and when there is no memory to test it with: then the
- * pool's free is right if it does, and loses nothing if it does not. Inside a hook, without waiting
- * for device work.
+ * pool's free is right if it does, and loses nothing if it does not. Inside a hook. Device work is
+ * not waited for, beyond the moment in which an idle device says that it is.
  */
 bool ordered_free_accepted(const struct driver_functions *driver, CUstream stream);
+
+#define ORDERED_FREE_ANYWHERE (-1)
 
 extern atomic_bool ordered_free_kept;
 bool ordered_free_return_slow(int device);
 
-/** Gives blocks of tests back to the driver if their device is idle. True when there was one. */
+/** Gives blocks of tests on a device back to the driver if it is idle. True when there was one. */
 static inline bool ordered_free_return(int device)
 {
     return atomic_load_explicit(&ordered_free_kept, memory_order_relaxed) &&

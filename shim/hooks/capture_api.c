@@ -11,6 +11,7 @@
 
 #include "cupti/base/uncancelled.h"
 #include "shim/backend/backend_driver.h"
+#include "shim/backend/ordered_free.h"
 #include "shim/context/capture.h"
 
 #define PLAIN      false /* stream 0 is the legacy default stream */
@@ -83,8 +84,10 @@ static void ended(CUstream stream, bool per_thread)
     bool active = capture_is_active();
 
     capture_end(stream, per_thread);
-    if (active && shim_mode() == SHIM_POOL)
+    if (active && shim_mode() == SHIM_POOL) {
         backend_driver_captures_ended();
+        ordered_free_return(ORDERED_FREE_ANYWHERE);
+    }
     errno = saved_errno;
 }
 
