@@ -103,6 +103,8 @@ static int finish(struct analysis *analysis)
 
     if (error == 0)
         error = replay_find_leaks(&analysis->replay);
+    if (error == 0 && analysis->sets)
+        site_sets_finish(analysis->sets, analysis);
     for (size_t i = 0; i < REPLAY_BREAKDOWNS; i++)
         tallies_finish(replay_tallies(&analysis->replay, i), analysis->peak_serial);
     for (size_t i = 0; levels[i]; i++)
@@ -163,6 +165,7 @@ int analysis_create_as(struct trace_reader *reader, const struct analysis_reques
         goto out_of_memory;
     analysis->reader = reader;
     analysis->lens = request->lens;
+    analysis->sets = request->sets;
     analysis->window = request->window;
     analysis->outside = request->window.is_set;
     analysis->by_site = true;
@@ -177,6 +180,8 @@ int analysis_create_as(struct trace_reader *reader, const struct analysis_reques
         goto destroy;
     if (error < 0)
         goto out_of_memory;
+    if (analysis->sets)
+        site_sets_carry(analysis->sets, analysis);
     if (request->detailed && analysis_slices_begin(analysis) < 0)
         goto out_of_memory;
     while ((error = trace_reader_next(reader, &record, ret_why, why_bytes)) > 0)
@@ -190,6 +195,7 @@ int analysis_create_as(struct trace_reader *reader, const struct analysis_reques
     if (error < 0)
         goto out_of_memory;
     analysis->lens = NULL;
+    analysis->sets = NULL;
     *ret_analysis = analysis;
     return 0;
 out_of_memory:

@@ -28,6 +28,7 @@
 #include "tools/analysis/fragmentation.h"
 #include "tools/analysis/series/growth.h"
 #include "tools/analysis/memory_errors.h"
+#include "tools/analysis/site_sets.h"
 #include "tools/analysis/series/plateau.h"
 #include "tools/analysis/series/pool_levels.h"
 #include "tools/analysis/series/slices.h"
@@ -188,6 +189,7 @@ struct analysis {
     };
     const struct trace_reader *reader;
     const struct analysis_lens *lens; /* NULL: every address is a site of its own */
+    struct site_sets *sets;           /* NULL: none */
     struct trace_summary recording;
     struct analysis_window window;
     bool opened;                    /* the window was entered */
@@ -266,6 +268,7 @@ struct analysis {
 /** How to analyse. */
 struct analysis_request {
     const struct analysis_lens *lens; /* used only during the call; NULL: none */
+    struct site_sets *sets;           /* followed during the call; NULL: none */
     struct analysis_window window;
     bool detailed; /* stacks by thread, and the run in slices */
 };

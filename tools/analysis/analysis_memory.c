@@ -121,8 +121,12 @@ static int block_note(void *context, const struct tally *site, const struct repl
 
 static void row_note(void *context, enum replay_row row, const struct tally *tally, bool done)
 {
-    if (!done)
-        analysis_window_row(context, row, tally);
+    struct analysis *analysis = context;
+
+    if (!done && analysis->window.is_set)
+        analysis_window_row(analysis, row, tally);
+    if (row == REPLAY_STACK && analysis->sets)
+        site_sets_change(analysis->sets, analysis, tally, done);
 }
 
 struct replay_watch analysis_memory_watch(struct analysis *analysis)
@@ -130,6 +134,6 @@ struct replay_watch analysis_memory_watch(struct analysis *analysis)
     return (struct replay_watch){.library_of = library_of,
                                  .levels = levels_note,
                                  .block = block_note,
-                                 .row = analysis->window.is_set ? row_note : NULL,
+                                 .row = analysis->window.is_set || analysis->sets ? row_note : NULL,
                                  .context = analysis};
 }

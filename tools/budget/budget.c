@@ -43,7 +43,7 @@ static const struct {
 };
 
 #define BYTES_MOST ((size_t)1 << 20)
-#define ROWS_MOST  4096 /* each is compared with the others, and with each site */
+#define ROWS_MOST  4096 /* of a kind */
 #define SITE_KEYS  (sizeof site_keys / sizeof *site_keys)
 
 struct parse {
@@ -174,8 +174,9 @@ static void item_add(struct parse *parse, struct budget_item item, const char *n
 {
     struct budget *budget = parse->budget;
     struct budget_item *array;
+    uint32_t names = budget->names.rows, number = texts_number(&budget->names, name);
 
-    if (item_exists(parse, name)) {
+    if (number && number <= names) {
         parse_fail(parse, "%s: given twice", name);
         return;
     }
@@ -184,7 +185,12 @@ static void item_add(struct parse *parse, struct budget_item item, const char *n
     if (!array)
         return;
     budget->item = array;
-    item.name = strdup(name);
+    item.name = number ? budget->names.row[number - 1].text : NULL;
+    if (item.glob && !item.is_phase) {
+        number = texts_number(&budget->sites, item.glob);
+        item.set = number - 1;
+        item.name = number ? item.name : NULL;
+    }
     item.text = strdup(value);
     item.glob = item.glob ? strdup(item.glob) : NULL;
     array[budget->items++] = item;
@@ -381,7 +387,6 @@ void budget_destroy(struct budget *budget)
     if (!budget)
         return;
     for (size_t i = 0; i < budget->items; i++) {
-        free(budget->item[i].name);
         free(budget->item[i].text);
         free(budget->item[i].glob);
     }
@@ -389,6 +394,8 @@ void budget_destroy(struct budget *budget)
         free(budget->ignored[i]);
     for (size_t i = 0; i < budget->wrappers; i++)
         free(budget->wrapper[i]);
+    texts_done(&budget->names);
+    texts_done(&budget->sites);
     free(budget->wrapper);
     free(budget->item);
     free(budget->ignored);

@@ -23,12 +23,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "tools/base/texts.h"
 #include "tools/budget/metrics.h"
 
 struct budget_item {
-    char *name; /* "peak_live", "site decode*: peak" */
-    char *text; /* the value as written */
-    char *glob; /* NULL: all sites */
+    const char *name; /* "peak_live", "site decode*: peak" */
+    char *text;       /* the value as written */
+    char *glob;       /* NULL: all sites */
+    size_t set;       /* of sites: the number of its glob among `sites`, from 0 */
     enum metric metric;
     bool is_growth;
     bool is_default; /* not in the file: reported only if exceeded */
@@ -41,6 +43,8 @@ struct budget_item {
 struct budget {
     struct budget_item *item; /* in the order of the file */
     size_t items;
+    struct texts names; /* of the items */
+    struct texts sites; /* distinct globs of [site] sections */
     char **ignored;
     size_t ignored_count;
     char **wrapper; /* globs */

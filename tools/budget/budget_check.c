@@ -108,17 +108,18 @@ static uint64_t value_of(const struct snapshot_site *site, const struct budget_c
 
 /** Returns the site with the most of a budget's figure, or NULL. */
 static const struct snapshot_site *site_with_most(const struct snapshot *snapshot,
-                                                  const struct budget_check_result *result)
+                                                  const struct budget_check_result *result,
+                                                  struct glob_work *work)
 {
     const char *glob = result->item->is_phase ? NULL : result->item->glob;
     const struct snapshot_site *most = NULL;
 
-    for (size_t i = 0; i < snapshot->sites; i++) {
+    for (size_t i = 0; i < snapshot->sites && glob_work_take(work, 1); i++) {
         const struct snapshot_site *site = &snapshot->site[i];
         const struct site_name name = {site->module, site->function};
 
         if (value_of(site, result) > (most ? value_of(most, result) : 0) &&
-            (!glob || site_name_fits(&name, glob)))
+            (!glob || site_name_fits(&name, glob, work)))
             most = site;
     }
     return most;
@@ -171,7 +172,7 @@ static void hint_set(const struct budget_check_input *input, struct budget_check
         hint_pinned(input, result);
     if (result->site || hint_grown(input, result))
         return;
-    most = site_with_most(input->measured, result);
+    most = site_with_most(input->measured, result, input->trace->work);
     if (!most)
         return;
     snapshot_site_text(most, name, sizeof name);
@@ -221,18 +222,24 @@ static int growth_result(const struct budget_check_input *input, struct budget_c
 }
 
 static int phase_result(const struct budget_check_input *input, struct budget_check *check,
-                        struct budget_check_result *result, char *ret_why, size_t why_bytes)
+                        struct budget_check_result *result)
 {
     const struct trace_summary *recording = trace_reader_summary(input->trace->reader);
     const struct budget_item *item = result->item;
-    uint64_t values[PHASE_METRIC_COUNT];
-    bool fitted;
-    int error = snapshot_measure_phases(input->trace, item->glob, values, &fitted, ret_why,
-                                        why_bytes);
+    uint64_t highest = 0;
+    bool fitted = false;
+    int error = 0;
 
-    if (error < 0)
-        return error;
-    limit_judge(result, values[item->phase_metric], false);
+    for (size_t i = 0; i < input->measured->phases; i++) {
+        const struct snapshot_phase *phase = &input->measured->phase[i];
+
+        if (!glob_fits(item->glob, phase->name, input->trace->work))
+            continue;
+        fitted = true;
+        if (phase->value[item->phase_metric] > highest)
+            highest = phase->value[item->phase_metric];
+    }
+    limit_judge(result, highest, false);
     if (!fitted)
         error = budget_check_warn(check, "[%s]: no phase matches this glob", item->name);
     if (error == 0 && recording->folded_records)
@@ -244,27 +251,25 @@ static int phase_result(const struct budget_check_input *input, struct budget_ch
 }
 
 static int limit_result(const struct budget_check_input *input, struct budget_check *check,
-                        struct budget_check_result *result, char *ret_why, size_t why_bytes)
+                        struct budget_check_result *result)
 {
     const struct budget_item *item = result->item;
-    uint64_t values[METRIC_COUNT];
-    bool bounds[METRIC_COUNT], fitted = true;
-    int error = 0;
+    const struct snapshot_set *set;
+    bool bound, leaked = item->metric == METRIC_leaked_at_exit;
+    int error;
 
     if (item->is_phase)
-        return phase_result(input, check, result, ret_why, why_bytes);
+        return phase_result(input, check, result);
     if (!item->glob) {
         limit_judge(result, input->measured->metric[item->metric],
                     input->measured->bound[item->metric]);
         return bound_warn(check, result, input->measured->bound[item->metric]);
     }
-    error = snapshot_measure_sites(input->trace, item->glob, values, bounds, &fitted, ret_why,
-                                   why_bytes);
-    if (error < 0)
-        return error;
-    limit_judge(result, values[item->metric], bounds[item->metric]);
-    error = bound_warn(check, result, bounds[item->metric]);
-    if (error == 0 && !fitted)
+    set = &input->measured->set[item->set];
+    bound = !leaked && set->bound;
+    limit_judge(result, leaked ? set->leaked_bytes : set->peak_bytes, bound);
+    error = bound_warn(check, result, bound);
+    if (error == 0 && !set->fitted)
         error = budget_check_warn(check, "[%s]: no site matches this glob", item->name);
     return error;
 }
@@ -288,7 +293,7 @@ int budget_check_create(const struct budget_check_input *input, struct budget_ch
 
         result->item = &input->budget->item[i];
         error = result->item->is_growth ? growth_result(input, check, result, ret_why, why_bytes)
-                                        : limit_result(input, check, result, ret_why, why_bytes);
+                                        : limit_result(input, check, result);
         if (error < 0)
             goto destroy;
         if (result->outcome == BUDGET_CHECK_OVER) {

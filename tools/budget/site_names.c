@@ -5,21 +5,23 @@
 #include "tools/budget/site_names.h"
 
 #include <errno.h>
-#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tools/symbols/frames.h"
 #include "tools/symbols/function_name.h"
-#include "tools/base/texts.h"
+#include "tools/base/grow.h"
+
+#define SITE_TEXTS 10
 
 struct entry {
     const char *module, *function;               /* texts, kept once each */
     const char *caller_module, *caller_function; /* of the innermost frame */
     const char *printed;                         /* the location, as reports have it */
     struct site_line line;
-    uint64_t first; /* site all sites of this name are counted under */
+    uint32_t text[SITE_TEXTS]; /* what a glob is compared with, by number; 0: no more */
+    uint64_t first;            /* site all sites of this name are counted under */
     bool ignored;
 };
 
@@ -69,14 +71,78 @@ static int entry_init(struct entry *entry, struct texts *texts, const struct tra
                : -ENOMEM;
 }
 
-static bool entry_fits(const struct entry *entry, const char *glob)
+/** Adds a text that globs of the site are compared with. Errors: -ENOMEM. */
+static int text_add(struct entry *entry, struct texts *texts, const char *text)
 {
-    const struct site_name name = {entry->module, entry->function};
-    const struct site_name caller = {entry->caller_module, entry->caller_function};
+    uint32_t number = texts_number(texts, text);
 
-    return site_name_fits(&name, glob) || site_name_fits(&caller, glob) ||
-           fnmatch(glob, entry->printed, 0) == 0 ||
-           (entry->line.file && fnmatch(glob, frame_file_name(entry->line.file), 0) == 0);
+    for (size_t i = 0; number && i < SITE_TEXTS; i++) {
+        if (!entry->text[i])
+            entry->text[i] = number;
+        if (entry->text[i] == number)
+            return 0;
+    }
+    return -ENOMEM;
+}
+
+/** A function as it is, without its parameters, and as its qualified name. */
+static int function_add(struct entry *entry, struct texts *texts, const char *function)
+{
+    char text[4096], qualified[512];
+    int error = text_add(entry, texts, function);
+
+    snprintf(text, sizeof text, "%.*s", (int)site_function_length(function), function);
+    function_name_copy(function, qualified, sizeof qualified);
+    if (error == 0)
+        error = text_add(entry, texts, text);
+    return error < 0 ? error : text_add(entry, texts, qualified);
+}
+
+static int entry_texts(struct entry *entry, struct texts *texts)
+{
+    int error = text_add(entry, texts, entry->module);
+
+    if (error == 0)
+        error = function_add(entry, texts, entry->function);
+    if (error == 0)
+        error = text_add(entry, texts, entry->caller_module);
+    if (error == 0)
+        error = function_add(entry, texts, entry->caller_function);
+    if (error == 0)
+        error = text_add(entry, texts, entry->printed);
+    if (error == 0 && entry->line.file)
+        error = text_add(entry, texts, frame_file_name(entry->line.file));
+    return error;
+}
+
+/** Compares a glob with each distinct text once, when it is first asked for. */
+struct comparison {
+    const struct texts *texts;
+    const char *glob;
+    struct glob_work *work;
+    uint32_t number; /* of the glob, from 1 */
+    uint32_t *found; /* for each text the last glob that was compared: twice its number, and 1 if
+                        it fits */
+};
+
+static bool text_fits(struct comparison *comparison, uint32_t number)
+{
+    uint32_t *found = &comparison->found[number - 1];
+
+    if (*found >> 1 != comparison->number)
+        *found = comparison->number << 1 |
+                 glob_fits(comparison->glob, comparison->texts->row[number - 1].text,
+                           comparison->work);
+    return *found & 1;
+}
+
+static bool entry_fits(struct comparison *comparison, const struct entry *entry)
+{
+    bool fits = false;
+
+    for (size_t i = 0; i < SITE_TEXTS && entry->text[i] && !fits; i++)
+        fits = text_fits(comparison, entry->text[i]);
+    return fits && glob_work_take(comparison->work, 1);
 }
 
 /** Equal texts have one address. */
@@ -135,22 +201,44 @@ size_t site_function_length(const char *function)
     return length ? length : strlen(function);
 }
 
-bool site_name_fits(const struct site_name *name, const char *glob)
+bool site_name_fits(const struct site_name *name, const char *glob, struct glob_work *work)
 {
     char *function = strndup(name->function, site_function_length(name->function));
     char qualified[512];
-    bool fits = fnmatch(glob, name->module, 0) == 0 || fnmatch(glob, name->function, 0) == 0 ||
-                (function && fnmatch(glob, function, 0) == 0);
+    bool fits = glob_fits(glob, name->module, work) || glob_fits(glob, name->function, work) ||
+                (function && glob_fits(glob, function, work));
 
     function_name_copy(name->function, qualified, sizeof qualified);
-    fits = fits || fnmatch(glob, qualified, 0) == 0;
+    fits = fits || glob_fits(glob, qualified, work);
 
     free(function);
     return fits;
 }
 
+/** Marks the sites that count nowhere. */
+static int entries_ignore(struct site_names *names, const char *const *ignored, size_t count,
+                          struct glob_work *work)
+{
+    struct comparison comparison = {.texts = &names->texts, .work = work};
+
+    if (!count)
+        return 0;
+    comparison.found = calloc(names->texts.rows + 1, sizeof *comparison.found);
+    if (!comparison.found)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        comparison.glob = ignored[i];
+        comparison.number = (uint32_t)i + 1;
+        for (size_t k = 0; k < names->entries && glob_work_take(work, 1); k++)
+            if (!names->entry[k].ignored)
+                names->entry[k].ignored = entry_fits(&comparison, &names->entry[k]);
+    }
+    free(comparison.found);
+    return 0;
+}
+
 int site_names_create(const struct trace_reader *reader, const char *const *ignored,
-                      size_t ignored_count, struct site_names **ret_names)
+                      size_t ignored_count, struct glob_work *work, struct site_names **ret_names)
 {
     struct site_names *names = calloc(1, sizeof *names);
     size_t sites = trace_reader_summary(reader)->sites;
@@ -164,12 +252,14 @@ int site_names_create(const struct trace_reader *reader, const char *const *igno
         struct entry *entry = &names->entry[names->entries];
 
         error = entry_init(entry, &names->texts, reader, names->entries + 1);
+        if (error == 0)
+            error = entry_texts(entry, &names->texts);
         if (error < 0)
             goto destroy;
-        for (size_t i = 0; i < ignored_count && !entry->ignored; i++)
-            entry->ignored = entry_fits(entry, ignored[i]);
     }
-    error = entries_join(names);
+    error = entries_ignore(names, ignored, ignored_count, work);
+    if (error == 0)
+        error = entries_join(names);
     if (error < 0)
         goto destroy;
     *ret_names = names;
@@ -177,6 +267,64 @@ int site_names_create(const struct trace_reader *reader, const char *const *igno
 destroy:
     site_names_destroy(names);
     return error;
+}
+
+static int member_add(struct site_sets *sets, size_t stack, uint32_t set)
+{
+    if (sets->members >= SITE_SETS_FIRST + SITE_SETS_EACH * sets->stacks)
+        return -E2BIG;
+    if (ARRAY_GROW(sets->member, sets->members, sets->members_room, 64) < 0)
+        return -ENOMEM;
+    sets->member[sets->members] = (struct site_sets_member){set, sets->first[stack]};
+    sets->first[stack] = (uint32_t)++sets->members;
+    return 0;
+}
+
+static int set_fill(const struct site_names *names, struct comparison *comparison,
+                    struct site_sets *sets)
+{
+    uint32_t set = comparison->number - 1;
+    int error = site_name_fits(&unknown, comparison->glob, comparison->work)
+                    ? member_add(sets, 0, set)
+                    : 0;
+
+    for (size_t i = 0; i < names->entries && error == 0 && glob_work_take(comparison->work, 1); i++)
+        if (!names->entry[i].ignored && entry_fits(comparison, &names->entry[i]))
+            error = member_add(sets, i + 1, set);
+    return error;
+}
+
+int site_names_sets(const struct site_names *names, const struct texts *globs,
+                    struct glob_work *work, struct site_sets *ret_sets)
+{
+    struct comparison comparison = {.texts = &names->texts, .work = work};
+    struct site_sets sets = {.stacks = names->entries + 1, .sets = globs->rows};
+    int error = 0;
+
+    comparison.found = calloc(names->texts.rows + 1, sizeof *comparison.found);
+    sets.first = calloc(sets.stacks, sizeof *sets.first);
+    sets.set = calloc(sets.sets + 1, sizeof *sets.set);
+    if (!comparison.found || !sets.first || !sets.set)
+        error = -ENOMEM;
+    for (size_t i = 0; i < sets.sets && error == 0; i++) {
+        comparison.glob = globs->row[i].text;
+        comparison.number = (uint32_t)i + 1;
+        error = set_fill(names, &comparison, &sets);
+    }
+    free(comparison.found);
+    if (error < 0)
+        site_names_sets_done(&sets);
+    else
+        *ret_sets = sets;
+    return error;
+}
+
+void site_names_sets_done(struct site_sets *sets)
+{
+    free(sets->first);
+    free(sets->member);
+    free(sets->set);
+    *sets = (struct site_sets){0};
 }
 
 void site_names_destroy(struct site_names *names)
@@ -218,12 +366,11 @@ static bool choice_map(void *context, uint64_t site, uint64_t *ret_site)
 {
     struct site_choice *choice = context;
     const struct entry *entry = entry_of(choice->names, site);
-    bool fits = !choice->glob ||
-                (entry ? entry_fits(entry, choice->glob) : site_name_fits(&unknown, choice->glob));
 
-    if ((entry && entry->ignored) || !fits)
+    if (entry && entry->ignored)
         return false;
-    choice->fitted = true;
+    if (choice->seen)
+        choice->seen[entry ? site : 0] = true;
     *ret_site = entry ? entry->first : 0;
     return true;
 }

@@ -20,6 +20,8 @@
 
 #include "cupti/read/trace_reader.h"
 #include "tools/analysis/analysis.h"
+#include "tools/base/glob.h"
+#include "tools/base/texts.h"
 
 struct site_name {
     const char *module; /* file name, or "unknown" */
@@ -37,10 +39,18 @@ struct site_names;
 /**
  * `ignored` are globs of sites to leave out. A glob is matched against the location, both as its
  * name and as reports print it, and against the direct caller of the allocation, which may be a
- * library that a location never is. Errors: -ENOMEM.
+ * library that a location never is. Each is compared with each distinct text once. Errors: -ENOMEM.
  */
 int site_names_create(const struct trace_reader *reader, const char *const *ignored,
-                      size_t ignored_count, struct site_names **ret_names);
+                      size_t ignored_count, struct glob_work *work, struct site_names **ret_names);
+
+/**
+ * Makes a set of the sites that match each glob and are not ignored. Errors: -ENOMEM; -E2BIG: sites
+ * are in too many (site_sets.h).
+ */
+int site_names_sets(const struct site_names *names, const struct texts *globs,
+                    struct glob_work *work, struct site_sets *ret_sets);
+void site_names_sets_done(struct site_sets *sets);
 
 /** NULL is accepted. */
 void site_names_destroy(struct site_names *names);
@@ -54,11 +64,10 @@ struct site_line site_names_line(const struct site_names *names, uint64_t site);
 /** Returns the site under which all sites of its name are counted; 0 for an unknown one. */
 uint64_t site_names_first(const struct site_names *names, uint64_t site);
 
-/** Selects sites: those that match a glob and are not ignored. */
+/** Selects the sites that are not ignored. */
 struct site_choice {
     const struct site_names *names;
-    const char *glob; /* NULL: all */
-    bool fitted;      /* out: there was a site that fits */
+    bool *seen; /* out, by site, 0 for the unknown one: there was such a site; NULL: not asked */
 };
 
 /** Makes the lens that joins the sites of a function and leaves out all but the selected. */
@@ -68,6 +77,6 @@ struct analysis_lens site_choice_lens(struct site_choice *choice);
 size_t site_function_length(const char *function);
 
 /** Whether a glob matches the module, the function, or the function without its parameters. */
-bool site_name_fits(const struct site_name *name, const char *glob);
+bool site_name_fits(const struct site_name *name, const char *glob, struct glob_work *work);
 
 #endif

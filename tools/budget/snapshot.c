@@ -5,7 +5,6 @@
 #include "tools/budget/snapshot.h"
 
 #include <errno.h>
-#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,14 +94,15 @@ static int reader_open(const char *path, struct trace_reader **ret_reader, char 
 }
 
 int snapshot_trace_open(const char *path, const char *const *ignored, size_t ignored_count,
-                        struct snapshot_trace *ret_trace, char *ret_why, size_t why_bytes)
+                        struct glob_work *work, struct snapshot_trace *ret_trace, char *ret_why,
+                        size_t why_bytes)
 {
-    struct snapshot_trace trace = {0};
+    struct snapshot_trace trace = {.work = work};
     int error = reader_open(path, &trace.reader, ret_why, why_bytes);
 
     if (error < 0)
         return error;
-    error = site_names_create(trace.reader, ignored, ignored_count, &trace.names);
+    error = site_names_create(trace.reader, ignored, ignored_count, work, &trace.names);
     if (error < 0) {
         snprintf(ret_why, why_bytes, "%s: out of memory", path);
         trace_reader_close(trace.reader);
@@ -365,11 +365,13 @@ static int ignored_copy(struct snapshot *snapshot, const char *const *ignored, s
     return 0;
 }
 
+/** `sets`: NULL: none are followed. */
 static int analyse(const struct snapshot_trace *trace, struct site_choice *choice,
-                   struct analysis **ret_analysis, char *ret_why, size_t why_bytes)
+                   struct site_sets *sets, struct analysis **ret_analysis, char *ret_why,
+                   size_t why_bytes)
 {
     struct analysis_lens lens = site_choice_lens(choice);
-    const struct analysis_request request = {.lens = &lens, .window = trace->window};
+    const struct analysis_request request = {.lens = &lens, .sets = sets, .window = trace->window};
 
     return analysis_create_as(trace->reader, &request, ret_analysis, ret_why, why_bytes);
 }
@@ -387,19 +389,53 @@ static void part_judge(struct snapshot *snapshot, const struct analysis *analysi
                  unit_duration(recording->kept_from_ns).text);
 }
 
-int snapshot_measure(const struct snapshot_trace *trace, const char *const *ignored,
-                     size_t ignored_count, struct snapshot **ret_snapshot, char *ret_why,
-                     size_t why_bytes)
+static int phases_copy(struct snapshot *snapshot, const struct analysis *analysis)
 {
-    struct site_choice all = {.names = trace->names};
-    struct snapshot *snapshot = calloc(1, sizeof *snapshot);
-    struct analysis *analysis = NULL;
+    snapshot->phase = calloc(analysis->phases + 1, sizeof *snapshot->phase);
+    if (!snapshot->phase)
+        return -ENOMEM;
+    for (size_t i = 0; i < analysis->phases; i++) {
+        const struct analysis_phase *p = &analysis->phase[i];
+        struct snapshot_phase *phase = &snapshot->phase[snapshot->phases];
+
+        /* A detected finding is a guess, which must not fail a build. */
+        if (p->source == ANALYSIS_PHASE_DETECTED)
+            continue;
+        phase->name = texts_keep(&snapshot->texts, p->name);
+#define PHASE_METRIC(key, unit, report, figure) phase->value[PHASE_METRIC_##key] = (figure);
+        PHASE_METRICS(PHASE_METRIC)
+#undef PHASE_METRIC
+        if (!phase->name)
+            return -ENOMEM;
+        snapshot->phases++;
+    }
+    return 0;
+}
+
+static int sets_copy(struct snapshot *snapshot, const struct site_sets *sets, const bool *seen)
+{
+    snapshot->set = calloc(sets->sets + 1, sizeof *snapshot->set);
+    if (!snapshot->set)
+        return -ENOMEM;
+    for (size_t i = 0; i < sets->sets; i++) {
+        const struct site_set *set = &sets->set[i];
+
+        snapshot->set[i] = (struct snapshot_set){.peak_bytes = set->peak_bytes,
+                                                 .leaked_bytes = set->leaked_bytes,
+                                                 .bound = set->peak_bound &&
+                                                          set->peak_bytes == set->peak_bound};
+    }
+    for (size_t stack = 0; stack < sets->stacks; stack++)
+        for (uint32_t at = seen[stack] ? sets->first[stack] : 0; at; at = sets->member[at - 1].next)
+            snapshot->set[sets->member[at - 1].set].fitted = true;
+    return 0;
+}
+
+static int figures_copy(struct snapshot *snapshot, const struct analysis *analysis,
+                        const struct snapshot_trace *trace)
+{
     int error;
 
-    snprintf(ret_why, why_bytes, "out of memory");
-    error = snapshot ? analyse(trace, &all, &analysis, ret_why, why_bytes) : -ENOMEM;
-    if (error < 0)
-        goto destroy;
     metrics_measure(analysis, snapshot->metric);
     metrics_bounds(analysis, snapshot->bound);
     snapshot->sites_bound = analysis->carried.joined;
@@ -411,72 +447,57 @@ int snapshot_measure(const struct snapshot_trace *trace, const char *const *igno
     error = devices_copy(snapshot, analysis);
     if (error == 0)
         error = sites_copy(snapshot, analysis, trace->names);
-    if (error == 0)
-        error = ignored_copy(snapshot, ignored, ignored_count);
-    if (error < 0)
-        goto destroy;
-    analysis_destroy(analysis);
-    *ret_snapshot = snapshot;
-    return 0;
-destroy:
-    analysis_destroy(analysis);
-    snapshot_destroy(snapshot);
-    return error;
+    return error < 0 ? error : phases_copy(snapshot, analysis);
 }
 
-int snapshot_measure_sites(const struct snapshot_trace *trace, const char *glob,
-                           uint64_t ret_values[METRIC_COUNT], bool ret_bounds[METRIC_COUNT],
-                           bool *ret_fitted, char *ret_why, size_t why_bytes)
+/** Makes the sets of the globs, if there are any, and room to note which sites occur. */
+static int sets_make(const struct snapshot_trace *trace, const struct texts *sites,
+                     struct site_sets *ret_sets, struct site_choice *choice, char *ret_why,
+                     size_t why_bytes)
 {
-    struct site_choice choice = {.names = trace->names, .glob = glob};
-    struct analysis *analysis;
-    int error = analyse(trace, &choice, &analysis, ret_why, why_bytes);
+    int error = site_names_sets(trace->names, sites, trace->work, ret_sets);
 
     if (error < 0)
         return error;
-    metrics_measure(analysis, ret_values);
-    metrics_bounds(analysis, ret_bounds);
-    *ret_fitted = choice.fitted;
-    analysis_destroy(analysis);
-    return 0;
+    choice->seen = calloc(ret_sets->stacks, sizeof *choice->seen);
+    return choice->seen ? 0 : -ENOMEM;
 }
 
-/** Keeps the higher of each figure. */
-static void phase_measure(const struct analysis_phase *p, uint64_t values[PHASE_METRIC_COUNT])
-{
-    const uint64_t found[PHASE_METRIC_COUNT] = {
-#define PHASE_METRIC(key, unit, report, value) [PHASE_METRIC_##key] = (value),
-        PHASE_METRICS(PHASE_METRIC)
-#undef PHASE_METRIC
-    };
-
-    for (int i = 0; i < PHASE_METRIC_COUNT; i++)
-        if (found[i] > values[i])
-            values[i] = found[i];
-}
-
-int snapshot_measure_phases(const struct snapshot_trace *trace, const char *glob,
-                            uint64_t ret_values[PHASE_METRIC_COUNT], bool *ret_fitted,
-                            char *ret_why, size_t why_bytes)
+int snapshot_measure(const struct snapshot_trace *trace, const char *const *ignored,
+                     size_t ignored_count, const struct texts *sites,
+                     struct snapshot **ret_snapshot, char *ret_why, size_t why_bytes)
 {
     struct site_choice all = {.names = trace->names};
-    struct analysis *analysis;
-    int error = analyse(trace, &all, &analysis, ret_why, why_bytes);
+    struct site_sets sets = {0};
+    struct snapshot *snapshot = calloc(1, sizeof *snapshot);
+    struct analysis *analysis = NULL;
+    bool wanted = sites && sites->rows;
+    int error = snapshot ? 0 : -ENOMEM;
 
-    if (error < 0)
-        return error;
-    memset(ret_values, 0, PHASE_METRIC_COUNT * sizeof *ret_values);
-    *ret_fitted = false;
-    for (size_t i = 0; i < analysis->phases; i++) {
-        /* A detected finding is a guess, which must not fail a build. */
-        if (analysis->phase[i].source == ANALYSIS_PHASE_DETECTED ||
-            fnmatch(glob, analysis->phase[i].name, 0) != 0)
-            continue;
-        *ret_fitted = true;
-        phase_measure(&analysis->phase[i], ret_values);
-    }
+    snprintf(ret_why, why_bytes, "out of memory");
+    if (error == 0 && wanted)
+        error = sets_make(trace, sites, &sets, &all, ret_why, why_bytes);
+    if (error == 0)
+        error = analyse(trace, &all, wanted ? &sets : NULL, &analysis, ret_why, why_bytes);
+    if (error == 0 && sets.spent)
+        error = -E2BIG;
+    if (error == -E2BIG)
+        snprintf(ret_why, why_bytes,
+                 "its sites are in too many [site] sections of the budget: give fewer of them");
+    if (error == 0)
+        error = figures_copy(snapshot, analysis, trace);
+    if (error == 0 && wanted)
+        error = sets_copy(snapshot, &sets, all.seen);
+    if (error == 0)
+        error = ignored_copy(snapshot, ignored, ignored_count);
     analysis_destroy(analysis);
-    return 0;
+    site_names_sets_done(&sets);
+    free(all.seen);
+    if (error < 0)
+        snapshot_destroy(snapshot);
+    else
+        *ret_snapshot = snapshot;
+    return error;
 }
 
 /** JSON begins with a brace, behind some blanks at most; a trace does not. */
@@ -525,13 +546,13 @@ int snapshot_load(const char *path, const struct window_request *window,
     }
     if (baseline)
         return baseline_read(path, ret_snapshot, ret_why, why_bytes);
-    error = snapshot_trace_open(path, NULL, 0, &trace, ret_why, why_bytes);
+    error = snapshot_trace_open(path, NULL, 0, NULL, &trace, ret_why, why_bytes);
     if (error < 0)
         return error;
     if (part)
         error = window_resolve(window, trace.reader, &trace.window, why, sizeof why);
     if (error == 0)
-        error = snapshot_measure(&trace, NULL, 0, ret_snapshot, why, sizeof why);
+        error = snapshot_measure(&trace, NULL, 0, NULL, ret_snapshot, why, sizeof why);
     if (error < 0)
         snprintf(ret_why, why_bytes, "%s: %s", path, why);
     snapshot_trace_close(&trace);
@@ -551,6 +572,8 @@ void snapshot_destroy(struct snapshot *snapshot)
         free(snapshot->ignored[i]);
     free(snapshot->device);
     free(snapshot->site);
+    free(snapshot->phase);
+    free(snapshot->set);
     free(snapshot->ignored);
     free(snapshot);
 }

@@ -66,6 +66,19 @@ struct snapshot_device {
     char *name, *driver;
 };
 
+/** Figures of a phase that the program named. */
+struct snapshot_phase {
+    const char *name;
+    uint64_t value[PHASE_METRIC_COUNT];
+};
+
+/** Figures of the sites that a glob fits, together. */
+struct snapshot_set {
+    uint64_t peak_bytes, leaked_bytes;
+    bool bound;  /* the peak is an upper bound */
+    bool fitted; /* there is such a site */
+};
+
 struct snapshot {
     struct texts texts;     /* of its sites */
     bool has[METRIC_COUNT]; /* a baseline of an older cupool may lack some */
@@ -76,9 +89,12 @@ struct snapshot {
     size_t devices;
     struct snapshot_site *site; /* by figures, largest first, then by name */
     size_t sites;
-    uint64_t sites_left_out; /* smaller than all that are here */
-    bool has_pinned;         /* it is not of a baseline */
-    char **ignored;          /* globs of sites that count nowhere, sorted */
+    struct snapshot_phase *phase; /* none in baselines */
+    size_t phases;
+    struct snapshot_set *set; /* by number of the glob; none in baselines */
+    uint64_t sites_left_out;  /* smaller than all that are here */
+    bool has_pinned;          /* it is not of a baseline */
+    char **ignored;           /* globs of sites that count nowhere, sorted */
     size_t ignored_count;
     char incomplete[256]; /* what the trace lacks; empty: nothing */
     char part[160];       /* what the part lacks of a trace of limited size; empty: nothing */
@@ -89,6 +105,7 @@ struct snapshot_trace {
     struct trace_reader *reader;
     struct site_names *names;
     struct analysis_window window; /* the part that is measured */
+    struct glob_work *work;        /* for comparing globs; NULL: without a limit */
 };
 
 /**
@@ -99,24 +116,15 @@ int snapshot_learn(const char *path, char *ret_why, size_t why_bytes);
 
 /** Opens a trace. On failure `ret_why` says what is wrong, where, and what to do. */
 int snapshot_trace_open(const char *path, const char *const *ignored, size_t ignored_count,
-                        struct snapshot_trace *ret_trace, char *ret_why, size_t why_bytes);
+                        struct glob_work *work, struct snapshot_trace *ret_trace, char *ret_why,
+                        size_t why_bytes);
 void snapshot_trace_close(struct snapshot_trace *trace);
 
-/** Errors: negative errno, with one line in ret_why. */
+/** `sites`: globs of sites to measure together. Errors: negative errno, with one line in ret_why;
+ * -E2BIG: of too many globs. */
 int snapshot_measure(const struct snapshot_trace *trace, const char *const *ignored,
-                     size_t ignored_count, struct snapshot **ret_snapshot, char *ret_why,
-                     size_t why_bytes);
-
-/** Figures of the table for the sites that match a glob alone, and which are upper bounds.
- * `ret_fitted`: there is such a site. */
-int snapshot_measure_sites(const struct snapshot_trace *trace, const char *glob,
-                           uint64_t ret_values[METRIC_COUNT], bool ret_bounds[METRIC_COUNT],
-                           bool *ret_fitted, char *ret_why, size_t why_bytes);
-
-/** Highest figures of the phases that match a glob. `ret_fitted`: there is such a phase. */
-int snapshot_measure_phases(const struct snapshot_trace *trace, const char *glob,
-                            uint64_t ret_values[PHASE_METRIC_COUNT], bool *ret_fitted,
-                            char *ret_why, size_t why_bytes);
+                     size_t ignored_count, const struct texts *sites,
+                     struct snapshot **ret_snapshot, char *ret_why, size_t why_bytes);
 
 /**
  * Reads a trace or a baseline, whichever the file is. `window` may select a part of the run, which

@@ -137,6 +137,7 @@ static int request_read(int argc, char **argv, struct request *ret_request)
 /** Everything a check reads and makes. */
 struct work {
     struct budget *budget;
+    struct glob_work globs; /* to compare those of the budget */
     struct snapshot_trace trace;
     struct snapshot *measured, *baseline;
     struct difference *difference;
@@ -164,25 +165,45 @@ static int baseline_load(struct work *work, const struct request *request, char 
     return baseline_read(request->baseline, &work->baseline, ret_why, why_bytes);
 }
 
+/** Budget and trace may both come from anyone, and the work is a product of both. */
+static int globs_verify(const struct work *work, const struct request *request)
+{
+    return !work->globs.spent
+               ? 0
+               : verb_error(VERB_NAME, EXIT_TROUBLE,
+                            "%s: too many or too long globs for the names in %s: give fewer, or "
+                            "such that begin with letters",
+                            request->budget, request->trace);
+}
+
 static int trace_read(struct work *work, const struct request *request)
 {
     const char *const *ignored = work->budget ? (const char *const *)work->budget->ignored : NULL;
     size_t count = work->budget ? work->budget->ignored_count : 0;
+    const struct texts *sites = work->budget ? &work->budget->sites : NULL;
     char why[1024];
+    int error;
 
+    work->globs.left = GLOB_WORK_MOST;
+    wrappers_bound(&work->globs);
     for (size_t i = 0; work->budget && i < work->budget->wrappers; i++)
         if (wrappers_glob_add(work->budget->wrapper[i]) < 0)
             return verb_error(VERB_NAME, EXIT_TROUBLE, "out of memory");
     if (snapshot_learn(request->trace, why, sizeof why) < 0 ||
         baseline_load(work, request, why, sizeof why) < 0 ||
-        snapshot_trace_open(request->trace, ignored, count, &work->trace, why, sizeof why) < 0)
+        snapshot_trace_open(request->trace, ignored, count, &work->globs, &work->trace, why,
+                            sizeof why) < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s", why);
     if (window_is_wanted(&request->window) &&
         window_resolve(&request->window, work->trace.reader, &work->trace.window, why, sizeof why) <
             0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request->trace, why);
-    if (snapshot_measure(&work->trace, ignored, count, &work->measured, why, sizeof why) < 0)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: record it again", request->trace, why);
+    error = snapshot_measure(&work->trace, ignored, count, sites, &work->measured, why, sizeof why);
+    if (work->globs.spent)
+        return globs_verify(work, request);
+    if (error < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s%s", request->trace, why,
+                          error == -E2BIG ? "" : ": record it again");
     /* A baseline of half a run would make the next whole run look grown. */
     if (request->update && *work->measured->incomplete)
         return verb_error(VERB_NAME, EXIT_TROUBLE,
@@ -261,7 +282,7 @@ static int judge(struct work *work, const struct request *request)
                           request->baseline ? request->baseline : request->trace, why);
     if (doubts_add(work, request) < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "out of memory");
-    return 0;
+    return globs_verify(work, request);
 }
 
 /** Writes one format of the outcome to a file; NULL: not wanted. */

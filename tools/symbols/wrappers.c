@@ -2,11 +2,11 @@
 #include "tools/symbols/wrappers.h"
 
 #include <errno.h>
-#include <fnmatch.h>
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/base/grow.h"
 #include "tools/base/texts.h"
 #include "tools/symbols/function_name.h"
 
@@ -24,6 +24,10 @@ static struct {
     const char **glob;
     size_t globs;
     unsigned version;
+    struct texts compared; /* with the globs, each once */
+    bool *fits;            /* of these texts */
+    size_t fits_room;
+    struct glob_work *work; /* NULL: without a limit */
 } set;
 
 static const char *file_name(const char *path)
@@ -50,6 +54,7 @@ int wrappers_glob_add(const char *glob)
     if (!grown || !kept)
         return -ENOMEM;
     set.glob[set.globs++] = kept;
+    texts_done(&set.compared);
     set.version++;
     return 0;
 }
@@ -78,14 +83,38 @@ int wrappers_add(const char *module, const char *function)
     return 1;
 }
 
-static bool fits_glob(const char *module, const char *function, const char *name)
+void wrappers_bound(struct glob_work *work)
+{
+    set.work = work;
+}
+
+static bool text_compare(const char *text)
 {
     for (size_t i = 0; i < set.globs; i++)
-        if (fnmatch(set.glob[i], module, 0) == 0 ||
-            (function &&
-             (fnmatch(set.glob[i], name, 0) == 0 || fnmatch(set.glob[i], function, 0) == 0)))
+        if (glob_fits(set.glob[i], text, set.work))
             return true;
     return false;
+}
+
+/** Whether a text fits a glob: compared once, or again if there is no memory to keep it. */
+static bool text_fits(const char *text)
+{
+    uint32_t rows = set.compared.rows, number = texts_number(&set.compared, text);
+
+    if (number && number <= rows)
+        return set.fits[number - 1];
+    if (number && ARRAY_GROW(set.fits, rows, set.fits_room, 64) < 0) {
+        texts_done(&set.compared);
+        number = 0;
+    }
+    if (!number)
+        return text_compare(text);
+    return set.fits[number - 1] = text_compare(text);
+}
+
+static bool fits_glob(const char *module, const char *function, const char *name)
+{
+    return text_fits(module) || (function && (text_fits(name) || text_fits(function)));
 }
 
 bool wrappers_has(const char *module, const char *function)
@@ -126,7 +155,12 @@ void wrappers_done(void)
         free(set.row[i]);
     free(set.row);
     free(set.glob);
+    free(set.fits);
     texts_done(&set.texts);
+    texts_done(&set.compared);
+    set.fits = NULL;
+    set.fits_room = 0;
+    set.work = NULL;
     set.row = NULL;
     set.glob = NULL;
     set.tree = NULL;

@@ -15,8 +15,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "tools/base/glob.h"
+
 /** A glob of functions or modules, as reports print them. Errors: -ENOMEM. */
 int wrappers_glob_add(const char *glob);
+
+/** Bounds the work of comparing globs, until wrappers_done(). */
+void wrappers_bound(struct glob_work *work);
 
 /** A function by its module's path and its name. Errors: -ENOMEM; 1: it was not there before. */
 int wrappers_add(const char *module, const char *function);

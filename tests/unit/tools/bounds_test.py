@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Small files that name, inflate or pretend what is large: holes in traces and debug files, compressed
 sections, blocks and devices as large as a number can say, thousands of paths to one file, debug information of a million entries for thousands of addresses.
-Memory, disk and processor time stay in proportion to the files. And stacks that were cut at a limit.
+Memory, disk and processor time stay in proportion to the files; budgets whose globs and sections multiply with the
+names and records of a trace are checked in such time, or refused. And stacks that were cut at a limit.
 
 usage: bounds_test.py CUPOOL
 """
@@ -558,6 +559,45 @@ class Bounds(unittest.TestCase):
         """Of a comparison: something grew, or nothing."""
         def __eq__(self, code):
             return code in (0, 1)
+
+    def named(self, names, events=0):
+        """A trace with an allocation of each function in Python, and pairs of calls of the last."""
+        trace = Trace(self.path(f"named{len(names)}"))
+        file = trace.text("/opt/app.py")
+        for line, name in enumerate(names):
+            site = trace.frame(file, trace.text(name), line + 1)
+            for kind in [ALLOCATE] + [FREE, ALLOCATE] * (events if line + 1 == len(names) else 0):
+                trace.record(kind, api=trace.api, outcome=1, memory=1, size=4096, value=4096, context=1,
+                             address=0x7f0000000000 + 4096 * line, site=site)
+        trace.close()
+        return self.path(f"named{len(names)}")
+
+    def budget(self, text):
+        with open(self.path("t.budget"), "w", encoding="ascii") as file:
+            file.write("[budget]\npeak_live = 1 TiB\n" + text)
+        return self.path("t.budget")
+
+    def test_globs_and_names_of_a_budget(self):
+        """Each of many globs is compared with each of many long names, in linear time, or not at all."""
+        trace = self.named(["a" * 3900 + str(i) for i in range(100)])
+        most = 10 if not SANITIZED else 60
+        for section in ("[ignore]\nsite = ", "[wrappers]\nfunction = "):
+            for middle, code in (("", 0), ("?", 2)):
+                globs = ("*" + "a" * 170 + middle + f"b{i}" for i in range(100))
+                head, key = section.split("\n")
+                text = head + "\n" + "".join(f"{key}{glob}\n" for glob in globs)
+                self.cost("check", "--budget", self.budget(text), trace, cpu=most, code=code)
+                self.assertEqual("too many or too long globs" in self.errors, code == 2, self.errors)
+
+    def test_sections_of_a_budget(self):
+        """The trace is read once, however many sections there are."""
+        trace = self.named([f"f{i}" for i in range(200)], 4000)
+        text = "".join(f"[site f{i}]\npeak = 1 TiB\nleaked = 1 TiB\n[phase {i}]\ngrowth = 1 TiB\n"
+                       for i in range(1000))
+        self.cost("check", "--budget", self.budget(text), trace, cpu=4 if not SANITIZED else 60)
+        text = "".join(f"[site {'*' * (i % 64 + 1)}f{'*' * (i // 64 + 1)}]\npeak = 1 TiB\n" for i in range(4000))
+        self.cost("check", "--budget", self.budget(text), trace, cpu=10 if not SANITIZED else 60, code=2)
+        self.assertIn("too many [site] sections", self.errors)
 
     def test_a_stack_that_was_cut_makes_no_wrapper(self):
         """Allocators that the module calls, each once with its caller and once without. Their order depends on

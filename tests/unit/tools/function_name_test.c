@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Names of functions: the parts of a demangled name, and their meaning.
+ * Names of functions: the parts of a demangled name, their meaning, and globs for them.
  */
 #include <criterion/criterion.h>
+#include <fnmatch.h>
 #include <string.h>
 
+#include "tools/base/glob.h"
 #include "tools/symbols/function_name.h"
 
 Test(function_name, copy)
@@ -81,4 +83,37 @@ Test(function_name, role)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         cr_expect(function_role_of(cases[i].name) == cases[i].role, "%s: %d", cases[i].name,
                   function_role_of(cases[i].name));
+}
+
+/** The text of a number in base 6, of at most `room` - 1 letters. */
+static void letters(const char *alphabet, unsigned number, char *ret_text, size_t room)
+{
+    size_t used = 0;
+
+    for (; number && used + 1 < room; number /= 6)
+        ret_text[used++] = alphabet[number % 6];
+    ret_text[used] = '\0';
+}
+
+Test(glob, fits_as_fnmatch)
+{
+    for (unsigned i = 0; i < 6 * 6 * 6 * 6 * 6; i++)
+        for (unsigned k = 0; k < 6 * 6 * 6; k++) {
+            char glob[8], text[8];
+
+            letters("a*b*?\\", i, glob, sizeof glob);
+            letters("abaab.", k, text, sizeof text);
+            cr_assert_eq(glob_fits(glob, text, NULL), fnmatch(glob, text, 0) == 0, "%s of %s", glob,
+                         text);
+        }
+    cr_expect(glob_fits("x[ab]*", "xbc", NULL) && !glob_fits("x[ab]*", "xc", NULL));
+}
+
+Test(glob, work_is_limited)
+{
+    struct glob_work work = {.left = 20};
+
+    cr_expect(glob_fits("a*", "abc", &work) && !glob_fits("b*", "abc", &work) && !work.spent);
+    cr_expect(!glob_fits("*?*?*?*?*?", "abcdefghijklmnopqrstuvwxyz", &work) && work.spent);
+    cr_expect(!glob_fits("a*", "abc", &work), "nothing fits from then on");
 }
