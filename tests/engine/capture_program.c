@@ -135,7 +135,8 @@ static void wait_for_leave(void *state)
         usleep(100);
 }
 
-/* A block waits for the work that its stream had at the free, and for nothing else. */
+/* A block waits for the work that its stream had at the free, and for nothing else. Under the
+ * preload memory is the driver's, whose free waits itself. */
 static void memory_waits_for_its_stream(void)
 {
     atomic_bool leave = false, busy_leave = false;
@@ -143,6 +144,8 @@ static void memory_waits_for_its_stream(void)
     void *block, *again;
     size_t returned;
 
+    if (device->preloaded)
+        return;
     CHECK(cupool_device_stream_create(device, &one) == 0);
     CHECK(cupool_device_stream_create(device, &two) == 0);
     CHECK(cupool_device_stream_create(device, &busy) == 0);
@@ -158,7 +161,7 @@ static void memory_waits_for_its_stream(void)
     atomic_store(&leave, true);
     CHECK(cupool_device_wait(device, one) == 0);
     CHECK(cupool_memory_trim(device, 0, &returned) == 0); /* does not wait for `busy` */
-    CHECK(returned == 2 * LARGE || device->preloaded);
+    CHECK(returned == 2 * LARGE);
     atomic_store(&busy_leave, true);
     CHECK(cupool_device_wait(device, CUPOOL_STREAM_NONE) == 0);
     CHECK(cupool_memory_trim(device, 0, NULL) == 0);
