@@ -3,8 +3,8 @@
 
 usage: check_tidy.py BUILD_DIRECTORY [--whole]
 
-The analyzer explores a fifteenth of its usual number of nodes per function, in a tenth of the time;
---whole lifts that limit.
+The analyzer explores a fifteenth of its usual number of nodes per function; --whole lifts that
+limit.
 """
 
 import concurrent.futures
