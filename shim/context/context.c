@@ -273,6 +273,13 @@ static bool has_ended(const struct driver_functions *driver, const struct contex
     return !context_is_alive(driver, context->handle, &id) || id != context->id;
 }
 
+bool context_end_came(const struct driver_functions *driver, const struct context_end *end)
+{
+    const struct context *context = end->context ? end->context : context_find(end->handle);
+
+    return context && has_ended(driver, context);
+}
+
 struct context *context_obtain(const struct driver_functions *driver, CUcontext current)
 {
     UNCANCELLED;

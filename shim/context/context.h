@@ -152,6 +152,9 @@ struct context_end {
  * begins another. */
 void context_end_begin(struct context_end *end, CUcontext handle);
 
+/** After a real call that may have ended the context, or not. */
+bool context_end_came(const struct driver_functions *driver, const struct context_end *end);
+
 /** After the real call: forgets the context and drops its pool without a driver call, or, if it
  * has not ended, takes both in use again. */
 void context_end_finish(struct context_end *end, bool ended);

@@ -49,8 +49,8 @@ static void any_may_end(CUdevice device)
             may_end(context);
 }
 
-/* Before the real call. */
-static void end_begin(struct context_end *end, CUcontext handle)
+/* Before the real call, which certainly ends the context, or may. */
+static void end_begin(struct context_end *end, CUcontext handle, bool certain)
 {
     int saved_errno = errno;
 
@@ -58,7 +58,7 @@ static void end_begin(struct context_end *end, CUcontext handle)
     if (shim_mode() == SHIM_OFF || !handle)
         return;
     struct context *context = context_find(handle);
-    if (context)
+    if (context && (certain || !capture_is_active()))
         guards_check(context);
     context_end_begin(end, handle);
     if (end->context)
@@ -67,10 +67,9 @@ static void end_begin(struct context_end *end, CUcontext handle)
 }
 
 /* After the real call: mapped memory does not end with its context. */
-static void end_finish(struct context_end *end, CUresult result)
+static void end_finish(struct context_end *end, bool ended)
 {
     int saved_errno = errno;
-    bool ended = result == CUDA_SUCCESS;
 
     context_look_again();
     if (!end->handle)
@@ -91,9 +90,9 @@ static CUresult destroy(__typeof__(cuCtxDestroy_v2) *real, CUcontext ctx)
         return MISSING_DRIVER;
     UNCANCELLED;
     struct context_end end;
-    end_begin(&end, ctx);
+    end_begin(&end, ctx, true);
     CUresult result = real(ctx);
-    end_finish(&end, result);
+    end_finish(&end, result == CUDA_SUCCESS);
     return result;
 }
 
@@ -126,21 +125,13 @@ CUresult cuCtxDetach(CUcontext ctx)
     if (!real || !real->cuCtxDetach)
         return MISSING_DRIVER;
     UNCANCELLED;
-    int saved_errno = errno;
-    struct context *context = shim_mode() == SHIM_OFF ? NULL : context_find(ctx);
-    if (context)
-        may_end(context);
-    context_may_end_begin();
-    errno = saved_errno;
+    struct context_end end;
+    end_begin(&end, ctx, false);
     CUresult result = real->cuCtxDetach(ctx);
-    if (result == CUDA_SUCCESS)
-        context_look_again();
-    if (!context && shim_mode() != SHIM_OFF)
-        context = context_find(ctx); /* another thread has allocated there since */
-    if (context && result == CUDA_SUCCESS)
-        drop_ended(real, context->device);
-    context_may_end_finish();
+    int saved_errno = errno;
+    bool ended = result == CUDA_SUCCESS && end.handle && context_end_came(real, &end);
     errno = saved_errno;
+    end_finish(&end, ended);
     return result;
 }
 
@@ -219,10 +210,10 @@ static CUresult reset(const struct driver_functions *real,
     UNCANCELLED;
     int saved_errno = errno;
     struct context_end end;
-    end_begin(&end, primary_of(real, dev));
+    end_begin(&end, primary_of(real, dev), true);
     errno = saved_errno;
     CUresult result = function(dev);
-    end_finish(&end, result);
+    end_finish(&end, result == CUDA_SUCCESS);
     /* Could not be found out before the call. */
     if (result == CUDA_SUCCESS && shim_mode() != SHIM_OFF)
         drop_ended(real, dev);

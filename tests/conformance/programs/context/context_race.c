@@ -37,7 +37,7 @@ static void *churn(void *unused)
     return NULL;
 }
 
-static int one_context(CUcontext stays)
+static int one_context(CUcontext stays, bool detach)
 {
     CUcontext context;
     void *blocks[10];
@@ -48,7 +48,7 @@ static int one_context(CUcontext stays)
     wrong += route_fill_async(blocks[3], 1, 2000, NULL) != 0;
     for (int i = 0; i < 5; i++)
         wrong += route_free(blocks[i]) != 0;
-    wrong += DRIVER(cuCtxDestroy)(context) != 0;
+    wrong += (detach ? DRIVER(cuCtxDetach)(context) : DRIVER(cuCtxDestroy)(context)) != 0;
     wrong += DRIVER(cuCtxSetCurrent)(stays) != 0;
     return wrong;
 }
@@ -65,7 +65,7 @@ int program_context_race(const char *self, const char *route, const char *argume
     for (int i = 0; i < THREADS; i++)
         pthread_create(&threads[i], NULL, churn, NULL);
     for (int i = 0; i < ROUNDS; i++)
-        wrong += one_context(stays);
+        wrong += one_context(stays, i % 2);
     atomic_store(&stop, true);
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
