@@ -92,7 +92,10 @@ static int segment_free(void *state, uint64_t address, size_t bytes)
 
     if (error < 0)
         return error;
-    error = scope_error(REAL_ASK(scope.driver->cuMemFree_v2(address)));
+    scope_step_out(&scope, context);
+    CUresult result = REAL_ASK(scope.driver->cuMemFree_v2(address));
+    scope_step_in(&scope);
+    error = scope_error(result);
     scope_leave(&scope);
     if (error == 0)
         limit_give_segment(context, bytes);
@@ -418,7 +421,7 @@ static int event_query(const struct fence_event *part)
 }
 
 /* Waits without a time limit, as the driver's own free would. */
-static int event_wait(const struct fence_event *part)
+static int event_wait(struct context *own, const struct fence_event *part)
 {
     struct scope scope;
 
@@ -427,7 +430,10 @@ static int event_wait(const struct fence_event *part)
     int error = scope_enter(&scope, part->context);
     if (error < 0)
         return error == -EPERM ? -EBUSY : error;
-    error = scope_error(REAL_ASK(scope.driver->cuEventSynchronize(part->event)));
+    scope_step_out(&scope, own);
+    CUresult result = REAL_ASK(scope.driver->cuEventSynchronize(part->event));
+    scope_step_in(&scope);
+    error = scope_error(result);
     scope_leave(&scope);
     if (error == -EPERM)
         return -EBUSY;
@@ -468,7 +474,10 @@ static int context_synchronize(struct context *context)
         return error == -EPERM ? -EBUSY : error;
     bool idle = capture_hold(context->handle);
     capture_allow();
-    error = idle ? scope_error(REAL_ASK(scope.driver->cuCtxSynchronize())) : -EBUSY;
+    scope_step_out(&scope, context);
+    CUresult result = idle ? REAL_ASK(scope.driver->cuCtxSynchronize()) : CUDA_SUCCESS;
+    scope_step_in(&scope);
+    error = idle ? scope_error(result) : -EBUSY;
     scope_leave(&scope);
     return error == -EPERM ? -EBUSY : error;
 }
@@ -541,7 +550,7 @@ static int fence_wait(void *state, pool_fence handle, uint64_t most_ns)
         bool endless = most_ns == POOL_WAIT_FOREVER &&
                        fence->events[i].context->device == own->device;
 
-        done = endless ? event_wait(&fence->events[i])
+        done = endless ? event_wait(state, &fence->events[i])
                        : event_wait_until(&fence->events[i], end_ns);
         if (is_lost_peer(&fence->events[i], state, done))
             done = 1;
@@ -682,7 +691,7 @@ static int memory_copy(void *state, uint64_t target, uint64_t source, size_t byt
 /* Within the limit, as segment_allocate is. */
 static int memory_info(void *state, size_t *ret_free_bytes, size_t *ret_total_bytes)
 {
-    const struct context *context = state;
+    struct context *context = state;
     struct scope scope;
     size_t free_bytes = 0, total_bytes = 0;
     int error = scope_enter(&scope, context);

@@ -29,13 +29,17 @@ int free_wait(struct context *context)
 
     if (error < 0)
         return error == -EPERM ? -EBUSY : error;
+    scope_step_out(&scope, context);
+    CUresult result = CUDA_ERROR_UNKNOWN;
     if (scope.driver->cuMemAlloc_v2(&block, 1) == CUDA_SUCCESS)
-        error = scope_error(REAL_ASK(scope.driver->cuMemFree_v2(block)));
+        result = REAL_ASK(scope.driver->cuMemFree_v2(block));
     else if (scope.driver->cuMemHostAlloc &&
              scope.driver->cuMemHostAlloc(&page, 1, 0) == CUDA_SUCCESS)
-        error = scope_error(REAL_ASK(scope.driver->cuMemFreeHost(page)));
+        result = REAL_ASK(scope.driver->cuMemFreeHost(page));
     else
         error = -EBUSY;
+    scope_step_in(&scope);
+    error = error == -EBUSY ? error : scope_error(result);
     scope_leave(&scope);
     return error == -EPERM ? -EBUSY : error;
 }

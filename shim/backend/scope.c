@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "shim/context/capture.h"
+#include "shim/context/gate.h"
 
 void scope_leave(struct scope *scope)
 {
@@ -18,11 +19,11 @@ void scope_leave(struct scope *scope)
         (void)REAL_ASK(scope->driver->cuCtxPopCurrent_v2(&popped));
 }
 
-int scope_enter(struct scope *scope, const struct context *context)
+int scope_enter(struct scope *scope, struct context *context)
 {
     CUcontext current = NULL;
 
-    *scope = (struct scope){.driver = real_driver_if_loaded()};
+    *scope = (struct scope){.driver = real_driver_if_loaded(), .context = context};
     if (thread_state.depth)
         thread_cancel_hold();
     enum context_life life = context_life(context);
@@ -37,6 +38,29 @@ int scope_enter(struct scope *scope, const struct context *context)
     }
     scope->exchanged = capture_mode_relax(scope->driver, &scope->mode);
     return 0;
+}
+
+static void pin(const struct scope *scope, struct context *own, int change)
+{
+    atomic_fetch_add(&own->waiting, change);
+    if (scope->context != own)
+        atomic_fetch_add(&scope->context->waiting, change);
+}
+
+void scope_step_out(struct scope *scope, struct context *own)
+{
+    pin(scope, own, 1);
+    scope->pinned = gate_step_out() ? own : NULL;
+    if (!scope->pinned)
+        pin(scope, own, -1);
+}
+
+void scope_step_in(struct scope *scope)
+{
+    if (!scope->pinned)
+        return;
+    gate_enter();
+    pin(scope, scope->pinned, -1);
 }
 
 int scope_error(CUresult result)

@@ -16,11 +16,19 @@ struct scope {
     bool pushed;
     bool exchanged;
     CUstreamCaptureMode mode;
+    struct context *context;
+    struct context *pinned; /* whose pool waits, outside the gate; NULL: inside */
 };
 
 /** -EIO: the context is gone, or cannot be made current; -EPERM: its end is under way. */
-int scope_enter(struct scope *scope, const struct context *context);
+int scope_enter(struct scope *scope, struct context *context);
 void scope_leave(struct scope *scope);
+
+/** Around a call that may wait for device work without an end, for the pool of `own`: nobody who
+ * ends another context, and nobody who stands behind him, waits for this thread. It holds no lock.
+ */
+void scope_step_out(struct scope *scope, struct context *own);
+void scope_step_in(struct scope *scope);
 
 /** Converts a driver result to a backend error; notes a sticky error for the current context. */
 int scope_error(CUresult result);

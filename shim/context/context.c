@@ -16,11 +16,14 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "cupti/base/backoff.h"
 #include "cupti/base/uncancelled.h"
 #include "shim/context/capture.h"
 #include "shim/context/gate.h"
 #include "shim/context/green.h"
 #include "shim/options/mode.h"
+
+#define END_WAIT_NS (UINT64_C(4) * 1000000000)
 
 _Atomic(struct context *) context_list;
 _Atomic uint64_t context_generation = 1;
@@ -165,6 +168,31 @@ int context_primary_state(const struct driver_functions *driver, CUdevice device
                : -EIO;
 }
 
+/* Before the real call: threads that wait for its work, a few seconds at most, as for one that was
+ * left in the driver (backend/free_wait.c). */
+static void waiting_await(const struct context *context)
+{
+    uint64_t end_ns = monotonic_ns() + END_WAIT_NS;
+    struct backoff backoff = {0};
+
+    while (atomic_load(&context->waiting) && backoff_pause(&backoff, end_ns))
+        ;
+}
+
+/* Closes the gate when no thread is inside the pool, waiting outside the gate either. The work of
+ * an ended context is over, so that does not last. */
+static void gate_close_for(const struct context *context)
+{
+    struct backoff backoff = {0};
+
+    gate_close();
+    while (atomic_load(&context->waiting)) {
+        gate_open();
+        (void)backoff_pause(&backoff, UINT64_MAX);
+        gate_close();
+    }
+}
+
 /* Forgets a context and its pool. */
 static void drop(struct context *context)
 {
@@ -176,7 +204,7 @@ static void drop(struct context *context)
         atomic_fetch_add(&context_ending_count, 1);
     atomic_fetch_add(&context_generation, 1);
     listener->ending(context);
-    gate_close();
+    gate_close_for(context);
     if (atomic_load(&context->broken)) /* in the gate nobody notes it any more */
         atomic_fetch_sub(&context_broken_count, 1);
     pool_destroy(context->pool, POOL_END_ABANDON);
@@ -227,6 +255,7 @@ void context_end_begin(struct context_end *end, CUcontext handle)
     atomic_fetch_add(&context_generation, 1);
     gate_close();
     gate_open();
+    waiting_await(context);
 }
 
 static void take_in_use_locked(struct context *context)
@@ -431,6 +460,8 @@ void context_observe_result(CUresult result)
 
 bool context_fork_child(void)
 {
+    for (struct context *context = atomic_load(&context_list); context; context = after(context))
+        atomic_store(&context->waiting, 0);
     pthread_mutex_init(&list_lock, NULL);
     pthread_mutex_init(&ends_lock, NULL);
     ends = NULL;

@@ -49,6 +49,7 @@ struct context {
     _Atomic uint64_t peers;         /* devices that may access its memory, one bit each */
     _Atomic(struct vmm *) vmm;      /* mapped memory of the pool (backend/backend_vmm.h), or NULL */
     atomic_bool reclaimed_now;      /* a thread returns that memory, after the end */
+    atomic_int waiting; /* threads outside the gate that wait for its work or its pool's */
     _Atomic(struct context *) next; /* written under the list's lock; leads to all older ones */
 
     pthread_mutex_t backend_lock;
@@ -149,7 +150,7 @@ struct context_end {
 };
 
 /** Before the real call. Afterwards no thread is inside the pool's calls of the driver, and none
- * begins another. */
+ * begins another; but one that waits for work that does not end is not awaited for long. */
 void context_end_begin(struct context_end *end, CUcontext handle);
 
 /** After a real call that may have ended the context, or not. */

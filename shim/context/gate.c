@@ -63,6 +63,17 @@ void gate_enter_slow(void)
     gate_enter();
 }
 
+bool gate_step_out(void)
+{
+    const struct thread_state *self = &thread_state;
+
+    if (!self->gate || self->gate_shared ||
+        !atomic_load_explicit(&self->gate->inside, memory_order_relaxed))
+        return false;
+    gate_leave();
+    return true;
+}
+
 static void slot_wait(struct gate_slot *slot)
 {
     for (int tries = 0; atomic_load_explicit(&slot->inside, memory_order_acquire); tries++) {

@@ -55,6 +55,10 @@ static inline void gate_enter(void)
         gate_enter_slow();
 }
 
+/** For a wait without an end: leaves the gate if this thread is inside, until it enters again. What
+ * it holds must be pinned. False: it stays as it is, also where other threads share its slot. */
+bool gate_step_out(void);
+
 static inline void gate_leave(void)
 {
     struct thread_state *self = &thread_state;
