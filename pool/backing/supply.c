@@ -317,7 +317,9 @@ static int driver_grow(struct supply_request *request, size_t bytes)
 
 give_back:
     metadata_free(METADATA_RUN, run, sizeof(*run), &pool->metadata_bytes);
+    pool_lock_release(&pool->backend_lock); /* as in run_return() */
     device_segment_free(pool, address, bytes);
+    pool_lock_acquire(&pool->backend_lock);
     return error;
 }
 

@@ -17,7 +17,6 @@
 #include "shim/context/thread_state.h"
 
 #define LATE_WAIT_NS (UINT64_C(100) * 1000000)
-#define END_WAIT_NS  (UINT64_C(4) * 1000000000)
 
 /* The block has one byte; without device memory, page-locked host memory does as well. */
 int free_wait(struct context *context)
@@ -117,7 +116,7 @@ static bool is_inside(const struct context *context)
 
 void free_wait_end(const struct context *context)
 {
-    uint64_t end_ns = monotonic_ns() + END_WAIT_NS;
+    uint64_t end_ns = monotonic_ns() + CONTEXT_END_WAIT_NS;
     struct backoff backoff = {0};
 
     while (is_inside(context) && backoff_pause(&backoff, end_ns))

@@ -21,8 +21,8 @@ int free_wait(struct context *context);
  */
 int free_wait_most(struct context *context, uint64_t most_ns);
 
-/** Before the real call that ends a context, after context_end_begin() if it is certain: waits for
- * a thread that was left in the driver with it, a few seconds at most. */
+/** Before the real call that ends a context, or may, after context_end_begin(): waits for a thread
+ * that was left in the driver with it, a few seconds at most. */
 void free_wait_end(const struct context *context);
 
 #endif

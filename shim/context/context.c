@@ -23,13 +23,10 @@
 #include "shim/context/green.h"
 #include "shim/options/mode.h"
 
-#define END_WAIT_NS (UINT64_C(4) * 1000000000)
-
 _Atomic(struct context *) context_list;
 _Atomic uint64_t context_generation = 1;
 atomic_int context_broken_count;
 atomic_int context_ending_count;
-static atomic_int may_end_count; /* in there, too */
 
 /* Immutable once the mode is published; without one there are no contexts. */
 static const struct context_listener *listener;
@@ -172,7 +169,7 @@ int context_primary_state(const struct driver_functions *driver, CUdevice device
  * left in the driver (backend/free_wait.c). */
 static void waiting_await(const struct context *context)
 {
-    uint64_t end_ns = monotonic_ns() + END_WAIT_NS;
+    uint64_t end_ns = monotonic_ns() + CONTEXT_END_WAIT_NS;
     struct backoff backoff = {0};
 
     while (atomic_load(&context->waiting) && backoff_pause(&backoff, end_ns))
@@ -356,22 +353,10 @@ void context_note(const struct driver_functions *driver, CUcontext handle)
     (void)REAL_ASK(driver->cuCtxPopCurrent_v2(&popped));
 }
 
-void context_may_end_begin(void)
-{
-    atomic_fetch_add(&may_end_count, 1);
-    atomic_fetch_add(&context_ending_count, 1);
-}
-
-void context_may_end_finish(void)
-{
-    atomic_fetch_sub(&context_ending_count, 1);
-    atomic_fetch_sub(&may_end_count, 1);
-}
-
 bool context_ended_meanwhile(const struct driver_functions *driver, const struct context *context)
 {
-    return (context_life(context) == CONTEXT_ENDS || atomic_load(&may_end_count)) &&
-           context != thread_state.ending && has_ended(driver, context);
+    return context_life(context) == CONTEXT_ENDS && context != thread_state.ending &&
+           has_ended(driver, context);
 }
 
 void context_drop_ended(const struct driver_functions *driver, CUdevice device)
@@ -467,7 +452,6 @@ bool context_fork_child(void)
     ends = NULL;
     thread_state.ending = NULL;
     atomic_store(&context_ending_count, 0);
-    atomic_store(&may_end_count, 0);
     return atomic_load(&context_list);
 }
 

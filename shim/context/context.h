@@ -31,7 +31,7 @@
 
 enum context_life {
     CONTEXT_LIVES,
-    CONTEXT_ENDS, /* the call that ends it is under way: the driver is not called for it */
+    CONTEXT_ENDS, /* a call that ends it, or may, is under way: the driver is not called for it */
     CONTEXT_GONE, /* must not be used any more */
 };
 
@@ -69,7 +69,7 @@ struct vmm;
 extern _Atomic(struct context *) context_list; /* newest first, with gone ones with mapped memory */
 extern _Atomic uint64_t context_generation;
 extern atomic_int context_broken_count;
-extern atomic_int context_ending_count; /* ends under way, and calls that may end a context */
+extern atomic_int context_ending_count; /* calls under way that end a context, or may */
 
 static inline enum context_life context_life(const struct context *context)
 {
@@ -141,7 +141,10 @@ struct context *context_find(CUcontext handle);
 /** Returns the context that owns this pool. */
 struct context *context_of_pool(const struct pool *pool);
 
-/** A call that ends a context; lives in the frame of its hook. */
+/** How long the end of a context waits for threads that wait for work that does not end. */
+#define CONTEXT_END_WAIT_NS (UINT64_C(4) * 1000000000)
+
+/** A call that ends a context, or may; lives in the frame of its hook. */
 struct context_end {
     CUcontext handle;
     struct context *context;  /* the entry of the handle, perhaps only since; NULL: it has none */
@@ -159,10 +162,6 @@ bool context_end_came(const struct driver_functions *driver, const struct contex
 /** After the real call: forgets the context and drops its pool without a driver call, or, if it
  * has not ended, takes both in use again. */
 void context_end_finish(struct context_end *end, bool ended);
-
-/** Around the real call that may end a context, or not, and context_drop_ended(). */
-void context_may_end_begin(void);
-void context_may_end_finish(void);
 
 /** Whether the driver has ended a context while another thread's hook for that is not back yet:
  * its addresses may belong to others. */

@@ -4,9 +4,9 @@
  * may have no context.
  *
  * During a call that ends a context its pool calls no driver, so that no pool call uses a context
- * under destruction; the pool goes when the call has succeeded. After a call that may end it (the
- * release of a primary context that others still hold) the driver is asked. These hooks act at any
- * depth: the runtime's own calls count.
+ * under destruction; the pool goes when the call has succeeded. After a call that may end it (a
+ * detach, the release of a primary context) the driver is asked whether it did; if not, the pool is
+ * in use again. These hooks act at any depth: the runtime's own calls count.
  */
 #include "shim/hooks/call.h"
 #include "cupti/base/uncancelled.h"
@@ -32,24 +32,8 @@ static void guards_check(struct context *context)
     thread_leave();
 }
 
-/* Before a call that may end a context, or not: while a stream captures, a wait has no time limit,
- * and a context that others go on using must not be waited for like that. */
-static void may_end(struct context *context)
-{
-    if (!capture_is_active())
-        guards_check(context);
-    free_wait_end(context);
-}
-
-/* Likewise, where any context of the device may be the one. */
-static void any_may_end(CUdevice device)
-{
-    for (struct context *context = context_first(); context; context = context_next(context))
-        if (context->device == device)
-            may_end(context);
-}
-
-/* Before the real call, which certainly ends the context, or may. */
+/* Before the real call, which certainly ends the context, or may: while a stream captures, a wait
+ * has no time limit, and a context that others go on using must not be waited for like that. */
 static void end_begin(struct context_end *end, CUcontext handle, bool certain)
 {
     int saved_errno = errno;
@@ -154,15 +138,17 @@ static CUcontext primary_of(const struct driver_functions *real, CUdevice dev)
 
 /* Before a call that may end the primary context: afterwards a driver without ids of contexts no
  * longer says which one it was. */
-static void primary_note(const struct driver_functions *real, CUdevice dev)
+static CUcontext primary_note(const struct driver_functions *real, CUdevice dev)
 {
-    CUcontext handle = real->cuCtxGetId ? NULL : primary_of(real, dev);
+    CUcontext handle = primary_of(real, dev);
     struct context *primary = handle ? context_find(handle) : NULL;
 
     if (primary)
         atomic_store(&primary->primary, true);
+    return handle;
 }
 
+/* The last release ends the context; the driver says which was the last. */
 static CUresult release(const struct driver_functions *real,
                         __typeof__(cuDevicePrimaryCtxRelease_v2) *function, CUdevice dev)
 {
@@ -170,20 +156,15 @@ static CUresult release(const struct driver_functions *real,
         return MISSING_DRIVER;
     UNCANCELLED;
     int saved_errno = errno;
-    if (shim_mode() != SHIM_OFF) {
-        any_may_end(dev);
-        primary_note(real, dev);
-    }
-    context_may_end_begin();
+    struct context_end end;
+    end_begin(&end, primary_note(real, dev), false);
     errno = saved_errno;
     CUresult result = function(dev);
     saved_errno = errno;
-    if (result == CUDA_SUCCESS && shim_mode() != SHIM_OFF) {
-        if (context_primary_state(real, dev) != 1)
-            context_look_again();
+    end_finish(&end, result == CUDA_SUCCESS && end.handle && context_end_came(real, &end));
+    /* Could not be found out before the call. */
+    if (result == CUDA_SUCCESS && shim_mode() != SHIM_OFF)
         drop_ended(real, dev);
-    }
-    context_may_end_finish();
     errno = saved_errno;
     return result;
 }

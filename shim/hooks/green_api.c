@@ -6,6 +6,7 @@
 
 #include "cupti/base/uncancelled.h"
 #include "shim/backend/backend_vmm.h"
+#include "shim/backend/free_wait.h"
 #include "shim/context/context.h"
 #include "shim/hooks/call.h"
 #include "shim/share/ipc_mapped.h"
@@ -43,11 +44,12 @@ CUresult cuCtxFromGreenCtx(CUcontext *pContext, CUgreenCtx hCtx)
     return result;
 }
 
+/* The last one that kept the primary context of its device ends that, too. */
 CUresult cuGreenCtxDestroy(CUgreenCtx hCtx)
 {
     const struct driver_functions *real = real_driver();
     CUcontext handle = NULL, primary = NULL;
-    struct context_end end;
+    struct context_end end, primary_end = {0};
 
     if (!real || !real->cuGreenCtxDestroy)
         return MISSING_DRIVER;
@@ -57,24 +59,26 @@ CUresult cuGreenCtxDestroy(CUgreenCtx hCtx)
                  real->cuCtxFromGreenCtx(&handle, hCtx) == CUDA_SUCCESS;
     if (known) {
         context_end_begin(&end, handle);
-        context_may_end_begin();
         primary = green_remove(handle);
     }
-    const struct context *context = primary ? context_find(primary) : NULL;
+    if (primary)
+        context_end_begin(&primary_end, primary);
+    if (primary_end.context)
+        free_wait_end(primary_end.context);
     CUresult result = real->cuGreenCtxDestroy(hCtx);
+    bool ended = result == CUDA_SUCCESS && primary && context_end_came(real, &primary_end);
     if (result == CUDA_SUCCESS)
         context_look_again(); /* it may have kept the primary context of another thread */
     else if (primary)
         green_add(handle, primary);
+    if (primary)
+        context_end_finish(&primary_end, ended);
     if (known)
         context_end_finish(&end, result == CUDA_SUCCESS);
-    if (context && result == CUDA_SUCCESS) { /* it may have been the last to keep that */
-        context_drop_ended(real, context->device);
+    if (ended) {
         backend_vmm_reclaim();
         ipc_mapped_reclaim();
     }
-    if (known)
-        context_may_end_finish();
     errno = saved_errno;
     return result;
 }

@@ -86,6 +86,9 @@ MUTANTS = [
            ("shim-gate",)),
     Mutant("gate", "gate.c", "    self->gate_shared = i == GATE_SLOTS - 1;",
            "    self->gate_shared = false;", ("shim-gate",)),
+    Mutant("gate", "gate.c", "    gate_leave();\n    return true;", "    return false;", ("held_free",)),
+    Mutant("gate", "supply.c", "    pool_lock_release(&pool->backend_lock); /* as in run_return() */\n", "",
+           ("pool-pressure", "context_race")),
     # Calls that end a context, under way and refused.
     Mutant("ends", "context.c", "!context && !is_ending(handle)", "!context", ("check_refused_destroy",)),
     Mutant("ends", "context.c", "    take_in_use_locked(context);\n", "    (void)take_in_use_locked;\n",
@@ -110,8 +113,6 @@ MUTANTS = [
     Mutant("ends", "context_api.c",
            "bool ended = result == CUDA_SUCCESS && end.handle && context_end_came(real, &end);",
            "bool ended = false;", ("contexts",)),
-    Mutant("no context", "context_api.c", "        if (context_primary_state(real, dev) != 1)\n            context_look_again();\n",
-           "", ("contexts",)),
     Mutant("no context", "context.c", "                              : !is_dead_unnamed(driver, handle);",
            "                              : true;", ("check_old_driver",)),
     Mutant("no context", "release.c", "    if (!handle || !context_lives(driver, handle))\n", "    if (!handle)\n",

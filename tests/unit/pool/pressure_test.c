@@ -354,13 +354,24 @@ Test(pressure, errors_of_the_driver_are_passed_on, .init = setup, .fini = teardo
 }
 
 #ifndef TEST_MAPPED
+/* The driver may wait for the device in there: nobody else is held up meanwhile. */
+static void others_trim(struct fake_backend *backend)
+{
+    size_t returned;
+
+    backend->on_segment_free = NULL;
+    cr_assert_eq(pool_trim(pool, 0, &returned), 0);
+}
+
 Test(pressure, misaligned_segments_are_refused_and_given_back, .init = setup, .fini = teardown)
 {
     struct pool_block block;
 
     fake.misalign_bytes = 4096;
+    fake.on_segment_free = others_trim;
     cr_assert_eq(pool_allocate(pool, 1000, 0, &block), -ENOTSUP);
     cr_assert_eq(pool_allocate(pool, 4 * MIB, 0, &block), -ENOTSUP);
+    cr_assert_eq(fake.on_segment_free, NULL);
     cr_assert_eq(held_count(), 0);
     fake.misalign_bytes = 0;
     take(1000);

@@ -8,7 +8,7 @@
 #include "program.h"
 
 #define THREADS 3
-#define ROUNDS  40
+#define ROUNDS  48
 
 #if CUDA_VERSION >= 13000
 #define CREATE(context) DRIVER(cuCtxCreate)(context, NULL, 0, 0)
@@ -37,19 +37,42 @@ static void *churn(void *unused)
     return NULL;
 }
 
-static int one_context(CUcontext stays, bool detach)
+/* Uses the current context; five blocks are left. */
+static int use(void *blocks[10])
 {
-    CUcontext context;
-    void *blocks[10];
-    int wrong = CREATE(&context) != 0;
+    int wrong = 0;
 
     for (int i = 0; i < 10; i++)
         wrong += route_allocate(&blocks[i], (size_t)2000 << i) != 0;
     wrong += route_fill_async(blocks[3], 1, 2000, NULL) != 0;
     for (int i = 0; i < 5; i++)
         wrong += route_free(blocks[i]) != 0;
-    wrong += (detach ? DRIVER(cuCtxDetach)(context) : DRIVER(cuCtxDestroy)(context)) != 0;
-    wrong += DRIVER(cuCtxSetCurrent)(stays) != 0;
+    return wrong;
+}
+
+static int one_context(bool detach)
+{
+    CUcontext context;
+    void *blocks[10];
+    int wrong = CREATE(&context) != 0;
+
+    wrong += use(blocks);
+    return wrong + ((detach ? DRIVER(cuCtxDetach)(context) : DRIVER(cuCtxDestroy)(context)) != 0);
+}
+
+/* The release ends the context of the last device, if there are several; on the first one it is
+ * not the last. */
+static int one_primary(CUdevice device)
+{
+    CUcontext primary;
+    void *blocks[10];
+    int wrong = DRIVER(cuDevicePrimaryCtxRetain)(&primary, device) != 0;
+
+    wrong += DRIVER(cuCtxSetCurrent)(primary) != 0;
+    wrong += use(blocks);
+    wrong += DRIVER(cuDevicePrimaryCtxRelease)(device) != 0;
+    for (int i = 5; i < 10 && device == 0; i++)
+        wrong += route_free(blocks[i]) != 0;
     return wrong;
 }
 
@@ -57,15 +80,18 @@ int program_context_race(const char *self, const char *route, const char *argume
 {
     pthread_t threads[THREADS];
     CUcontext stays;
-    int wrong = 0;
+    int wrong = 0, devices = 0;
 
     route_start();
     route_free(NULL);
     DRIVER(cuCtxGetCurrent)(&stays);
+    DRIVER(cuDeviceGetCount)(&devices);
     for (int i = 0; i < THREADS; i++)
         pthread_create(&threads[i], NULL, churn, NULL);
-    for (int i = 0; i < ROUNDS; i++)
-        wrong += one_context(stays, i % 2);
+    for (int i = 0; i < ROUNDS; i++) {
+        wrong += i % 4 < 2 ? one_context(i % 2) : one_primary(i % 2 ? devices - 1 : 0);
+        wrong += DRIVER(cuCtxSetCurrent)(stays) != 0;
+    }
     atomic_store(&stop, true);
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);

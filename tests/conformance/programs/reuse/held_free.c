@@ -76,7 +76,7 @@ static void held_free(const char *what, CUstream busy, bool capture)
     error += hold(busy) + route_fill_async(target, 1, 1000, busy);
     for (int i = 0; i < 3; i++) {
         error += pthread_create(&threads[i], NULL, acts[i], NULL);
-        usleep(50000); /* it is inside, in all likelihood */
+        usleep(20000); /* it is inside, in all likelihood */
     }
     for (int i = 0; i < 500 && !(atomic_load(&ended) && atomic_load(&allocated)); i++)
         usleep(10000);
