@@ -33,6 +33,7 @@
 #include "shim/context/context.h"
 #include "shim/context/gate.h"
 #include "shim/context/green.h"
+#include "shim/context/primary_uses.h"
 #include "shim/share/share.h"
 #include "shim/share/ipc_board.h"
 #include "shim/observe/phases.h"
@@ -94,6 +95,7 @@ static void child_begin(void)
     pool_fork_child();
     gate_fork_child();
     green_fork_child();
+    primary_uses_fork_child();
     capture_fork_child();
     ledger_fork_child();
     place_fork_child();

@@ -17,6 +17,7 @@
 #include "shim/context/context.h"
 #include "shim/context/gate.h"
 #include "shim/context/green.h"
+#include "shim/context/primary_uses.h"
 #include "shim/guard/guard.h"
 
 /* Checks the redzones of a context a last time. */
@@ -148,13 +149,23 @@ static CUcontext primary_note(const struct driver_functions *real, CUdevice dev)
     return handle;
 }
 
-/* The last release ends the context; the driver says which was the last. */
-static CUresult release(const struct driver_functions *real,
-                        __typeof__(cuDevicePrimaryCtxRelease_v2) *function, CUdevice dev)
+CUresult cuDevicePrimaryCtxRetain(CUcontext *pctx, CUdevice dev)
 {
-    if (!function)
+    const struct driver_functions *real = real_driver();
+
+    if (!real || !real->cuDevicePrimaryCtxRetain)
         return MISSING_DRIVER;
     UNCANCELLED;
+    CUresult result = real->cuDevicePrimaryCtxRetain(pctx, dev);
+    if (result == CUDA_SUCCESS)
+        primary_uses_add(dev);
+    return result;
+}
+
+/* A release that may be the last: the driver says whether it was. */
+static CUresult release_last(const struct driver_functions *real,
+                             __typeof__(cuDevicePrimaryCtxRelease_v2) *function, CUdevice dev)
+{
     int saved_errno = errno;
     struct context_end end;
     end_begin(&end, primary_note(real, dev), false);
@@ -162,6 +173,21 @@ static CUresult release(const struct driver_functions *real,
     CUresult result = function(dev);
     saved_errno = errno;
     end_finish(&end, result == CUDA_SUCCESS && end.handle && context_end_came(real, &end));
+    errno = saved_errno;
+    return result;
+}
+
+static CUresult release(const struct driver_functions *real,
+                        __typeof__(cuDevicePrimaryCtxRelease_v2) *function, CUdevice dev)
+{
+    if (!function)
+        return MISSING_DRIVER;
+    UNCANCELLED;
+    bool left = primary_uses_begin(dev);
+    CUresult result = left ? function(dev) : release_last(real, function, dev);
+    int saved_errno = errno;
+    if (left)
+        primary_uses_finish(dev, result == CUDA_SUCCESS);
     /* Could not be found out before the call. */
     if (result == CUDA_SUCCESS && shim_mode() != SHIM_OFF)
         drop_ended(real, dev);
@@ -194,7 +220,10 @@ static CUresult reset(const struct driver_functions *real,
     end_begin(&end, primary_of(real, dev), true);
     errno = saved_errno;
     CUresult result = function(dev);
+    saved_errno = errno;
     end_finish(&end, result == CUDA_SUCCESS);
+    if (result == CUDA_SUCCESS)
+        primary_uses_forget(dev);
     /* Could not be found out before the call. */
     if (result == CUDA_SUCCESS && shim_mode() != SHIM_OFF)
         drop_ended(real, dev);

@@ -98,6 +98,9 @@ MUTANTS = [
     Mutant("ends", "scope.c", "life == CONTEXT_ENDS ? -EPERM : -EIO", "-EIO", ("check_refused_destroy",)),
     Mutant("ends", "pooled.c", "        has_ended(request->address))", "        has_ended(request->address) && !request)", ("context_race",)),
     Mutant("ends", "green_api.c", "        green_add(handle, primary);", "        ;", ("check_refused_destroy",)),
+    Mutant("ends", "primary_uses.c", "uses[device].held > 1;", "uses[device].held > 0;", ("shim-primary_uses",)),
+    Mutant("ends", "primary_uses.c", "    while (!left && is_leaving(device) && backoff_pause(&backoff, end_ns))\n        ;\n",
+           "    (void)is_leaving, (void)backoff_pause, (void)backoff, (void)end_ns;\n", ("shim-primary_uses",)),
     # Locks that another thread of the parent held at a fork.
     Mutant("fork", "shim.c", "    ledger_fork_child();\n", "", ("forked",)),
     Mutant("fork", "shim.c", "    place_fork_child();\n", "", ("forked",)),
@@ -167,8 +170,8 @@ MUTANTS = [
            "        green_add(*pContext, primary);\n    (void)saved_errno;",
            ("check_error_number",)),
     Mutant("errno", "green_api.c",
-           "        context_may_end_finish();\n    errno = saved_errno;",
-           "        context_may_end_finish();\n    (void)saved_errno;",
+           "        ipc_mapped_reclaim();\n    }\n    errno = saved_errno;",
+           "        ipc_mapped_reclaim();\n    }\n    (void)saved_errno;",
            ("check_error_number",)),
     # Blocks that other processes open.
     Mutant("IPC board", "ipc_token.c", "slot_read(file, token->slot, &slot) < 0 || slot.key != token->key ||",
