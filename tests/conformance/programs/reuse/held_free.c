@@ -70,8 +70,13 @@ static void held_free(const char *what, CUstream busy, bool capture)
 
     atomic_store(&ended, 0);
     atomic_store(&allocated, 0);
-    int error = other_make() + route_allocate(&freed, 8 << 20) + route_allocate(&target, 1000) +
-                route_stream_create(&stream);
+    int error = other_make();
+    if (error) { /* which context is current? */
+        printf("%s: no other context, %d\n", what, error);
+        return;
+    }
+    error = route_allocate(&freed, 8 << 20) + route_allocate(&target, 1000) +
+            route_stream_create(&stream);
     error += capture ? route_capture_begin(stream, CU_STREAM_CAPTURE_MODE_RELAXED) : 0;
     error += hold(busy) + route_fill_async(target, 1, 1000, busy);
     for (int i = 0; i < 3; i++) {
