@@ -156,9 +156,30 @@ static size_t channels_used(const struct sample *sample, int values, size_t head
     return used;
 }
 
+/* What the elements of a head share, and those of a row of it. */
+struct figures {
+    double head_most, head_square, row_most, row_square;
+    size_t channels_used;
+};
+
+static void figures_of_head(const struct sample *sample, int values, size_t head,
+                            struct figures *ret_figures)
+{
+    ret_figures->head_most = head_figure(sample, values, head, 0);
+    ret_figures->head_square = head_figure(sample, values, head, 1);
+    ret_figures->channels_used = channels_used(sample, values, head);
+}
+
+static void figures_of_row(const struct sample *sample, int values, size_t head, size_t token,
+                           struct figures *ret_figures)
+{
+    ret_figures->row_most = row_figure(sample, values, head, token, 0, 0);
+    ret_figures->row_square = row_figure(sample, values, head, token, 1, 0);
+}
+
 /* What an element may be off, before its rounding to the type. */
-static double allowed(const struct sample *sample, int values, size_t head, size_t token,
-                      size_t channel)
+static double allowed(const struct sample *sample, const struct figures *figures, int values,
+                      size_t head, size_t token, size_t channel)
 {
     const struct cupool_codec_config *config = &sample->config;
     double bound = values ? sample->info.value_bound : sample->info.key_bound;
@@ -170,32 +191,29 @@ static double allowed(const struct sample *sample, int values, size_t head, size
     case CUPOOL_CODEC_OF_NOTHING: return 0.0;
     case CUPOOL_CODEC_OF_VALUE:
         if (config->codec == CUPOOL_CODEC_FP8) /* below the normal range: half of its step */
-            return x * bound + head_figure(sample, values, head, 0) / 448 / 1024 + 1e-30;
+            return x * bound + figures->head_most / 448 / 1024 + 1e-30;
         return x * bound + 0x1p-25;
-    case CUPOOL_CODEC_OF_ROW_MAX:
-        return bound * row_figure(sample, values, head, token, 0, 0) + floor;
+    case CUPOOL_CODEC_OF_ROW_MAX: return bound * figures->row_most + floor;
     case CUPOOL_CODEC_OF_GROUP_RANGE:
         return bound * range_of(sample, values, head, token, channel, 0) + floor;
     case CUPOOL_CODEC_OF_CHANNEL_RANGE:
         return bound * range_of(sample, values, head, token, channel, 1) + floor;
     case CUPOOL_CODEC_OF_ROW_RMS:
-        return bound * sqrt(row_figure(sample, values, head, token, 1, 0) / config->head_dim) +
-               floor;
+        return bound * sqrt(figures->row_square / config->head_dim) + floor;
     case CUPOOL_CODEC_OF_HEAD_RMS:
-        return bound *
-                   sqrt(head_figure(sample, values, head, 1) /
-                        fmax(1.0, (double)channels_used(sample, values, head)) / config->tokens) +
+        return bound * sqrt(figures->head_square / fmax(1.0, (double)figures->channels_used) /
+                            config->tokens) +
                floor;
     case CUPOOL_CODEC_OF_ROW_NORM: return INFINITY; /* held by norm_check */
     }
     return 0.0;
 }
 
-static void norm_check(const struct sample *sample, enum sample_kind kind, int values, size_t head,
-                       size_t token)
+static void norm_check(const struct sample *sample, enum sample_kind kind,
+                       const struct figures *figures, int values, size_t head, size_t token)
 {
     double error = sqrt(row_figure(sample, values, head, token, 1, 1));
-    double norm = sqrt(row_figure(sample, values, head, token, 1, 0));
+    double norm = sqrt(figures->row_square);
     /* Typical of rows without zeros; 2 is the documented bound. */
     double share = kind == SAMPLE_TINY || kind == SAMPLE_SIGNED ? 2.0 : 0.25;
 
@@ -206,22 +224,26 @@ static void part_check(const struct sample *sample, enum sample_kind kind, int v
 {
     const struct cupool_codec_config *config = &sample->config;
     double ulp = config->type == CUPOOL_CODEC_TYPE_BF16 ? 0x1p-8 : 0x1p-11;
+    struct figures figures;
 
     if (config->codec == CUPOOL_CODEC_RAW || config->codec == CUPOOL_CODEC_LOSSLESS)
         ulp = 0.0;
-    for (size_t head = 0; head < config->heads; head++)
+    for (size_t head = 0; head < config->heads; head++) {
+        figures_of_head(sample, values, head, &figures);
         for (size_t token = 0; token < config->tokens; token++) {
+            figures_of_row(sample, values, head, token, &figures);
             if (config->codec == CUPOOL_CODEC_ROTATED4 && kind != SAMPLE_HUGE)
-                norm_check(sample, kind, values, head, token);
+                norm_check(sample, kind, &figures, values, head, token);
             for (size_t channel = 0; channel < config->head_dim; channel += 3) {
                 size_t at = element_of(sample, values, head, token, channel);
                 double x = sample_value(sample, 0, at), y = sample_value(sample, 1, at);
-                double limit = allowed(sample, values, head, token, channel);
+                double limit = allowed(sample, &figures, values, head, token, channel);
 
                 limit += (fabs(x) + limit) * ulp * 1.01 + (ulp > 0.0 ? 0x1p-25 : 0.0);
                 cr_assert_leq(fabs(x - y), limit, SAYS(sample, kind));
             }
         }
+    }
 }
 
 static void bound_check(struct sample *sample, enum sample_kind kind)
