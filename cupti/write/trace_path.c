@@ -104,7 +104,7 @@ static int pattern_expand(struct path_output *output, const char *pattern)
 {
     int error = 0;
 
-    while (*pattern && error == 0) {
+    while (error == 0 && *pattern) { /* on an error it may point behind the end */
         if (*pattern == '%') {
             pattern++;
             error = placeholder_expand(output, &pattern);
