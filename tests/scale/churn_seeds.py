@@ -32,9 +32,9 @@ def arguments():
 
 def needed(machine, command):
     """Peak of the memory from the driver, in a run without a limit."""
-    trace = machine.scratch / "needed.cupool"
-    machine.run(command, preload=True, CUPOOL=f"trace:{trace}", SIMGPU_DEVICES=2)
-    return machine.report(trace)["summary"]["peak_driver_bytes"]
+    log = machine.scratch / "needed.log"
+    machine.run(command, preload=True, SIMGPU_DEVICES=2, SIMGPU_LOG=log)
+    return preload.CallLog(log).device_memory()[2]
 
 
 def options_of(seed, reuse, extra, most):
