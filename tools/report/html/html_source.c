@@ -4,7 +4,8 @@
  *
  * The file names come from the trace, which is not trusted. So only regular files with the
  * extension of a source language are read, one line each, and none if the report is anonymized. A
- * file changed since the recording began may have other lines, so it is not read.
+ * file changed since the recording began may have other lines, so it is not read. A small trace may
+ * name thousands of lines far down in a file, so all lines together have a bound.
  */
 #include "tools/report/html/html_article.h"
 
@@ -21,6 +22,14 @@
 
 #define LINE_BYTES 160
 #define FILE_BYTES (4 << 20) /* longer files are not read */
+
+/* Bytes that are read for all lines of a run, about a second. Opening a file counts as reading
+ * some, the more the longer its path. */
+#define READ_MOST  (UINT64_C(512) << 20)
+#define OPEN_BYTES 4096
+#define NAME_FOLD  32
+
+static uint64_t bytes_read; /* so many */
 
 static bool is_source(const char *path)
 {
@@ -58,23 +67,26 @@ static FILE *source_open(const char *path, uint64_t since_ns)
 static void line_read(const char *path, uint64_t number, uint64_t since_ns,
                       char ret_line[LINE_BYTES])
 {
-    FILE *file = source_open(path, since_ns);
-    char *line = NULL;
-    size_t room = 0;
-    ssize_t length = -1;
+    FILE *file;
+    int byte = 0;
 
     *ret_line = '\0';
+    if (bytes_read >= READ_MOST)
+        return;
+    bytes_read += OPEN_BYTES + NAME_FOLD * strlen(path);
+    file = source_open(path, since_ns);
     if (!file)
         return;
-    for (uint64_t i = 0; i < number && (length = getline(&line, &room, file)) >= 0;)
-        i++;
-    if (length > 0) {
-        const char *begin = line + strspn(line, " \t");
-
-        snprintf(ret_line, LINE_BYTES, "%.*s", (int)strcspn(begin, "\r\n"), begin);
+    while (number > 1 && (byte = getc_unlocked(file)) != EOF) {
+        number -= byte == '\n';
+        bytes_read++;
+    }
+    while (byte != EOF && ((byte = getc_unlocked(file)) == ' ' || byte == '\t'))
+        bytes_read++;
+    if (byte != EOF && ungetc(byte, file) != EOF && fgets(ret_line, LINE_BYTES, file)) {
+        ret_line[strcspn(ret_line, "\r\n")] = '\0';
         safe_text_end(ret_line, LINE_BYTES);
     }
-    free(line);
     fclose(file);
 }
 
