@@ -21,7 +21,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "tools/base/grow.h"
 #include "tools/base/texts.h"
+#include "tools/symbols/debug_bounds.h"
 #include "tools/symbols/elf_file.h"
 #include "tools/symbols/module_files.h"
 
@@ -35,19 +37,38 @@
  * lines. */
 #define LOOKS_MOST (UINT64_C(1) << 27)
 
-/* Bytes that libdw inflates of files with split debug information in a run: each is in proportion,
- * but a file of some kilobytes may have thousands of names. */
-#define INFLATED_MOST (UINT64_C(512) << 20)
+/* Entries that libdw walks through are counted by their bytes. */
+#define ENTRY_BYTES  8
+#define ENDLESS_MOST 64 /* walks to the end of a unit that has no end of its entries */
+
+/* Bytes that libdw takes in a run for files with split debug information, and for the paths of line
+ * tables. Each is in proportion, but a file of some kilobytes may be named by thousands of units.
+ */
+#define TAKEN_MOST (UINT64_C(512) << 20)
 
 struct debug_info {
     Dwarf *dwarf;
     const char *folder;
     struct texts paths; /* of files beside this one */
-    bool *refused;      /* by the number of the path, from 0 */
+    int64_t *taken;     /* by the number of the path, from 0: bytes, or below 0: refused */
     uint32_t judged;
+    struct key_index splits; /* units that were looked for in a file of their own: SEEN_ */
+    struct key_index units;  /* units by their address here: rows of the following */
+    struct unit_code *unit;
+    size_t unit_count, unit_room;
+    Dwarf_Die *code; /* entries with code, of one unit after the other */
+    size_t code_count, code_room;
     const Elf_Data *lines;   /* line tables; NULL: none */
     uint64_t lines_left;     /* bytes of tables that may still be read: they do not overlap */
-    struct key_index tables; /* those that were, by their place */
+    struct key_index tables; /* those that were looked at, by their place: SEEN_ */
+};
+
+/** Rows of what was looked at. */
+enum { SEEN_REFUSED, SEEN_FINE };
+
+/** The entries with code directly in a unit. */
+struct unit_code {
+    size_t begin, count;
 };
 
 /** A path through the entries of a unit, outermost first. */
@@ -56,14 +77,48 @@ struct scopes {
     Dwarf_Die die[SCOPES_MOST];
 };
 
-static uint64_t looks;    /* so many there were */
-static uint64_t inflated; /* so many bytes */
+static uint64_t looks; /* so many there were */
+static uint64_t taken; /* so many bytes */
 
 /** Counts a look; false: there were too many. */
 static bool look(void)
 {
     looks += looks < LOOKS_MOST;
     return looks < LOOKS_MOST;
+}
+
+/** Counts bytes that are taken; false: there would be too many. */
+static bool take(uint64_t bytes)
+{
+    if (bytes > TAKEN_MOST - taken)
+        return false;
+    taken += bytes;
+    return true;
+}
+
+/**
+ * Finds the next entry of the same level. libdw walks through all that is in between, unless the
+ * entry says where the next one is. `die` and `ret_next` are different.
+ */
+static bool sibling_find(Dwarf_Die *die, Dwarf_Die *ret_next)
+{
+    const char *from = die->addr, *to;
+    bool found;
+
+    *ret_next = (Dwarf_Die){0};
+    if (!look())
+        return false;
+    found = dwarf_siblingof(die, ret_next) == 0;
+    to = ret_next->addr;
+    if (dwarf_hasattr(die, DW_AT_sibling) || dwarf_haschildren(die) <= 0)
+        return found;
+    if (!to) /* the unit has no end; nobody knows how long the walk was */
+        looks += LOOKS_MOST / ENDLESS_MOST;
+    else if ((uint64_t)(to - from) / ENTRY_BYTES < LOOKS_MOST - looks)
+        looks += (uint64_t)(to - from) / ENTRY_BYTES;
+    else
+        looks = LOOKS_MOST;
+    return found;
 }
 
 /** Whether an entry's code has an address. */
@@ -78,33 +133,23 @@ static bool has_address(Dwarf_Die *die, uint64_t address)
     return false;
 }
 
-/** Whether libdw must not open a file, which it reads without a bound. */
-static bool file_judge(const char *path)
-{
-    int64_t bytes = module_files_inflated_bytes(path);
-
-    if (bytes < 0 || (uint64_t)bytes > INFLATED_MOST - inflated)
-        return true;
-    inflated += (uint64_t)bytes;
-    return false;
-}
-
-/** The same for a path, which is judged once. */
-static bool file_is_refused(struct debug_info *info, const char *path)
+/** Bytes that a file takes; below 0: libdw must not open it. A path is judged once. */
+static int64_t file_taken(struct debug_info *info, const char *path)
 {
     uint32_t number = texts_number(&info->paths, path);
 
     if (number > info->judged) {
-        bool *grown = reallocarray(info->refused, number, sizeof *grown);
+        int64_t *grown = reallocarray(info->taken, number, sizeof *grown);
 
         if (!grown)
-            return true;
-        info->refused = grown;
+            return -ENOMEM;
+        info->taken = grown;
         while (info->judged < number) /* paths that there was no memory for, too */
-            info->refused[info->judged++] = true;
-        info->refused[number - 1] = file_judge(path);
+            info->taken[info->judged++] = -ENOMEM;
+        if (taken < TAKEN_MOST)
+            info->taken[number - 1] = module_files_taken_bytes(path);
     }
-    return !number || info->refused[number - 1];
+    return number ? info->taken[number - 1] : -ENOMEM;
 }
 
 /** Whether a path exists and must not be opened: what is no regular file may block, others take
@@ -114,6 +159,7 @@ static bool leads_astray(struct debug_info *info, const char *folder, const char
 {
     char path[PATH_MAX];
     struct stat status;
+    int64_t bytes;
 
     if (name[0] == '/')
         folder = subfolder = "";
@@ -121,7 +167,10 @@ static bool leads_astray(struct debug_info *info, const char *folder, const char
         folder = "";
     if (snprintf(path, sizeof path, "%s/%s/%s", folder, subfolder, name) >= (int)sizeof path)
         return true;
-    return stat(path, &status) == 0 && (!S_ISREG(status.st_mode) || file_is_refused(info, path));
+    if (stat(path, &status) < 0)
+        return false;
+    bytes = S_ISREG(status.st_mode) ? file_taken(info, path) : -EINVAL;
+    return bytes < 0 || !take((uint64_t)bytes);
 }
 
 /** Whether opening the common file of dwz, which libdw does by name, would be dangerous. */
@@ -158,7 +207,10 @@ static const Elf_Data *lines_find(Dwarf *dwarf)
 int debug_info_open(Dwarf *dwarf, const char *folder, struct debug_info **ret_info)
 {
     struct debug_info *info;
+    uint64_t bytes;
 
+    if (debug_bounds_units(dwarf_getelf(dwarf), &bytes) < 0)
+        return -ENOENT;
     info = calloc(1, sizeof *info);
     if (!info)
         return -ENOMEM;
@@ -180,7 +232,11 @@ void debug_info_close(struct debug_info *info)
         return;
     texts_done(&info->paths);
     key_index_done(&info->tables);
-    free(info->refused);
+    key_index_done(&info->splits);
+    key_index_done(&info->units);
+    free(info->unit);
+    free(info->code);
+    free(info->taken);
     free(info);
 }
 
@@ -207,21 +263,83 @@ static void scopes_add(struct scopes *scopes, const Dwarf_Die *die)
         scopes->die[scopes->count++] = *die;
 }
 
-/** Finds the entries with an address in their code, as nested there. */
-static void scopes_of_address(const Dwarf_Die *unit, uint64_t address, struct scopes *ret_scopes)
+/** Lists the entries with code directly in a unit, which its addresses are looked for in. */
+static bool code_list(struct debug_info *info, const Dwarf_Die *unit, struct unit_code *ret_code)
 {
-    Dwarf_Die die = *unit, child;
-    bool found = true;
+    Dwarf_Die copy = *unit, die, next;
+    bool found = dwarf_child(&copy, &die) == 0;
+
+    ret_code->begin = info->code_count;
+    for (; found; die = next) {
+        if (dwarf_hasattr(&die, DW_AT_low_pc) || dwarf_hasattr(&die, DW_AT_ranges)) {
+            if (ARRAY_GROW(info->code, info->code_count, info->code_room, 64) < 0)
+                return false;
+            info->code[info->code_count++] = die;
+        }
+        found = sibling_find(&die, &next);
+    }
+    ret_code->count = info->code_count - ret_code->begin;
+    return true;
+}
+
+/** The same, made once. Empty: it is not known. */
+static struct unit_code code_of_unit(struct debug_info *info, const Dwarf_Die *unit)
+{
+    uint64_t key = (uint64_t)(uintptr_t)unit->addr;
+    struct unit_code code = {0};
+    uint32_t row;
+
+    if (ARRAY_GROW(info->unit, info->unit_count, info->unit_room, 64) < 0)
+        return code;
+    row = key_index_get(&info->units, key, (uint32_t)info->unit_count);
+    if (row == KEY_INDEX_NONE || row < info->unit_count)
+        return row == KEY_INDEX_NONE ? code : info->unit[row];
+    if (!code_list(info, unit, &code))
+        code = (struct unit_code){0};
+    info->unit[info->unit_count++] = code;
+    return code;
+}
+
+/** Finds the entry in a unit that has an address in its code. */
+static bool code_find(struct debug_info *info, const Dwarf_Die *unit, uint64_t address,
+                      Dwarf_Die *ret_die)
+{
+    struct unit_code code = code_of_unit(info, unit);
+
+    for (size_t i = 0; i < code.count && look(); i++)
+        if (has_address(&info->code[code.begin + i], address)) {
+            *ret_die = info->code[code.begin + i];
+            return true;
+        }
+    return false;
+}
+
+/** The same in another entry. */
+static bool child_find(Dwarf_Die *die, uint64_t address, Dwarf_Die *ret_die)
+{
+    Dwarf_Die child, next;
+    bool found = dwarf_child(die, &child) == 0;
+
+    for (; found && !has_address(&child, address); child = next)
+        found = sibling_find(&child, &next);
+    *ret_die = child;
+    return found;
+}
+
+/** Finds the entries with an address in their code, as nested there. */
+static void scopes_of_address(struct debug_info *info, const Dwarf_Die *unit, uint64_t address,
+                              struct scopes *ret_scopes)
+{
+    Dwarf_Die die, inner;
+    bool found;
 
     ret_scopes->count = 0;
-    while (found) {
+    scopes_add(ret_scopes, unit);
+    for (found = code_find(info, unit, address, &die); found; die = inner) {
         scopes_add(ret_scopes, &die);
         if (!ret_scopes->count)
             return;
-        found = dwarf_child(&die, &child) == 0;
-        while (found && !has_address(&child, address))
-            found = look() && dwarf_siblingof(&child, &child) == 0;
-        die = child;
+        found = child_find(&die, address, &inner);
     }
 }
 
@@ -234,11 +352,13 @@ static void scopes_of_entry(Dwarf_Die *entry, struct scopes *ret_scopes)
     ret_scopes->count = 0;
     if (!dwarf_diecu(entry, &die, NULL, NULL))
         return;
-    do {
-        while (look() && dwarf_siblingof(&die, &next) == 0 && dwarf_dieoffset(&next) <= offset)
+    scopes_add(ret_scopes, &die);
+    while (ret_scopes->count && dwarf_dieoffset(&die) < offset && dwarf_child(&die, &next) == 0) {
+        do
             die = next;
+        while (sibling_find(&die, &next) && dwarf_dieoffset(&next) <= offset);
         scopes_add(ret_scopes, &die);
-    } while (ret_scopes->count && dwarf_dieoffset(&die) < offset && dwarf_child(&die, &die) == 0);
+    }
 }
 
 /** Declaration of a function, which an inlined copy or an out-of-line definition refers to. */
@@ -332,22 +452,42 @@ static uint64_t table_bytes(const Elf_Data *lines, uint64_t place)
     return length == UINT32_MAX ? longer : length;
 }
 
-/** Whether the line table of a unit may be read. Tables that overlap, of which libdw makes rows for
- * each unit, are together longer than their section. */
+static const char *text_of(Dwarf_Die *die, unsigned name)
+{
+    Dwarf_Attribute attribute;
+
+    return dwarf_attr(die, name, &attribute) ? dwarf_formstring(&attribute) : NULL;
+}
+
+/** Whether a line table may be read, and its paths be kept. Tables that overlap, of which libdw
+ * makes rows for each unit, are together longer than their section. */
+static bool table_fits(struct debug_info *info, Dwarf_Die *unit, uint64_t place)
+{
+    uint64_t bytes = table_bytes(info->lines, place), paths;
+
+    if (bytes > info->lines_left ||
+        debug_bounds_paths(dwarf_getelf(info->dwarf), place, text_of(unit, DW_AT_comp_dir),
+                           &paths) < 0 ||
+        !take(paths))
+        return false;
+    info->lines_left -= bytes;
+    return true;
+}
+
+/** The same for that of a unit, which is judged once. */
 static bool has_lines(struct debug_info *info, Dwarf_Die *unit)
 {
-    uint64_t place, bytes;
+    uint64_t place;
+    uint32_t seen;
 
     if (!info->lines || !dwarf_hasattr(unit, DW_AT_stmt_list))
         return false;
     place = number_of(unit, DW_AT_stmt_list);
-    if (key_index_find(&info->tables, place) != KEY_INDEX_NONE)
-        return true;
-    bytes = table_bytes(info->lines, place);
-    if (bytes > info->lines_left || key_index_get(&info->tables, place, 0) == KEY_INDEX_NONE)
-        return false;
-    info->lines_left -= bytes;
-    return true;
+    seen = key_index_find(&info->tables, place);
+    if (seen == KEY_INDEX_NONE)
+        seen = key_index_get(&info->tables, place,
+                             table_fits(info, unit, place) ? SEEN_FINE : SEEN_REFUSED);
+    return seen == SEEN_FINE;
 }
 
 static const char *call_file(Dwarf_Die *die, Dwarf_Die *unit)
@@ -361,16 +501,9 @@ static const char *call_file(Dwarf_Die *die, Dwarf_Die *unit)
     return dwarf_filesrc(files, number, NULL, NULL);
 }
 
-static const char *text_of(Dwarf_Die *die, unsigned name)
-{
-    Dwarf_Attribute attribute;
-
-    return dwarf_attr(die, name, &attribute) ? dwarf_formstring(&attribute) : NULL;
-}
-
 /** Whether a unit's scopes are in a file of their own that may be opened: libdw tries two places.
  */
-static bool is_split(struct debug_info *info, Dwarf_Die *unit)
+static bool split_fits(struct debug_info *info, Dwarf_Die *unit)
 {
     const char *folder = text_of(unit, DW_AT_comp_dir), *name = text_of(unit, DW_AT_dwo_name);
     uint8_t type;
@@ -379,6 +512,19 @@ static bool is_split(struct debug_info *info, Dwarf_Die *unit)
     return dwarf_cu_info(unit->cu, NULL, &type, NULL, NULL, NULL, NULL, NULL) == 0 &&
            type == DW_UT_skeleton && name && !leads_astray(info, info->folder, "", name) &&
            !leads_astray(info, info->folder, folder ? folder : "", name);
+}
+
+/** The same, judged once for each unit: libdw opens the file for each. */
+static bool is_split(struct debug_info *info, const Dwarf_Die *unit)
+{
+    uint64_t key = (uint64_t)(uintptr_t)unit->cu;
+    uint32_t seen = key_index_find(&info->splits, key);
+    Dwarf_Die copy = *unit;
+
+    if (seen == KEY_INDEX_NONE)
+        seen = key_index_get(&info->splits, key,
+                             split_fits(info, &copy) ? SEEN_FINE : SEEN_REFUSED);
+    return seen == SEEN_FINE;
 }
 
 /** Location of a unit's scopes: a separate file if the compiler split it off. */
@@ -420,7 +566,7 @@ void debug_info_frames(struct debug_info *info, uint64_t address, debug_info_fra
         dwarf_linecol(place, &column);
     }
     inner = unit_of_scopes(info, &unit);
-    scopes_of_address(&inner, address, &scopes);
+    scopes_of_address(info, &inner, address, &scopes);
     for (int i = scopes.count; i-- > 0;) {
         Dwarf_Die *scope = &scopes.die[i];
         int tag = dwarf_tag(scope);

@@ -29,6 +29,7 @@
 #include <elfutils/libdwelf.h>
 
 #include "tools/base/mapped_guard.h"
+#include "tools/symbols/debug_bounds.h"
 #include "tools/symbols/elf_file.h"
 
 #define DEBUG_ROOT       "/usr/lib/debug"
@@ -37,6 +38,9 @@
 
 /* libdw makes a row of some hundred bytes of each byte of a line table, if it is made for that. */
 #define LINES_WEIGHT 16
+
+/* libdw makes some fifty bytes of an abbreviation of five. */
+#define UNITS_WEIGHT 12
 
 /** Whether a file has this build-id, or has none if none is wanted. */
 static bool build_id_is(Elf *elf, const char *wanted)
@@ -114,20 +118,21 @@ static bool inflated_sum(Elf *elf, uint64_t left, uint64_t *ret_bytes)
     return true;
 }
 
-int64_t module_files_inflated_bytes(const char *path)
+int64_t module_files_taken_bytes(const char *path)
 {
     int fd = regular_open(path);
-    uint64_t left = 0, bytes;
-    int64_t result = -ENOENT;
+    uint64_t left = 0, inflated, units, paths;
+    int64_t result = -EFBIG;
     Elf *elf;
 
     if (fd < 0)
         return fd;
     elf = elf_file_begin(fd, &left);
-    if (!elf)
-        result = -EFBIG;
-    else if (elf_kind(elf) == ELF_K_ELF)
-        result = inflated_sum(elf, left, &bytes) ? (int64_t)bytes : -EFBIG;
+    if (elf && elf_kind(elf) != ELF_K_ELF)
+        result = -ENOENT;
+    else if (elf && inflated_sum(elf, left, &inflated) && debug_bounds_units(elf, &units) == 0 &&
+             debug_bounds_paths(elf, 0, NULL, &paths) == 0)
+        result = (int64_t)(inflated + UNITS_WEIGHT * units + paths);
     elf_end(elf);
     close(fd);
     return result;

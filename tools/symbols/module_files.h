@@ -29,10 +29,11 @@ struct module_files {
 int module_files_identify(const char *path, char ret_text[MODULE_FILES_IDENTITY_BYTES]);
 
 /**
- * Bytes of a file's sections that are inflated in memory; 0: none is. Errors: -ENOENT no regular
- * ELF file, -EFBIG many times what the file holds.
+ * Bytes of memory that libdw takes at most for a file with split debug information, of which one
+ * unit is looked at, or with the common part of several. Errors: -ENOENT no regular ELF file,
+ * -EFBIG many times what the file holds.
  */
-int64_t module_files_inflated_bytes(const char *path);
+int64_t module_files_taken_bytes(const char *path);
 
 /**
  * Opens the files of a module if the file at its path has this build-id; "": if it has none.

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Small files that name, inflate or pretend what is large: holes in traces and debug files, compressed
 sections, blocks and devices as large as a number can say, thousands of paths to one file, debug information of a million entries for thousands of addresses,
-lines far down in sources.
+names of files and abbreviations that libdw multiplies, lines far down in sources.
 Memory, disk and processor time stay in proportion to the files; budgets whose globs and sections multiply with the
 names and records of a trace are checked in such time, or refused. And stacks that were cut at a limit.
 
@@ -179,6 +179,32 @@ def split_sections(name):
     unit = struct.pack("<HBBIQB", 5, 4, 8, 0, 1, 1) + name.encode() + b"\0" + struct.pack("<QI", 0, 1 << 20)
     return [(".debug_abbrev", 1, 0, bytes([1, 0x4a, 0, 0x76, 8, 0x11, 1, 0x12, 6, 0, 0, 0]), 0, 0),
             (".debug_info", 1, 0, struct.pack("<I", len(unit)) + unit, 0, 0)]
+
+
+def directory_sections(directory, files):
+    """A unit whose line table has a directory with a long name, in which there are many files."""
+    rest = bytes([1, 1, 1, 0xfb, 14, 13, 0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1]) + b"/" + b"d" * directory + b"\0\0"
+    rest += b"a\0\1\0\0" * files + b"\0"
+    lines = struct.pack("<HI", 4, len(rest)) + rest + b"\0\x09\x02" + struct.pack("<Q", 4096) + b"\x20" * 9 + b"\0\1\1"
+    unit = struct.pack("<HIBBIQI", 4, 0, 8, 1, 0, 4096, 4096)
+    return [(".debug_abbrev", 1, 0, bytes([1, 0x11, 0, 0x10, 0x17, 0x11, 1, 0x12, 6, 0, 0, 0]), 0, 0),
+            (".debug_info", 1, 0, struct.pack("<I", len(unit)) + unit, 0, 0),
+            (".debug_line", 1, 0, struct.pack("<I", len(lines)) + lines, 0, 0)]
+
+
+def unit_sections(count, abbreviations, split=None):
+    """Units that share a table of abbreviations, of which each needs the last. With the name of a file, its scopes
+    are there; with an empty one it is such a file."""
+    table = b"".join(bytes([number & 127 | 128, number >> 7 & 127 | 128, number >> 14, 0x24, 0, 0, 0])
+                     for number in range(2, abbreviations + 2))
+    kind, units, suffix = (0x11, b"", "") if split is None else (0x4a, b"", "") if split else (0x11, b"", ".dwo")
+    table += bytes([1, kind, 0]) + (bytes([0x76, 8]) if split else b"") + bytes([0x11, 1, 0x12, 6, 0, 0, 0])
+    for number in range(count):
+        head = struct.pack("<HIB", 4, 0, 8) if split is None else \
+            struct.pack("<HBBIQ", 5, 4 if split else 5, 8, 0, 1)
+        unit = head + b"\1" + (split.encode() + b"\0" if split else b"") + struct.pack("<QI", 4096 + 16 * number, 16)
+        units += struct.pack("<I", len(unit)) + unit
+    return [(".debug_abbrev" + suffix, 1, 0, table, 0, 0), (".debug_info" + suffix, 1, 0, units, 0, 0)]
 
 
 CUTTER = """
@@ -439,6 +465,35 @@ class Bounds(unittest.TestCase):
         """A million entries, and thousands of addresses that each are looked for in all of them."""
         library = elf(self.path("lib.so"), debug_sections(1000000))
         self.cost("report", "-q", self.trace("t", (library, range(0x1000, 0x5000, 4))), cpu=60)
+
+    def test_entries_within_entries(self):
+        """The same below another entry, where libdw walks through them by itself."""
+        abbreviations, unit = debug_sections(0)[0], bytes([1]) + struct.pack("<QI", 0, 1 << 20) + bytes([3])
+        abbreviations = (*abbreviations[:3], abbreviations[3][:-1] + bytes([3, 0x39, 1, 0, 0, 0]), 0, 0)
+        unit = struct.pack("<HIB", 4, 0, 8) + unit + bytes([2]) * 1000000 + b"\0\0"
+        library = elf(self.path("lib.so"), [
+            abbreviations, (".debug_info", 1, 0, struct.pack("<I", len(unit)) + unit, 0, 0)])
+        self.cost("report", "-q", self.trace("t", (library, range(0x1000, 0x5000, 4))), cpu=10 if not SANITIZED else 60)
+
+    def test_files_of_a_line_table(self):
+        """Each of 20,000 entries is a file in a directory with a name of 100,000 bytes."""
+        library = elf(self.path("lib.so"), directory_sections(100000, 20000))
+        trace = self.trace("t", (library, [0x1001]))
+        self.expect_memory(self.cost("report", "-q", trace, cpu=10), 128 * MIB)
+
+    def test_lines_of_a_table_that_is_in_proportion(self):
+        library = elf(self.path("lib.so"), directory_sections(10, 10))
+        done = subprocess.run([CUPOOL, "report", "-q", "-f", "json", self.trace("t", (library, [0x1003]))],
+                              capture_output=True, text=True, check=True)
+        self.assertEqual(json.loads(done.stdout)["frames"][0]["file"], "/dddddddddd/a")
+
+    def test_units_that_share_abbreviations(self):
+        """Each of 4,000 units has them for itself."""
+        for count, split in ((4000, None), (1000, "split.dwo")):
+            elf(self.path("split.dwo"), unit_sections(1, 12000, ""))
+            library = elf(self.path("lib.so"), unit_sections(count, 12000 if split is None else 0, split))
+            trace = self.trace("t", (library, range(4097, 4097 + 16 * count, 16)))
+            self.expect_memory(self.cost("report", "-q", trace, cpu=20), 256 * MIB)
 
     def lifetimes(self, name, rows):
         with open(self.path(name), "w", encoding="ascii") as file:
