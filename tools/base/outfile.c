@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cupti/base/outplace.h"
+#include "tools/base/shortage.h"
 
 #define READER_MS 1000 /* how long a pipe may be without a reader */
 
@@ -126,6 +127,8 @@ int outfile_close(struct outfile *file, int error)
 
     if (error >= 0)
         error = stream_flush(file);
+    if (error == 0 && shortage_is_noted()) /* not whole */
+        error = -ENOMEM;
     if (error == 0 && directory >= 0)
         error = outdraft_place(&file->draft, file->name, file->replace);
     if (fclose(file->stream) == EOF && error == 0)
@@ -158,6 +161,7 @@ const char *outfile_reason(int error)
     switch (error) {
     case -EEXIST: return "exists: overwrite it with --force";
     case -ENOLINK: return "passes through another user's symbolic link: give another path";
+    case -ENOMEM: return strerror(ENOMEM);
     case -ENXIO: return "this pipe has no reader: start the reader first";
     case -EINVAL: return "not a regular file, pipe or terminal: give another path";
     default: snprintf(text, sizeof text, "%s: give another path", strerror(-error)); return text;

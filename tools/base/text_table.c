@@ -12,6 +12,7 @@
 
 #include "cupti/base/safe_text.h"
 #include "tools/base/grow.h"
+#include "tools/base/shortage.h"
 #include "tools/base/text_fit.h"
 
 #define COLUMNS_MOST 16
@@ -33,13 +34,17 @@ struct text_table {
     unsigned width;
 };
 
+static void row_free(struct row *row)
+{
+    for (size_t k = 0; k < COLUMNS_MOST; k++)
+        free(row->cell[k]);
+    free(row->note);
+}
+
 static void table_destroy(struct text_table *table)
 {
-    for (size_t i = 0; i < table->rows; i++) {
-        for (size_t k = 0; k < table->columns; k++)
-            free(table->row[i].cell[k]);
-        free(table->row[i].note);
-    }
+    for (size_t i = 0; i < table->rows; i++)
+        row_free(&table->row[i]);
     free(table->row);
     free(table);
 }
@@ -71,17 +76,18 @@ static char *safe_copy(const char *text)
 
 int text_table_add(struct text_table *table, const char *const *cells)
 {
-    struct row *row;
+    struct row row = {0};
 
     if (ARRAY_GROW(table->row, table->rows, table->room, 16) < 0)
         return -ENOMEM;
-    row = &table->row[table->rows++];
-    *row = (struct row){0};
     for (size_t i = 0; i < table->columns; i++) {
-        row->cell[i] = safe_copy(cells[i]);
-        if (!row->cell[i])
+        row.cell[i] = safe_copy(cells[i]);
+        if (!row.cell[i]) {
+            row_free(&row);
             return -ENOMEM;
+        }
     }
+    table->row[table->rows++] = row;
     return 0;
 }
 
@@ -232,11 +238,15 @@ int text_table_finish(struct text_table *table, FILE *out)
         scols_table_set_column_separator(lines, "  ");
         error = lines_fill(table, lines);
     }
-    if (error == 0)
-        error = scols_print_table_to_string(lines, &text) < 0 ? -ENOMEM : 0;
+    /* It may print nothing where it has no memory, and return 0. */
+    if (error == 0 &&
+        (scols_print_table_to_string(lines, &text) < 0 || (table->rows && (!text || !*text))))
+        error = -ENOMEM;
     text_utf8_leave(utf8);
     if (error == 0 && text)
         error = lines_print(table, text, out);
+    if (error == -ENOMEM)
+        shortage_note();
     free(text);
     scols_unref_table(lines);
     table_destroy(table);

@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 #include "tools/base/escape.h"
+#include "tools/base/shortage.h"
+#include "tools/cli/allocate.h"
 
 struct verb {
     const char *name, *usage, *help;
@@ -129,16 +131,19 @@ static int help(int argc, char **argv)
     return EXIT_FINE;
 }
 
-/** What was printed must have arrived. */
+/** What was printed must be complete, and have arrived. The status of a program that was run is
+ * more important than its summary. */
 static int output_finish(const char *verb, int code)
 {
     bool is_run = verb && !strcmp(verb, "run");
 
     errno = 0;
-    if (fflush(stdout) != EOF && !ferror(stdout))
+    if (fflush(stdout) != EOF && !ferror(stdout) && (is_run || !shortage_is_noted()))
         return code;
     if (code != EXIT_FINE && code != EXIT_FOUND)
         return code;
+    if (shortage_is_noted() && !is_run)
+        return verb_error(verb, EXIT_TROUBLE, "out of memory: what was written is not complete");
     return verb_error(verb, is_run ? EXIT_RUN_FAILED : EXIT_TROUBLE, "standard output: %s",
                       errno ? strerror(errno) : "cannot be written");
 }
@@ -158,6 +163,7 @@ int main(int argc, char **argv)
     const struct verb *verb;
 
     streams_hold();
+    allocate_note_failures();
     if (!name) {
         usage_print(stderr);
         return EXIT_TROUBLE;

@@ -204,6 +204,13 @@ static const Elf_Data *lines_find(Dwarf *dwarf)
     return NULL;
 }
 
+/** libdw does not return without memory; by itself it would end with the status of a verdict. */
+static _Noreturn void memory_end(void)
+{
+    fputs("cupool: out of memory for debug information\n", stderr);
+    exit(2);
+}
+
 int debug_info_open(Dwarf *dwarf, const char *folder, struct debug_info **ret_info)
 {
     struct debug_info *info;
@@ -214,6 +221,7 @@ int debug_info_open(Dwarf *dwarf, const char *folder, struct debug_info **ret_in
     info = calloc(1, sizeof *info);
     if (!info)
         return -ENOMEM;
+    dwarf_new_oom_handler(dwarf, memory_end);
     info->dwarf = dwarf;
     info->folder = folder;
     if (alternative_leads_astray(info)) {
@@ -533,8 +541,10 @@ static Dwarf_Die unit_of_scopes(struct debug_info *info, Dwarf_Die *unit)
     Dwarf_Die split;
 
     if (is_split(info, unit) &&
-        dwarf_cu_info(unit->cu, NULL, NULL, NULL, &split, NULL, NULL, NULL) == 0 && split.addr)
+        dwarf_cu_info(unit->cu, NULL, NULL, NULL, &split, NULL, NULL, NULL) == 0 && split.addr) {
+        dwarf_new_oom_handler(dwarf_cu_getdwarf(split.cu), memory_end);
         return split;
+    }
     return *unit;
 }
 

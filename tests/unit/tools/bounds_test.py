@@ -264,6 +264,42 @@ ssize_t pread(int fd, void *data, size_t bytes, off_t offset)
 """
 
 
+FAILER = """
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+void *__libc_malloc(size_t bytes);
+void *__libc_calloc(size_t count, size_t bytes);
+void *__libc_realloc(void *memory, size_t bytes);
+
+static int fails(void)
+{
+    static long nth = -1, count;
+
+    if (nth < 0)
+        nth = atol(getenv("NTH"));
+    errno = ENOMEM;
+    return ++count == nth || (!nth && count % 100 == 0 && fprintf(stderr, "%ld\\n", count) < 0);
+}
+
+void *malloc(size_t bytes)
+{
+    return fails() ? NULL : __libc_malloc(bytes);
+}
+
+void *calloc(size_t count, size_t bytes)
+{
+    return fails() ? NULL : __libc_calloc(count, bytes);
+}
+
+void *realloc(void *memory, size_t bytes)
+{
+    return fails() ? NULL : __libc_realloc(memory, bytes);
+}
+"""
+
+
 class Bounds(unittest.TestCase):
     def setUp(self):
         directory = tempfile.TemporaryDirectory(prefix="cupool-bounds-")
@@ -662,6 +698,33 @@ class Bounds(unittest.TestCase):
                 text = head + "\n" + "".join(f"{key}{glob}\n" for glob in globs)
                 self.cost("check", "--budget", self.budget(text), trace, cpu=most, code=code)
                 self.assertEqual("too many or too long globs" in self.errors, code == 2, self.errors)
+
+    @unittest.skipIf(SANITIZED, "the sanitizer has its own malloc")
+    def test_an_allocation_that_fails(self):
+        """No output lacks a part, and no replay takes it for a full device: it is an error."""
+        if not shutil.which("cc"):
+            self.skipTest("no compiler for the library that fails")
+        with open(self.path("fail.c"), "w", encoding="ascii") as file:
+            file.write(FAILER)
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", self.path("fail.so"), self.path("fail.c")], check=True)
+        trace, rows = self.trace("t", ("/opt/program", [4096])), self.lifetimes("l", [(i, i + 5, 512) for i in range(9)])
+
+        def run(*words, nth):
+            return subprocess.run([CUPOOL, *words], capture_output=True, check=False, text=True,
+                                  env={**os.environ, "LD_PRELOAD": self.path("fail.so"), "NTH": str(nth)})
+
+        for words in (["report", "-q", "-f", "json", trace], ["replay", "-q", "-f", "json", "-p", "pytorch", rows]):
+            whole, failed = run(*words, nth=0), 0
+            last = int(whole.stderr.split()[-1])
+            for nth in range(last - 200, last + 100, 8):
+                done = run(*words, nth=nth)
+                failed += done.returncode != 0
+                if done.returncode == 0:
+                    self.assertEqual(done.stdout, whole.stdout, (words, nth))
+                else:
+                    self.assertEqual(done.returncode, 2, (words, nth))
+                    self.assertIn("emory", done.stderr)
+            self.assertGreater(failed, 0)
 
     def test_sections_of_a_budget(self):
         """The trace is read once, however many sections there are."""
