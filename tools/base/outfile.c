@@ -127,8 +127,8 @@ int outfile_close(struct outfile *file, int error)
 
     if (error >= 0)
         error = stream_flush(file);
-    if (error == 0 && shortage_is_noted()) /* not whole */
-        error = -ENOMEM;
+    if (error == 0)
+        error = shortage_error(); /* not whole */
     if (error == 0 && directory >= 0)
         error = outdraft_place(&file->draft, file->name, file->replace);
     if (fclose(file->stream) == EOF && error == 0)
@@ -161,7 +161,9 @@ const char *outfile_reason(int error)
     switch (error) {
     case -EEXIST: return "exists: overwrite it with --force";
     case -ENOLINK: return "passes through another user's symbolic link: give another path";
-    case -ENOMEM: return strerror(ENOMEM);
+    case -ENOMEM:
+    case -EMFILE:
+    case -ENFILE: return strerror(-error);
     case -ENXIO: return "this pipe has no reader: start the reader first";
     case -EINVAL: return "not a regular file, pipe or terminal: give another path";
     default: snprintf(text, sizeof text, "%s: give another path", strerror(-error)); return text;

@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/base/shortage.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 
-static atomic_bool noted;
+static atomic_int first;
 
-void shortage_note(void)
+void shortage_note(int error)
 {
-    atomic_store(&noted, true);
+    int none = 0;
+
+    if (error == -ENOMEM || error == -EMFILE || error == -ENFILE)
+        atomic_compare_exchange_strong(&first, &none, error);
 }
 
-bool shortage_is_noted(void)
+int shortage_error(void)
 {
-    return atomic_load(&noted);
+    return atomic_load(&first);
 }

@@ -245,8 +245,7 @@ int text_table_finish(struct text_table *table, FILE *out)
     text_utf8_leave(utf8);
     if (error == 0 && text)
         error = lines_print(table, text, out);
-    if (error == -ENOMEM)
-        shortage_note();
+    shortage_note(error);
     free(text);
     scols_unref_table(lines);
     table_destroy(table);

@@ -4,6 +4,7 @@
  */
 #include "tools/cli/allocate.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,7 @@ char *__wrap_strndup(const char *text, size_t most);
 static void *result(void *memory, size_t bytes)
 {
     if (!memory && bytes)
-        shortage_note();
+        shortage_note(-ENOMEM);
     return memory;
 }
 

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "tools/base/escape.h"
@@ -138,12 +139,13 @@ static int output_finish(const char *verb, int code)
     bool is_run = verb && !strcmp(verb, "run");
 
     errno = 0;
-    if (fflush(stdout) != EOF && !ferror(stdout) && (is_run || !shortage_is_noted()))
+    if (fflush(stdout) != EOF && !ferror(stdout) && (is_run || !shortage_error()))
         return code;
     if (code != EXIT_FINE && code != EXIT_FOUND)
         return code;
-    if (shortage_is_noted() && !is_run)
-        return verb_error(verb, EXIT_TROUBLE, "out of memory: what was written is not complete");
+    if (shortage_error() && !is_run)
+        return verb_error(verb, EXIT_TROUBLE, "%s: what was written is not complete",
+                          strerror(-shortage_error()));
     return verb_error(verb, is_run ? EXIT_RUN_FAILED : EXIT_TROUBLE, "standard output: %s",
                       errno ? strerror(errno) : "cannot be written");
 }
@@ -155,6 +157,17 @@ static void streams_hold(void)
     for (int fd = 0; fd <= STDERR_FILENO; fd++)
         if (fcntl(fd, F_GETFD) < 0 && open("/", O_PATH | O_CLOEXEC) < 0)
             return;
+}
+
+/** A report has the file of each module open, with its debug files. */
+static void descriptors_raise(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
 }
 
 int main(int argc, char **argv)
@@ -177,9 +190,11 @@ int main(int argc, char **argv)
     verb = verb_find(name);
     if (!verb)
         return verb_error(NULL, EXIT_TROUBLE, "%s: no such verb: see 'cupool --help'", name);
-    /* A limit of file sizes is an error like others. A program gets the signal as without cupool.
-     */
-    if (strcmp(name, "run") != 0 && strcmp(name, "doctor") != 0)
+    /* A limit of file sizes is an error like others. A program gets the signal, and the limits, as
+     * without cupool. */
+    if (strcmp(name, "run") != 0 && strcmp(name, "doctor") != 0) {
         signal(SIGXFSZ, SIG_IGN);
+        descriptors_raise();
+    }
     return output_finish(name, verb->run(argc - 1, argv + 1));
 }

@@ -29,6 +29,7 @@
 #include <elfutils/libdwelf.h>
 
 #include "tools/base/mapped_guard.h"
+#include "tools/base/shortage.h"
 #include "tools/symbols/debug_bounds.h"
 #include "tools/symbols/elf_file.h"
 
@@ -68,6 +69,8 @@ static int regular_open(const char *path)
     if (stat(path, &status) < 0 || !S_ISREG(status.st_mode))
         return -ENOENT;
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        shortage_note(-errno);
     if (fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
         return fd;
     if (fd >= 0)

@@ -502,6 +502,21 @@ class Bounds(unittest.TestCase):
         library = elf(self.path("lib.so"), debug_sections(1000000))
         self.cost("report", "-q", self.trace("t", (library, range(0x1000, 0x5000, 4))), cpu=60)
 
+    def test_more_modules_than_descriptors(self):
+        """A report has its modules open: the soft limit is raised, and beyond the hard limit it is an error."""
+        symbols = [(".strtab", 3, 0, b"\0victim\0", 0, 0),
+                   (".symtab", 2, 0, bytes(24) + struct.pack("<IBBHQQ", 1, 2, 0, 1, 4096, 64), 3, 24)]
+        trace = self.trace("t", *((elf(self.path(f"{i}.so"), symbols), [4097]) for i in range(60)))
+        for hard, named in ((256, 60), (40, None)):
+            done = subprocess.run([CUPOOL, "report", "-q", "-f", "csv", trace], capture_output=True, text=True,
+                                  check=False, preexec_fn=lambda limit=hard: resource.setrlimit(
+                                      resource.RLIMIT_NOFILE, (40, limit)))
+            self.assertEqual(done.returncode, 0 if named else 2, done.stderr)
+            if named:
+                self.assertEqual(sum("victim" in row for row in done.stdout.splitlines()), named)
+            else:
+                self.assertIn("open files", done.stderr)
+
     def test_entries_within_entries(self):
         """The same below another entry, where libdw walks through them by itself."""
         abbreviations, unit = debug_sections(0)[0], bytes([1]) + struct.pack("<QI", 0, 1 << 20) + bytes([3])
@@ -707,7 +722,8 @@ class Bounds(unittest.TestCase):
         with open(self.path("fail.c"), "w", encoding="ascii") as file:
             file.write(FAILER)
         subprocess.run(["cc", "-shared", "-fPIC", "-o", self.path("fail.so"), self.path("fail.c")], check=True)
-        trace, rows = self.trace("t", ("/opt/program", [4096])), self.lifetimes("l", [(i, i + 5, 512) for i in range(9)])
+        trace = self.trace("t", ("/opt/program", [4096]))
+        rows = self.lifetimes("l", [(i, i + 5, 512) for i in range(9)])
 
         def run(*words, nth):
             return subprocess.run([CUPOOL, *words], capture_output=True, check=False, text=True,
