@@ -5,24 +5,23 @@
 #include "tools/base/infile.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tools/base/regular_file.h"
+
 static int file_open(const char *path, size_t *ret_bytes)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), error = 0;
+    int fd = regular_file_open(path);
     struct stat status;
 
     if (fd < 0)
-        return -errno;
-    if (fstat(fd, &status) < 0)
-        error = -errno;
-    else if (!S_ISREG(status.st_mode))
-        error = S_ISDIR(status.st_mode) ? -EISDIR : -EINVAL;
-    if (error < 0) {
+        return fd;
+    if (fstat(fd, &status) < 0) {
+        int error = -errno;
+
         close(fd);
         return error;
     }

@@ -29,6 +29,7 @@
 #include <elfutils/libdwelf.h>
 
 #include "tools/base/mapped_guard.h"
+#include "tools/base/regular_file.h"
 #include "tools/base/shortage.h"
 #include "tools/symbols/debug_bounds.h"
 #include "tools/symbols/elf_file.h"
@@ -60,22 +61,14 @@ static bool build_id_is(Elf *elf, const char *wanted)
     return true;
 }
 
-/** Opens regular files only: opening devices or FIFOs may have side effects. */
+/** What cannot be opened is not there. */
 static int regular_open(const char *path)
 {
-    struct stat status;
-    int fd = -1;
+    int fd = regular_file_open(path);
 
-    if (stat(path, &status) < 0 || !S_ISREG(status.st_mode))
-        return -ENOENT;
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
-        shortage_note(-errno);
-    if (fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
-        return fd;
-    if (fd >= 0)
-        close(fd);
-    return -ENOENT;
+        shortage_note(fd);
+    return fd < 0 ? -ENOENT : fd;
 }
 
 /** Returns the bytes of a section when it is inflated; 0: it is not compressed. */

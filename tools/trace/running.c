@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "cupti/format/trace_format.h"
+#include "tools/base/regular_file.h"
 
 #define DELETED      " (deleted)"
 #define LIBRARY_NAME "libcupool"
@@ -112,12 +113,9 @@ static int name_for_us(pid_t pid, const char *path, char *ret_path, size_t path_
 static bool is_trace_of(const char *path, pid_t own_pid)
 {
     struct trace_file_header header;
-    struct stat status;
     bool is_one = false;
-    int fd = -1;
+    int fd = regular_file_open(path);
 
-    if (stat(path, &status) == 0 && S_ISREG(status.st_mode))
-        fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd >= 0) {
         is_one = pread(fd, &header, sizeof header, 0) == (ssize_t)sizeof header &&
                  header.magic == TRACE_FILE_MAGIC && header.pid == (uint32_t)own_pid;

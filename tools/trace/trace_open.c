@@ -7,7 +7,6 @@
 #include "tools/trace/trace_open.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -16,6 +15,7 @@
 #include <unistd.h>
 
 #include "tools/base/progress.h"
+#include "tools/base/regular_file.h"
 #include "tools/trace/packed.h"
 #include "tools/trace/snapshot.h"
 
@@ -84,19 +84,19 @@ static int snapshot_take(int fd, struct trace_source *source, bool *ret_running,
 static int source_open(const char *path, struct trace_source *ret_source, bool *ret_running,
                        char *ret_why, size_t why_bytes)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), error;
+    int fd = regular_file_open(path), error = fd;
     struct trace_source file;
 
-    if (fd < 0) {
-        snprintf(ret_why, why_bytes, "%s", strerror(errno));
-        return -errno;
-    }
-    error = trace_source_file(fd, &file);
+    if (error == -EISDIR || error == -EINVAL)
+        error = -EBADMSG;
+    else if (error >= 0)
+        error = trace_source_file(fd, &file);
     if (error < 0) {
         snprintf(ret_why, why_bytes, "%s",
                  error == -EBADMSG ? "not a cupool trace: not a regular file at byte 0"
                                    : strerror(-error));
-        close(fd);
+        if (fd >= 0)
+            close(fd);
         return error;
     }
     *ret_running = false;

@@ -9,7 +9,7 @@
  */
 #include "tools/report/html/html_article.h"
 
-#include <fcntl.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +18,8 @@
 
 #include "cupti/base/safe_text.h"
 #include "tools/base/disguise.h"
+#include "tools/base/regular_file.h"
+#include "tools/base/shortage.h"
 #include "tools/report/html/html_table.h"
 
 #define LINE_BYTES 160
@@ -47,15 +49,14 @@ static bool is_source(const char *path)
 /** NULL: no such file, not a source file, or changed after `since_ns`. */
 static FILE *source_open(const char *path, uint64_t since_ns)
 {
-    int fd = *path == '/' && is_source(path)
-                 ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
-                 : -1;
+    int fd = *path == '/' && is_source(path) ? regular_file_open(path) : -ENOENT;
     struct stat status;
     FILE *file = NULL;
 
+    shortage_note(fd);
     if (fd < 0)
         return NULL;
-    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size <= FILE_BYTES &&
+    if (fstat(fd, &status) == 0 && status.st_size <= FILE_BYTES &&
         (uint64_t)status.st_mtime <= since_ns / 1000000000)
         file = fdopen(fd, "r");
     if (!file)
