@@ -339,17 +339,39 @@ static bool table_read(struct table *table, uint64_t version)
     return directory_add(table, 0) && list_read(table, false) && list_read(table, true);
 }
 
-int debug_bounds_paths(Elf *elf, uint64_t place, const char *directory, uint64_t *ret_bytes)
+int debug_bounds_lines_find(Elf *elf, struct debug_bounds_lines *ret_sections)
 {
-    struct table table = {.own_directory = directory ? strnlen(directory, PATH_MAX) : 0};
-    struct bytes lines;
+    struct bytes lines, texts, line_texts;
+
+    if (!is_read(elf) || !section_find(elf, "line", &lines) || !section_find(elf, "str", &texts) ||
+        !section_find(elf, "line_str", &line_texts))
+        return -EFBIG;
+    *ret_sections = (struct debug_bounds_lines){lines.at,
+                                                texts.at,
+                                                line_texts.at,
+                                                (size_t)(lines.end - lines.at),
+                                                (size_t)(texts.end - texts.at),
+                                                (size_t)(line_texts.end - line_texts.at)};
+    return 0;
+}
+
+static struct bytes bytes_of(const unsigned char *section, size_t bytes)
+{
+    return (struct bytes){section, bytes ? section + bytes : section, false};
+}
+
+int debug_bounds_paths(const struct debug_bounds_lines *sections, uint64_t place,
+                       const char *directory, uint64_t *ret_bytes)
+{
+    struct table table = {.own_directory = directory ? strnlen(directory, PATH_MAX) : 0,
+                          .texts = bytes_of(sections->texts, sections->texts_bytes),
+                          .line_texts = bytes_of(sections->line_texts, sections->line_texts_bytes)};
+    struct bytes lines = bytes_of(sections->lines, sections->lines_bytes);
     uint64_t version;
     bool fits;
 
     *ret_bytes = 0;
-    if (!is_read(elf) || !section_find(elf, "line", &lines) ||
-        !section_find(elf, "str", &table.texts) ||
-        !section_find(elf, "line_str", &table.line_texts) || table.own_directory == PATH_MAX)
+    if (table.own_directory == PATH_MAX)
         return -EFBIG;
     if (!place_go(&lines, place) || lines.at == lines.end)
         return 0;

@@ -58,8 +58,9 @@ struct debug_info {
     size_t unit_count, unit_room;
     Dwarf_Die *code; /* entries with code, of one unit after the other */
     size_t code_count, code_room;
-    const Elf_Data *lines;   /* line tables; NULL: none */
-    uint64_t lines_left;     /* bytes of tables that may still be read: they do not overlap */
+    const Elf_Data *lines; /* line tables; NULL: none */
+    uint64_t lines_left;   /* bytes of tables that may still be read: they do not overlap */
+    struct debug_bounds_lines sections;
     struct key_index tables; /* those that were looked at, by their place: SEEN_ */
 };
 
@@ -228,7 +229,8 @@ int debug_info_open(Dwarf *dwarf, const char *folder, struct debug_info **ret_in
         debug_info_close(info);
         return -ENOENT;
     }
-    info->lines = lines_find(dwarf);
+    if (debug_bounds_lines_find(dwarf_getelf(dwarf), &info->sections) == 0)
+        info->lines = lines_find(dwarf);
     info->lines_left = info->lines ? info->lines->d_size : 0;
     *ret_info = info;
     return 0;
@@ -474,8 +476,7 @@ static bool table_fits(struct debug_info *info, Dwarf_Die *unit, uint64_t place)
     uint64_t bytes = table_bytes(info->lines, place), paths;
 
     if (bytes > info->lines_left ||
-        debug_bounds_paths(dwarf_getelf(info->dwarf), place, text_of(unit, DW_AT_comp_dir),
-                           &paths) < 0 ||
+        debug_bounds_paths(&info->sections, place, text_of(unit, DW_AT_comp_dir), &paths) < 0 ||
         !take(paths))
         return false;
     info->lines_left -= bytes;

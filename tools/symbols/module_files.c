@@ -118,6 +118,7 @@ int64_t module_files_taken_bytes(const char *path)
 {
     int fd = regular_open(path);
     uint64_t left = 0, inflated, units, paths;
+    struct debug_bounds_lines sections;
     int64_t result = -EFBIG;
     Elf *elf;
 
@@ -127,7 +128,8 @@ int64_t module_files_taken_bytes(const char *path)
     if (elf && elf_kind(elf) != ELF_K_ELF)
         result = -ENOENT;
     else if (elf && inflated_sum(elf, left, &inflated) && debug_bounds_units(elf, &units) == 0 &&
-             debug_bounds_paths(elf, 0, NULL, &paths) == 0)
+             debug_bounds_lines_find(elf, &sections) == 0 &&
+             debug_bounds_paths(&sections, 0, NULL, &paths) == 0)
         result = (int64_t)(inflated + UNITS_WEIGHT * units + paths);
     elf_end(elf);
     close(fd);
