@@ -114,10 +114,10 @@ static bool is_read(Elf *elf)
     return gelf_getehdr(elf, &header) && header.e_ident[EI_DATA] == BYTE_ORDER_HERE;
 }
 
-/** Moves to a place; false: there is none. */
+/** Moves to a place; false: there is none, or no section. */
 static bool place_go(struct bytes *bytes, uint64_t place)
 {
-    if (place > (uint64_t)(bytes->end - bytes->at))
+    if (!bytes->at || place > (uint64_t)(bytes->end - bytes->at))
         return false;
     bytes->at += place;
     return true;
