@@ -193,7 +193,8 @@ CUPOOL_API int cupool_kv_allocate(struct cupool_kv *pool, uint32_t count, cupool
  * The caller keeps `handles` valid until the request ends. The end is reported by
  * callback(state, ticket, 0 or -ETIMEDOUT or -ECANCELED), or with a NULL callback by
  * cupool_kv_ticket_result(). The deadline is a time of the pool's clock; 0: none.
- * Errors: -ENOMEM the pool will never have that many; -ENOBUFS too many requests.
+ * Errors: -ENOMEM the pool will never have that many, which the callback gets, too, after a
+ * cupool_kv_resize(); -ENOBUFS too many requests.
  */
 CUPOOL_API int cupool_kv_allocate_async(
     struct cupool_kv *pool, uint32_t count, cupool_stream stream, uint64_t deadline_ns,
@@ -403,7 +404,9 @@ CUPOOL_API int cupool_kv_set_lower(struct cupool_kv *pool, const struct cupool_k
  * Prefetches the blocks of a sequence: takes references to the cached ones, reserves the rest (all
  * or none) and loads what the lower tier holds. `hashes`, `handles` and `sources` remain the
  * caller's, and must stay valid until the callback. With a NULL callback the end is reported by
- * cupool_kv_ticket_result(). -ENOMEM: no room; nothing was taken.
+ * cupool_kv_ticket_result(). Work of other streams on blocks that were PRESENT may be pending, and
+ * on LOADED ones if `stream` is none or that of each thread: see cupool_kv_stream_order(). -ENOMEM:
+ * no room; nothing was taken.
  */
 CUPOOL_API int cupool_kv_prefetch(struct cupool_kv *pool, const struct cupool_kv_hash *hashes,
                                   uint32_t count, const struct cupool_kv_hash *parent,

@@ -151,8 +151,11 @@ static bool waiter_serve(struct cupool_kv *pool, uint64_t now_ns)
     request = waiter_expired(pool, now_ns);
     if (!request && pool->wait_first != KV_NONE) {
         request = &pool->requests[pool->wait_first];
-        error = kv_take(pool, request->count, request->stream, request->handles);
-        if (error == -ENOMEM || error == -EAGAIN)
+        /* A pool that was shrunk meanwhile may never have so many: nobody waits behind that. */
+        bool possible = request->count <= pool->limit - pool->first;
+        error = possible ? kv_take(pool, request->count, request->stream, request->handles)
+                         : -ENOMEM;
+        if (possible && (error == -ENOMEM || error == -EAGAIN))
             request = NULL;
     }
     if (request) {

@@ -48,6 +48,27 @@ Test(kv_requests, waiters_are_served_in_order, .init = setup, .fini = teardown)
     give(all + 9, 1);
 }
 
+Test(kv_requests, a_pool_that_shrinks_ends_what_it_can_never_serve, .init = setup, .fini = teardown)
+{
+    struct ended ended = {.count = 0};
+    cupool_kv_handle all[10], first[6], second[2], other;
+    cupool_kv_ticket one, two;
+
+    take(10, all);
+    cr_assert_eq(cupool_kv_allocate_async(pool, 6, NONE, 0, first, note, &ended, &one), 0);
+    cr_assert_eq(cupool_kv_allocate_async(pool, 2, NONE, 0, second, note, &ended, &two), 0);
+    cr_assert_eq(cupool_kv_resize(pool, 4, NULL), 0);
+    cr_assert_eq(ended.count, 1);
+    cr_assert_eq(ended.tickets[0], one);
+    cr_assert_eq(ended.errors[0], -ENOMEM);
+    give(all, 10);
+    cr_assert_eq(ended.count, 2);
+    cr_assert_eq(ended.errors[1], 0);
+    cr_assert_eq(cupool_kv_allocate(pool, 1, NONE, &other), 0);
+    give(&other, 1);
+    give(second, 2);
+}
+
 Test(kv_requests, deadlines_and_cancellation, .init = setup, .fini = teardown)
 {
     struct ended ended = {.count = 0};
