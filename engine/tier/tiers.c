@@ -489,6 +489,7 @@ static void offload_begin(struct cupool_tiers *tiers, struct job *jobs, uint32_t
     tiers->beginning--;
     if (error < 0) {
         offload_free(tiers, offload_find(tiers, ticket));
+        tiers_idle_tell(tiers);
         return;
     }
     tiers->counts.offloads += count;

@@ -146,6 +146,8 @@ void job_queue(struct cupool_tiers *tiers, struct job *job);
  * the lock for its callback. */
 void offload_step(struct cupool_tiers *tiers, cupool_kv_ticket ticket, int result);
 void offload_free(struct cupool_tiers *tiers, struct offload *offload);
+/** Under the lock: wakes whoever waits for the end of everything, if it has come. */
+void tiers_idle_tell(struct cupool_tiers *tiers);
 void job_free(struct cupool_tiers *tiers, struct job *job);
 struct offload *offload_find(struct cupool_tiers *tiers, cupool_kv_ticket ticket);
 

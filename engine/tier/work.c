@@ -72,8 +72,7 @@ void offload_free(struct cupool_tiers *tiers, struct offload *offload)
     tiers->offload_free = (uint32_t)(offload - tiers->offloads);
 }
 
-/* Whoever waits for the end of everything. Under the lock. */
-static void idle_tell(struct cupool_tiers *tiers)
+void tiers_idle_tell(struct cupool_tiers *tiers)
 {
     if (tiers->stores.count + tiers->loads.count + tiers->storing + tiers->loading +
             tiers->callbacks + tiers->beginning ==
@@ -103,7 +102,7 @@ void offload_step(struct cupool_tiers *tiers, cupool_kv_ticket ticket, int resul
         ended.callback(ended.callback_state, ticket, ended.stored, ended.error);
     pthread_mutex_lock(&tiers->lock);
     tiers->callbacks--;
-    idle_tell(tiers);
+    tiers_idle_tell(tiers);
 }
 
 /* The end of stores: references go back first, so that a callback finds the pool as it will be. */
@@ -194,7 +193,7 @@ static void *worker_main(void *argument)
         uint32_t count = 0;
 
         if (list->count == 0) {
-            idle_tell(tiers);
+            tiers_idle_tell(tiers);
             if (tiers->stop)
                 break;
             pthread_cond_wait(&tiers->work, &tiers->lock);

@@ -2,6 +2,7 @@
 /*
  * Offload and return: callbacks, cancelling, refusals, failing tiers, many threads, fork.
  */
+#include "engine/tier/tiers.h"
 #include "pool/kv/kv.h"
 #include "tests/random.h"
 #include "tests/unit/tier/fixture.h"
@@ -179,6 +180,46 @@ Test(tiers, only_blocks_registered_in_full_are_taken, .init = setup, .fini = tea
     cr_assert_eq(tiers_stats().offloads, 0);
     give(handles, 2);
     check();
+}
+
+static void *bad_offload(void *state)
+{
+    cupool_kv_ticket ticket;
+    int error = cupool_tiers_offload(tiers, state, 1, NONE, NULL, NULL, &ticket);
+
+    return (void *)(intptr_t)error;
+}
+
+static void *drain(void *state)
+{
+    return (void *)(intptr_t)cupool_tiers_drain(tiers);
+}
+
+/* The pool's lock holds the offload after it has begun; whoever drains meanwhile is woken. */
+Test(tiers, a_drain_ends_when_an_offload_under_way_is_refused, .init = setup, .fini = teardown)
+{
+    pthread_t offloading, draining;
+    cupool_kv_handle handle;
+    bool begun = false;
+    void *result;
+
+    host_of(CUPOOL_TIER_PLAIN);
+    cr_assert_eq(cupool_kv_allocate(pool, 1, NONE, &handle), 0);
+    pthread_mutex_lock(&pool->lock);
+    cr_assert_eq(pthread_create(&offloading, NULL, bad_offload, &handle), 0);
+    while (!begun) {
+        pthread_mutex_lock(&tiers->lock);
+        begun = tiers->beginning == 1;
+        pthread_mutex_unlock(&tiers->lock);
+    }
+    cr_assert_eq(pthread_create(&draining, NULL, drain, NULL), 0);
+    usleep(20000); /* most likely it waits now; if not, the test passes all the same */
+    pthread_mutex_unlock(&pool->lock);
+    pthread_join(offloading, &result);
+    cr_assert_eq((intptr_t)result, -EINVAL);
+    pthread_join(draining, &result);
+    cr_assert_eq((intptr_t)result, 0);
+    give(&handle, 1);
 }
 
 /* A prefetch through the tiers. */
