@@ -36,11 +36,12 @@ void store_begin(struct cupool_tiers *tiers, struct job *job)
             continue;
         }
         int error = tier_index_begin(&tier->index, &job->key, job->batch, false, &job->entries[at]);
-        job->present |= error == -EEXIST;
+        bool outgrown = error == -EEXIST &&
+                        entry_outgrown(tiers, tier, job, tier_index_find(&tier->index, &job->key));
+        /* One that is to be replaced counts again when the new one is stored. */
+        job->present |= error == -EEXIST && !outgrown;
         /* A block that is being removed is stored anew afterwards. */
-        if (error == -EAGAIN || error == -EBUSY ||
-            (error == -EEXIST &&
-             entry_outgrown(tiers, tier, job, tier_index_find(&tier->index, &job->key))))
+        if (error == -EAGAIN || error == -EBUSY || outgrown)
             job->entries[at] = TIER_LATER;
         wanted |= job->entries[at] != TIER_NONE;
     }

@@ -160,6 +160,44 @@ Test(age, what_was_newest_and_is_not_any_more_is_stored_anew, .init = setup, .fi
     give(handles, 20);
 }
 
+/* The exact entry is gone before the new one fails: then only the pool has the block. */
+Test(age, a_block_stays_if_the_entry_in_place_of_its_exact_one_fails, .init = setup,
+     .fini = teardown)
+{
+    struct cupool_tiers_config config = tiers_config();
+    struct cupool_tier tier = shelf_tier(8u << 20, false);
+    struct cupool_kv_hash hashes[20];
+    cupool_kv_handle handles[20];
+    uint32_t stored = 99;
+
+    config.codec = CUPOOL_CODEC_INT8;
+    tiers_make(&config, &tier, 1);
+    for (uint32_t at = 0; at < 20; at++)
+        hashes[at] = hash_of(1 + at);
+    make(1, 8, handles);
+    cr_assert_eq(offload(handles, 8, &stored), 0);
+    cr_assert_eq(cupool_kv_allocate(pool, 12, NONE, handles + 8), 0);
+    for (uint32_t at = 8; at < 20; at++)
+        fill(handles[at], 1 + at);
+    cr_assert_eq(cupool_kv_complete(pool, handles + 8, 12), 0);
+    cr_assert_eq(cupool_kv_register(pool, handles + 8, hashes + 8, 12, &hashes[7],
+                                    CUPOOL_KV_KEEP_BOTH, NONE, handles + 8),
+                 0);
+    shelf.put_error = -EIO;
+    cr_assert_eq(offload(handles, 8, &stored), -EIO, "7 of 8 are in no tier now");
+    cr_assert_eq(stored, 1);
+    shelf.put_error = 0;
+    cr_assert_eq(offload(handles, 8, &stored), 0);
+    cr_assert_eq(stored, 8);
+    cupool_kv_handle last[12];
+    memcpy(last, handles + 8, sizeof(last));
+    cr_assert_eq(tier_stats(0).entries, 8);
+    give(last, 12);
+    give(handles, 8);
+    cr_assert_eq(step((struct cupool_tier_age){0}), 20);
+    cr_assert_eq(tier_stats(0).entries, 20);
+}
+
 Test(age, a_step_keeps_to_its_budget, .init = setup, .fini = teardown)
 {
     const uint64_t block = (uint64_t)LAYERS * 2 * 2 * 64 * 16 * 2;
