@@ -49,8 +49,10 @@ struct cupool_tier_item {
 
 /**
  * A store of entries, as a table of functions: one of those below, or the caller's own. The
- * functions may block. Several threads call them at once, but never for the same key. A negative
- * result applies to all items of the call: the store could not be reached.
+ * functions may block, except available(), which is called with the tiers locked and must not call
+ * them. Several threads call them at once. Of a store that is not shared, a key is put or removed
+ * by one thread at a time, and read by nobody meanwhile; several may read it. A negative result
+ * applies to all items of the call: the store could not be reached.
  */
 struct cupool_tier_store {
     void *state;
@@ -225,8 +227,8 @@ CUPOOL_API int cupool_tiers_lookup(struct cupool_tiers *tiers, const struct cupo
 /**
  * Takes references to the blocks of the longest prefix that the pool or a tier holds. Blocks that
  * the pool has lost are loaded, decoded and registered by this thread, and are ready for work on
- * `stream`. `sources`, unless NULL, says which blocks were in the pool (CUPOOL_KV_PRESENT) and
- * which were loaded.
+ * `stream`. `sources`, unless NULL, says which blocks were in the pool (CUPOOL_KV_PRESENT;
+ * cupool_kv_stream_order() as after any match) and which were loaded.
  */
 CUPOOL_API int cupool_tiers_match(struct cupool_tiers *tiers, const struct cupool_kv_hash *hashes,
                                   uint32_t count, cupool_stream stream,

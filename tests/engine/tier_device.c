@@ -7,10 +7,12 @@
 #include <cuda.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "include/cupool/tier.h"
 
@@ -31,6 +33,13 @@ static struct cupool_kv *pool;
 static struct cupool_tiers *tiers;
 static struct cupool_kv_geometry geometry;
 static cupool_stream one, two;
+
+/* A store that registers a block itself, behind work of another stream, while it is asked for it.
+ */
+static int (*inner_get)(void *state, struct cupool_tier_item *items, uint32_t count);
+static int raced;
+static atomic_int held;
+static CUresult (*host_function)(CUstream stream, CUhostFn function, void *state);
 
 static struct cupool_kv_hash key_of(uint32_t number)
 {
@@ -79,6 +88,27 @@ static void block_check(cupool_kv_handle handle, uint32_t number, cupool_stream 
     free(values);
 }
 
+static void CUDA_CB hold(void *state)
+{
+    while (atomic_load(&held))
+        usleep(100);
+}
+
+static int raced_get(void *state, struct cupool_tier_item *items, uint32_t count)
+{
+    cupool_kv_handle handle;
+
+    if (raced) {
+        HOLDS(cupool_kv_allocate(pool, 1, one, &handle) == 0);
+        HOLDS(host_function((CUstream)one, hold, NULL) == CUDA_SUCCESS);
+        HOLDS(cupool_kv_complete(pool, &handle, 1) == 0);
+        HOLDS(cupool_kv_register(pool, &handle, &items[0].key, 1, NULL, CUPOOL_KV_KEEP_BOTH, one,
+                                 &handle) == 0);
+        HOLDS(cupool_kv_release(pool, &handle, 1, one) == 0);
+    }
+    return inner_get(state, items, count);
+}
+
 static void begin(enum cupool_kv_layout layout, int elastic)
 {
     struct cupool_tiers_config below;
@@ -99,6 +129,8 @@ static void begin(enum cupool_kv_layout layout, int elastic)
     cupool_tiers_config_init(&below);
     below.codec = CUPOOL_CODEC_LOSSLESS;
     HOLDS(cupool_tier_host(tier.bytes, &tier.store) == 0);
+    inner_get = tier.store.get;
+    tier.store.get = raced_get;
     HOLDS(cupool_tiers_create(device, pool, &below, &tier, 1, &tiers) == 0);
 }
 
@@ -240,6 +272,51 @@ static void captured_run(void)
     dlclose(driver);
 }
 
+/* Another thread registers a block first while it is loaded: the match returns that one, and the
+ * stream waits for the work that writes it. */
+static void raced_run(void)
+{
+    void *driver = dlopen("libcuda.so.1", RTLD_NOW);
+    CUresult (*query)(CUstream stream) = driver
+                                             ? (CUresult(*)(CUstream))dlsym(driver, "cuStreamQuery")
+                                             : NULL;
+    struct cupool_kv_hash key = key_of(1);
+    cupool_kv_handle handle;
+    cupool_kv_ticket ticket;
+    uint8_t source;
+    uint32_t matched;
+
+    host_function = driver
+                        ? (CUresult(*)(CUstream, CUhostFn, void *))dlsym(driver, "cuLaunchHostFunc")
+                        : NULL;
+    HOLDS(query && host_function);
+    begin(CUPOOL_KV_BLOCKS_FIRST, 0);
+    uint16_t *values = malloc(LAYERS * geometry.layer_bytes);
+    HOLDS(values);
+    HOLDS(cupool_kv_allocate(pool, 1, one, &handle) == 0);
+    block_write(handle, 1, values, one);
+    HOLDS(cupool_kv_complete(pool, &handle, 1) == 0);
+    HOLDS(cupool_kv_register(pool, &handle, &key, 1, NULL, CUPOOL_KV_KEEP_BOTH, one, &handle) == 0);
+    HOLDS(cupool_tiers_offload(tiers, &handle, 1, one, NULL, NULL, &ticket) == 0);
+    HOLDS(cupool_kv_release(pool, &handle, 1, one) == 0);
+    HOLDS(cupool_tiers_drain(tiers) == 0);
+    HOLDS(cupool_device_wait(device, CUPOOL_STREAM_NONE) == 0);
+    HOLDS(cupool_kv_trim(pool, 0, NULL) == 0);
+    atomic_store(&held, 1);
+    raced = 1;
+    HOLDS(cupool_tiers_match(tiers, &key, 1, two, &handle, &source, &matched) == 0);
+    raced = 0;
+    HOLDS(matched == 1);
+    HOLDS(query((CUstream)two) == CUDA_ERROR_NOT_READY);
+    atomic_store(&held, 0);
+    HOLDS(cupool_device_wait(device, two) == 0);
+    HOLDS(cupool_kv_release(pool, &handle, 1, two) == 0);
+    HOLDS(cupool_device_wait(device, CUPOOL_STREAM_NONE) == 0);
+    free(values);
+    end();
+    dlclose(driver);
+}
+
 int main(int argc, char **argv)
 {
     int host = argc == 2 && strcmp(argv[1], "--host") == 0;
@@ -250,8 +327,10 @@ int main(int argc, char **argv)
     layout_run(CUPOOL_KV_BLOCKS_FIRST, 0);
     layout_run(CUPOOL_KV_LAYERS_FIRST, 0);
     layout_run(CUPOOL_KV_BLOCKS_FIRST, 1);
-    if (!host)
+    if (!host) {
         captured_run();
+        raced_run();
+    }
     HOLDS(cupool_device_stream_destroy(device, one) == 0);
     HOLDS(cupool_device_stream_destroy(device, two) == 0);
     cupool_device_close(device);
