@@ -49,9 +49,10 @@ struct server {
     uint32_t timeout_ms, retry_ms, expire_s;
 
     pthread_mutex_t lock;
-    redisContext *connection;   /* guarded by lock */
-    uint32_t failures;          /* in a row; guarded by lock */
-    _Atomic uint64_t asleep_ns; /* not asked before */
+    redisContext *connection;          /* guarded by lock */
+    redisReplyObjectFunctions replies; /* of the connection's reader */
+    uint32_t failures;                 /* in a row; guarded by lock */
+    _Atomic uint64_t asleep_ns;        /* not asked before */
 };
 
 static int remaining_ms(uint64_t deadline_ns)
@@ -134,6 +135,17 @@ static int authenticate(struct server *server, uint64_t deadline_ns)
     return 0;
 }
 
+/* No command here is answered by an array. Its head alone would make the reader allocate for the
+ * length that it claims, and its elements do not count as bytes that wait to be read. */
+#if HIREDIS_MAJOR >= 1
+static void *array_refuse(const redisReadTask *task, size_t elements)
+#else
+static void *array_refuse(const redisReadTask *task, int elements)
+#endif
+{
+    return NULL;
+}
+
 static int reach(struct server *server, uint64_t deadline_ns)
 {
     struct timeval timeout = {.tv_sec = server->timeout_ms / 1000,
@@ -144,6 +156,11 @@ static int reach(struct server *server, uint64_t deadline_ns)
     server->connection = server->address[0] == '/'
                              ? redisConnectUnixWithTimeout(server->address, timeout)
                              : redisConnectWithTimeout(server->address, server->port, timeout);
+    if (server->connection) {
+        server->replies = *server->connection->reader->fn;
+        server->replies.createArray = array_refuse;
+        server->connection->reader->fn = &server->replies;
+    }
     if (!server->connection || server->connection->err != 0 ||
         redisSetTimeout(server->connection, timeout) != REDIS_OK ||
         authenticate(server, deadline_ns) < 0) {

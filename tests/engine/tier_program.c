@@ -242,8 +242,10 @@ static void request(uint32_t *wrong, uint32_t *computed)
 /* Requests until standard input ends; a line in asks for a line out. */
 static int serves(const char *address, unsigned port, unsigned timeout_ms)
 {
-    struct cupool_tier_server_config config = {
-        .address = address, .port = (uint16_t)port, .timeout_ms = timeout_ms, .retry_ms = 20};
+    struct cupool_tier_server_config config = {.address = address,
+                                               .port = (uint16_t)port,
+                                               .timeout_ms = timeout_ms,
+                                               .retry_ms = timeout_ms < 1000 ? 1 : 20};
     uint32_t wrong = 0, computed = 0, requests = 0;
     struct cupool_tier_statistics stats;
     struct cupool_tier_store store;

@@ -178,31 +178,43 @@ def impostor(program, folder):
     listener.listen(8)
     listener.settimeout(0.02)
     engine = Engine(program, path, timeout_ms=150)
+    before = _peak(engine)
     answers = [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"$-7\r\n", b"*1000000000\r\n",
-               b"$99999999999\r\n", b"*1\r\n" * 40, b"+OK\r\n" * 100, b"$4000000\r\n" + b"y" * 4_000_000,
+               b"$99999999999\r\n", b"*200000000\r\n" + b":1\r\n" * 200_000, b"*1\r\n" * 40,
+               b"+OK\r\n" * 100, b"$4000000\r\n" + b"y" * 4_000_000,
                b"\0" * 10000]
     for reply in answers:
-        engine.process.stdin.write("3\n")
-        engine.process.stdin.flush()
         connections, deadline = [], time.monotonic() + 20
-        while time.monotonic() < deadline and not _readable(engine.process.stdout):
-            try:
-                connection, _ = listener.accept()
-                connections.append(connection)
-                connection.settimeout(0.05)
+        while not connections and time.monotonic() < deadline:  # until the engine asks again
+            engine.process.stdin.write("1\n")
+            engine.process.stdin.flush()
+            while time.monotonic() < deadline and not _readable(engine.process.stdout):
                 try:
-                    connection.recv(1 << 16)
-                    connection.sendall(reply)
-                except OSError:
+                    connection, _ = listener.accept()
+                    connections.append(connection)
+                    connection.settimeout(0.05)
+                    try:
+                        connection.recv(1 << 16)
+                        connection.sendall(reply)
+                    except OSError:
+                        pass
+                except socket.timeout:
                     pass
-            except socket.timeout:
-                pass
-        figures = json.loads(engine.process.stdout.readline())
-        assert figures["wrong"] == 0 and figures["loaded"] == 0, figures
+            figures = json.loads(engine.process.stdout.readline())
+            assert figures["wrong"] == 0 and figures["loaded"] == 0, figures
+        assert connections, "the engine does not ask again"
         for connection in connections:
             connection.close()
     assert figures["unavailable"] > 0, figures
+    grown = _peak(engine) - before
+    assert grown < 1 << 30, f"a reply made the engine allocate {grown >> 20} MiB"
     engine.end()
+
+
+def _peak(engine):
+    """Most bytes of address space that the engine has had."""
+    status = pathlib.Path(f"/proc/{engine.process.pid}/status").read_text(encoding="ascii")
+    return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmPeak:"))
 
 
 def _readable(stream):
