@@ -53,10 +53,14 @@ class TransferStats:
 
 
 class Transfer:
-    """A submission. It keeps its memory alive until it has ended."""
+    """A submission. Its memory is kept alive until it has ended, also if the program drops this object."""
 
     def __init__(self, transfers: "Transfers", name: int, keep: Any):
         self._transfers, self._name, self._keep = transfers, name, keep
+
+    def __del__(self) -> None:
+        if self._keep is not None:
+            self._transfers.keep_dropped(self._name, self._keep)
 
     def done(self) -> bool:
         """Whether it has ended well; raises what it failed with."""
@@ -70,7 +74,8 @@ class Transfer:
     def wait(self, seconds: Optional[float] = None) -> None:
         if self._name == 0:
             return
-        limit = lib.WAIT_FOREVER if seconds is None else int(seconds * 1e9)
+        limit = (lib.WAIT_FOREVER if seconds is None or seconds * 1e9 >= lib.WAIT_FOREVER
+                 else max(0, int(seconds * 1e9)))
         self._transfers.check_result(api.transfer_wait(self._transfers.handle, self._name, limit))
         self._keep = None
 
@@ -109,6 +114,8 @@ class Transfers(Handle):
         self._calls: Dict[int, Any] = {}
         self._called: List[int] = []
         self._next = 1
+        # What transfers copy from or to that the program has dropped.
+        self._dropped: Dict[int, Any] = {}
         self._handle: Optional[int] = handle.value
         device.own(self)
 
@@ -117,7 +124,18 @@ class Transfers(Handle):
 
     def _destroy(self, handle: int) -> None:
         api.transfers_destroy(handle)
+        self._dropped.clear()
         self._device.disown(self)
+
+    def keep_dropped(self, name: int, memory: Any) -> None:
+        """Keeps the memory of a transfer until the transfer has ended, which later calls see."""
+        if self._handle is not None:
+            self._dropped[name] = memory
+
+    def _dropped_look(self) -> None:
+        for name in list(self._dropped):
+            if api.transfer_query(self.handle, name) != 0:
+                self._dropped.pop(name, None)
 
     def submit(self, direction: Direction, copies: Sequence[Copy], priority: int = 50,
                after: Optional[int] = STREAM_NONE, alignment: int = 0,
@@ -129,20 +147,23 @@ class Transfers(Handle):
         api.transfer_options_init(ctypes.byref(options))
         options.priority, options.after_stream, options.alignment = priority, after, alignment
         name, key = ctypes.c_uint64(), 0
+        self._dropped_look()
         while self._called:
             self._calls.pop(self._called.pop(), None)
         if callback is not None:
             key, self._next = self._next, self._next + 1
 
             def call(_state, _transfer, result):
-                callback(result)
-                self._called.append(key)
+                try:
+                    callback(result)
+                finally:
+                    self._called.append(key)
 
             self._calls[key] = options.callback = lib.TRANSFER_CALLBACK(call)
         try:
             self.check_result(api.transfers_submit(self.handle, int(direction), array, len(copies),
                                                    ctypes.byref(options), ctypes.byref(name)))
-        except OSError:
+        except BaseException:
             self._calls.pop(key, None)
             raise
         return Transfer(self, name.value, keep)
@@ -175,7 +196,9 @@ class Transfers(Handle):
 
     def poll(self) -> int:
         """Advances every queue; returns how many transfers have not ended."""
-        return self.check_result(api.transfers_poll(self.handle))
+        pending = self.check_result(api.transfers_poll(self.handle))
+        self._dropped_look()
+        return pending
 
     def stats(self, direction: Direction) -> TransferStats:
         stats = lib.TransferStatistics()

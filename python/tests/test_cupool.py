@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Tests the package on host memory: pytest finds the library by CUPOOL_ENGINE or beside the package."""
 
+import ctypes
 import errno
 import gc
 import hashlib
@@ -405,6 +406,38 @@ def test_transfers_copy(device):
         device.free(memory)
     with cupool.HostMemory(device, 10000) as host:
         host.buffer[9999] = 1
+
+
+def test_a_dropped_transfer_keeps_its_memory(device):
+    class Source:
+        """Memory that a weak reference can follow."""
+
+        def __init__(self):
+            self.buffer = ctypes.create_string_buffer(b"content", 64)
+
+    with cupool.Transfers(device) as transfers:
+        memory, source = device.allocate(64), Source()
+        gone = weakref.ref(source)
+        transfer = transfers.submit(cupool.Direction.TO_DEVICE,
+                                    [(memory, ctypes.addressof(source.buffer), 64)], keep=source)
+        del source, transfer
+        gc.collect()
+        assert gone() is not None
+        while transfers.poll():
+            pass
+        assert gone() is None and device.read(memory, 7) == b"content"
+        device.free(memory)
+
+
+def test_a_wait_for_less_than_nothing_ends_at_once(device, monkeypatch):
+    waits = []
+    with cupool.Transfers(device) as transfers:
+        transfer = transfers.write(device.allocate(8), b"x")
+        monkeypatch.setitem(vars(cupool.transfer.api), "transfer_wait",
+                            lambda handle, name, limit: waits.append(limit) or 0)
+        transfer.wait(-0.5)
+        transfer.wait(1e300)
+    assert waits == [0, (1 << 64) - 1]
 
 
 def test_priorities_of_ranges(pool):
