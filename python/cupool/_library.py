@@ -472,6 +472,20 @@ def _load():
     raise ImportError(f"{NAME} was not found; install it or set CUPOOL_ENGINE: " + "; ".join(problems))
 
 
+def _exact(kind):
+    """The type of an argument that refuses a number which it cannot hold: ctypes takes its last bits."""
+    class Exact(kind):
+        @classmethod
+        def from_param(cls, value):
+            if isinstance(value, int) and kind(value).value != value:
+                raise ValueError(f"{value} is out of range")
+            return kind.from_param(value)
+    return Exact
+
+
+_EXACT = {kind: _exact(kind) for kind in (c_int, c_uint, c_int64, c_size_t, c_uint8, c_uint32, c_uint64)}
+
+
 class _Functions:
     """The functions without their prefix, looked up at first use."""
 
@@ -480,7 +494,8 @@ class _Functions:
         self.__dict__["library"] = library
         result, *arguments = FUNCTIONS[name]
         function = getattr(library, "cupool_" + name)
-        function.restype, function.argtypes = result, arguments
+        function.restype = result
+        function.argtypes = [_EXACT.get(kind, kind) for kind in arguments]
         self.__dict__[name] = function
         return function
 

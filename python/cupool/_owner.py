@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Common parts of the package's objects: settings by name, and the order of closing."""
 
-from typing import Any, Dict, Iterable, Optional, TypeVar
+import contextlib
+import traceback
+from typing import Any, Callable, Dict, Iterable, Optional, TypeVar, Union
 
 
 def settings_set(structure: Any, settings: Dict[str, int], names: Iterable[str], what: str) -> None:
@@ -13,6 +15,26 @@ def settings_set(structure: Any, settings: Dict[str, int], names: Iterable[str],
         setattr(structure, name, value)
         if getattr(structure, name) != value:
             raise ValueError(f"{what}: {name}={value} is out of range")
+
+
+def answers(function: Callable[..., int], otherwise: int) -> Callable[..., int]:
+    """Makes the body of a callback. What ctypes returns to the library after an exception is undefined."""
+    def call(*arguments) -> int:
+        try:
+            return function(*arguments)
+        except BaseException:  # pylint: disable=broad-exception-caught
+            with contextlib.suppress(Exception):
+                traceback.print_exc()
+            return otherwise
+    return call
+
+
+def text(value: Union[str, bytes], what: str) -> bytes:
+    """A string as the library takes it, which would end at a null character."""
+    encoded = value.encode() if isinstance(value, str) else value
+    if b"\0" in encoded:
+        raise ValueError(f"{what}: a null character in {value!r}")
+    return encoded
 
 
 _Self = TypeVar("_Self", bound="Handle")

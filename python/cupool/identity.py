@@ -2,12 +2,14 @@
 """Keys of blocks: what their content depends on."""
 
 import ctypes
+from array import array
 from dataclasses import dataclass, field
-from typing import List, Optional, Sequence
+from typing import Iterable, List, Optional, Sequence
 
 from . import _library as lib
 from ._errors import check
 from ._library import api
+from ._owner import settings_set, text
 
 SHA256, XXH3 = 0, 1
 
@@ -34,17 +36,28 @@ class Scope:
             if len(media.digest) != 32:
                 raise ValueError("a digest must have 32 bytes")
             item.digest[:] = media.digest
-            item.offset, item.tokens = media.offset, media.tokens
-        return lib.Scope(salt=self.salt, salt_bytes=len(self.salt),
-                         adapter=self.adapter.encode() if self.adapter is not None else None,
-                         adapter_generation=self.adapter_generation, media=items,
-                         media_count=len(self.media))
+            place = {"offset": media.offset, "tokens": media.tokens}
+            settings_set(item, place, place, "Media")
+        scope = lib.Scope(salt=self.salt, salt_bytes=len(self.salt),
+                          adapter=text(self.adapter, "adapter") if self.adapter is not None else None,
+                          media=items, media_count=len(self.media))
+        settings_set(scope, {"adapter_generation": self.adapter_generation}, ["adapter_generation"], "Scope")
+        return scope
 
 
 def to_hashes(keys: Sequence[bytes]) -> ctypes.Array:
     if any(len(key) != 32 for key in keys):
         raise ValueError("a key must have 32 bytes")
     return (lib.Hash * max(1, len(keys))).from_buffer_copy(b"".join(keys) or bytes(32))
+
+
+def to_tokens(tokens: Iterable[int]) -> ctypes.Array:
+    """Token ids as the library takes them. Ones of more bits must not become others without notice."""
+    try:
+        values = array("i", iter(tokens))
+    except OverflowError as error:
+        raise ValueError("a token is out of the range of 32 bits") from error
+    return (ctypes.c_int32 * max(1, len(values))).from_buffer(values or array("i", [0]))
 
 
 @dataclass(frozen=True)
@@ -54,7 +67,10 @@ class Identity:
     secret: int = 0
 
     def _structure(self) -> lib.Identity:
-        return lib.Identity(self.method, self.block_tokens, self.secret)
+        values = {"method": self.method, "block_tokens": self.block_tokens, "secret": self.secret}
+        structure = lib.Identity()
+        settings_set(structure, values, values, "Identity")
+        return structure
 
     def root(self, scope: Scope = Scope()) -> bytes:
         root = lib.Hash()
@@ -66,7 +82,7 @@ class Identity:
         """Computes the keys of the whole blocks of `tokens`; `first` is the number of the first token."""
         count = len(tokens) // self.block_tokens
         before = to_hashes([self.root(scope) if parent is None else parent])
-        values = (ctypes.c_int32 * max(1, len(tokens)))(*tokens)
+        values = to_tokens(tokens)
         out = (lib.Hash * max(1, count))()
         check(api.kv_identity_blocks(self._structure(), scope.structure(), before, values, first,
                                      count, out))
@@ -76,7 +92,7 @@ class Identity:
                 first: int = 0) -> bytes:
         """Computes the key of a block that holds so far only these tokens, fewer than block_tokens."""
         before = to_hashes([self.root(scope) if parent is None else parent])
-        values = (ctypes.c_int32 * max(1, len(tokens)))(*tokens)
+        values = to_tokens(tokens)
         out = lib.Hash()
         check(api.kv_identity_partial(self._structure(), scope.structure(), before, values, first,
                                       len(tokens), out))

@@ -1,20 +1,18 @@
 # SPDX-License-Identifier: MIT
 """The KV block pool."""
 
-import contextlib
 import ctypes
 import enum
 import errno
 import operator
 import os
-import traceback
 from dataclasses import dataclass
 from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 from . import _library as lib
 from ._errors import check
 from ._library import api
-from ._owner import Owner, settings_set
+from ._owner import Owner, answers, settings_set
 from .device import STREAM_NONE, Device, Pressure, figures, pressure_callback
 from .identity import to_hashes
 
@@ -163,15 +161,7 @@ def _rank(answer: int) -> int:
 
 
 def _answers(function: Callable[[Block], int], otherwise: int) -> Callable[..., int]:
-    """Makes the body of a callback. What ctypes returns to the library after an exception is undefined."""
-    def call(_, block) -> int:
-        try:
-            return function(_block(block.contents))
-        except BaseException:  # pylint: disable=broad-exception-caught
-            with contextlib.suppress(Exception):
-                traceback.print_exc()
-            return otherwise
-    return call
+    return answers(lambda _, block: function(_block(block.contents)), otherwise)
 
 
 _EVENT_KINDS = ("stored", "removed", "cleared")

@@ -5,14 +5,14 @@ import ctypes
 import errno
 import time
 from dataclasses import dataclass
-from typing import List, Optional, Sequence as Seq, Tuple
+from typing import Dict, List, Optional, Sequence as Seq, Tuple
 
 from . import _library as lib
 from ._errors import check
 from ._library import api
 from ._owner import Handle, settings_set
 from .device import STREAM_NONE, figures
-from .identity import Scope
+from .identity import Scope, to_tokens
 from .kv import KVPool
 
 COPY_SECONDS = 10
@@ -46,6 +46,8 @@ class Sequences(Handle):
         check(api.sequences_create(array, len(members), ctypes.byref(config), ctypes.byref(handle)),
               "the set could not be created")
         self._pools = members
+        # The library reads the media of a sequence until it is removed, at the latest by the end of the set.
+        self._scopes: Dict[int, lib.Scope] = {}
         self._handle: Optional[int] = handle.value
         for pool, _ in members:
             pool.own(self)
@@ -55,6 +57,7 @@ class Sequences(Handle):
 
     def _destroy(self, handle: int) -> None:
         api.sequences_destroy(handle)
+        self._scopes.clear()
         for pool, _ in self._pools:
             pool.disown(self)
 
@@ -64,7 +67,20 @@ class Sequences(Handle):
     def create(self, scope: Scope = Scope(), flags: int = 0) -> "Sequence":
         name, structure = ctypes.c_uint64(), scope.structure()
         self.check_result(api.sequence_create(self.handle, structure, flags, ctypes.byref(name)))
-        return Sequence(self, name.value, structure)
+        return self._begun(name.value, structure)
+
+    def _begun(self, name: int, scope: lib.Scope) -> "Sequence":
+        self._scopes[name] = scope
+        return Sequence(self, name)
+
+    def fork(self, name: int, stream: Optional[int]) -> "Sequence":
+        child = ctypes.c_uint64()
+        self.check_result(api.sequence_fork(self.handle, name, stream, ctypes.byref(child)))
+        return self._begun(child.value, self._scopes[name])
+
+    def remove(self, name: int, stream: Optional[int]) -> None:
+        self.check_result(api.sequence_remove(self.handle, name, stream))
+        self._scopes.pop(name, None)
 
     def stats(self) -> SequencesStats:
         stats = lib.SequencesStatistics()
@@ -94,8 +110,8 @@ class Sequences(Handle):
 class Sequence:
     """One sequence; made by Sequences.create() or fork()."""
 
-    def __init__(self, owner: Sequences, name: int, scope: lib.Scope):
-        self._set, self._name, self._scope = owner, name, scope
+    def __init__(self, owner: Sequences, name: int):
+        self._set, self._name = owner, name
 
     def __repr__(self) -> str:
         try:
@@ -114,13 +130,13 @@ class Sequence:
 
     def match(self, tokens: Seq[int], stream: Optional[int] = STREAM_NONE) -> int:
         matched = ctypes.c_uint32()
-        values = (ctypes.c_int32 * max(1, len(tokens)))(*tokens)
+        values = to_tokens(tokens)
         self._set.check_result(api.sequence_match(self._set.handle, self._name, values, len(tokens), stream,
                                                   ctypes.byref(matched)))
         return matched.value
 
     def append(self, tokens: Seq[int], stream: Optional[int] = STREAM_NONE) -> None:
-        values = (ctypes.c_int32 * max(1, len(tokens)))(*tokens)
+        values = to_tokens(tokens)
         self._set.check_result(api.sequence_append(self._set.handle, self._name, values, len(tokens), stream))
 
     def reserve(self, count: int, stream: Optional[int] = STREAM_NONE) -> None:
@@ -131,9 +147,7 @@ class Sequence:
         self._set.check_result(api.sequence_commit(self._set.handle, self._name, stream))
 
     def fork(self, stream: Optional[int] = STREAM_NONE) -> "Sequence":
-        child = ctypes.c_uint64()
-        self._set.check_result(api.sequence_fork(self._set.handle, self._name, stream, ctypes.byref(child)))
-        return Sequence(self._set, child.value, self._scope)
+        return self._set.fork(self._name, stream)
 
     def truncate(self, tokens: int, stream: Optional[int] = STREAM_NONE) -> None:
         self._set.check_result(api.sequence_truncate(self._set.handle, self._name, tokens, stream))
@@ -142,7 +156,7 @@ class Sequence:
         self._set.check_result(api.sequence_slide(self._set.handle, self._name, window, stream))
 
     def remove(self, stream: Optional[int] = STREAM_NONE) -> None:
-        self._set.check_result(api.sequence_remove(self._set.handle, self._name, stream))
+        self._set.remove(self._name, stream)
 
     def table(self, member: int = 0) -> List[int]:
         table, blocks = ctypes.POINTER(ctypes.c_int32)(), ctypes.c_uint32()

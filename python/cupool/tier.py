@@ -11,7 +11,7 @@ from typing import List, Optional, Sequence, Tuple, Union
 from . import _library as lib
 from ._errors import check
 from ._library import api
-from ._owner import Handle, settings_set
+from ._owner import Handle, settings_set, text
 from .codec import Codec
 from .device import STREAM_NONE, figures
 from .identity import to_hashes
@@ -46,7 +46,7 @@ class FileTier:
     entries: int = 0
 
     def _store(self, store) -> int:
-        return api.tier_file(os.fsencode(self.folder), store)
+        return api.tier_file(text(os.fsencode(self.folder), "folder"), store)
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,12 @@ class ServerTier:
     entries: int = 0
 
     def _store(self, store) -> int:
-        config = lib.TierServerConfig(self.address.encode(), self.port,
-                                      self.password.encode() if self.password is not None else None,
-                                      self.prefix.encode(), self.timeout_ms, self.retry_ms,
-                                      self.expire_s)
+        config = lib.TierServerConfig(
+            address=text(self.address, "address"), prefix=text(self.prefix, "prefix"),
+            password=text(self.password, "password") if self.password is not None else None)
+        numbers = {"port": self.port, "timeout_ms": self.timeout_ms, "retry_ms": self.retry_ms,
+                   "expire_s": self.expire_s}
+        settings_set(config, numbers, numbers, "ServerTier")
         return api.tier_server(config, store)
 
 
@@ -138,7 +140,7 @@ class Tiers(Handle):
                  identity: str = "", codec: int = Codec.PLAIN, **settings: int):
         config = lib.TiersConfig()
         api.tiers_config_init(config)
-        config.identity, config.codec = identity.encode(), codec
+        config.identity, config.codec = text(identity, "identity"), codec
         settings_set(config, settings, [name for name, *_ in lib.TiersConfig._fields_
                                         if name not in {"identity", "codec"}], "Tiers")
         below = (lib.Tier * max(1, len(tiers)))()
@@ -146,12 +148,14 @@ class Tiers(Handle):
         handle = ctypes.c_void_p()
         try:
             for place, tier in zip(below, tiers):
+                place.name = text(tier.name, "name")
+                room = {"bytes": tier.bytes, "entries": tier.entries}
+                settings_set(place, room, room, tier.name)
                 check(tier._store(ctypes.byref(place.store)), f"{tier.name}: the tier cannot be opened")
                 opened.append(place.store)
-                place.name, place.bytes, place.entries = tier.name.encode(), tier.bytes, tier.entries
             check(api.tiers_create(pool.device.handle, pool.handle, config, below, len(tiers),
                                    ctypes.byref(handle)), "the tiers could not be created")
-        except OSError:
+        except BaseException:
             for store in opened:
                 if store.close:
                     ctypes.CFUNCTYPE(None, ctypes.c_void_p)(store.close)(store.state)
@@ -209,8 +213,10 @@ class Tiers(Handle):
                  time_ns: int = 0) -> Tuple[int, int, int]:
         """Moves blocks that nobody has used for this long to the tiers: their number, bytes before and after."""
         went, raw, encoded = ctypes.c_uint32(), ctypes.c_uint64(), ctypes.c_uint64()
-        self._check(api.tiers_age_step(self.handle, lib.TierAge(age_ns, max_bytes, time_ns, blocks),
-                                       ctypes.byref(went), ctypes.byref(raw), ctypes.byref(encoded)))
+        age = lib.TierAge()
+        limits = {"age_ns": age_ns, "bytes": max_bytes, "time_ns": time_ns, "blocks": blocks}
+        settings_set(age, limits, limits, "age_step")
+        self._check(api.tiers_age_step(self.handle, age, ctypes.byref(went), ctypes.byref(raw), ctypes.byref(encoded)))
         return went.value, raw.value, encoded.value
 
     def events(self, tier: int) -> List[Event]:

@@ -137,6 +137,38 @@ def test_figures_out_of_range_are_refused(device, pool):
             pool.allocate(count)
 
 
+def test_numbers_of_more_bits_do_not_become_others(device, pool):
+    identity = cupool.Identity(block_tokens=1)
+    for token in (1 << 32, (1 << 31), -(1 << 31) - 1):
+        with pytest.raises(ValueError, match="a token is out of the range"):
+            identity.keys([token])
+        with cupool.Sequences(pool) as sequences, pytest.raises(ValueError, match="a token is out of the range"):
+            sequences.create().append([token])
+    assert identity.keys([(1 << 31) - 1, -1]) and identity.keys(range(2)) == identity.keys([0, 1])
+    with pytest.raises(ValueError, match="Media: tokens"):
+        identity.root(cupool.Scope(media=[cupool.Media(bytes(32), 0, 1 << 32)]))
+    with pytest.raises(ValueError, match="adapter_generation"):
+        identity.root(cupool.Scope(adapter="a", adapter_generation=1 << 64))
+    with pytest.raises(ValueError, match="secret"):
+        cupool.Identity(method=1, secret=1 << 64).root()
+    with pytest.raises(ctypes.ArgumentError, match="out of range"):
+        pool.resize((1 << 32) + 4)
+    with pytest.raises(ctypes.ArgumentError, match="out of range"):
+        device.fill(device.allocate(16), 256, 16)
+    assert pool.total_blocks == 10
+    with pytest.raises(ValueError, match="bytes=-1 is out of range"):
+        cupool.Tiers(pool, [cupool.HostTier(-1)])
+    with pytest.raises(ValueError, match="port=70000"):
+        cupool.Tiers(pool, [cupool.ServerTier("localhost", 70000)])
+
+
+def test_names_do_not_end_at_a_null_character(pool):
+    with pytest.raises(ValueError, match="adapter: a null character"):
+        cupool.Identity().root(cupool.Scope(adapter="tenant\0a"))
+    with pytest.raises(ValueError, match="identity: a null character"):
+        cupool.Tiers(pool, [cupool.HostTier(4 << 20)], identity="model\0a")
+
+
 def test_blocks_are_described_and_referred_to_weakly(pool):
     blocks = pool.allocate(2)
     assert pool.describe(blocks[1]) == cupool.Block(blocks[1], blocks[1] & 0xFFFFFFFF, cupool.State.MUTABLE,
@@ -242,6 +274,25 @@ def test_sequences_share_and_copy(pool):
         with pytest.raises(cupool.StaleHandle):
             first.append([1])
     assert pool.stats().available == 10
+
+
+def test_media_of_a_dropped_sequence_are_read_until_the_set_ends(pool):
+    """A set that ends registers what its sequences hold, under keys that cover their media."""
+    scope = cupool.Scope(media=[cupool.Media(key("image"), 0, 20)])
+    with cupool.Sequences(pool, max_tokens=64, partial=1) as sequences:
+        sequence = sequences.create(scope)
+        sequence.append(range(20))
+        sequence.commit()
+        child = sequence.fork()
+        structure = weakref.ref(sequences._scopes[sequence._name])
+        del sequence, child
+        gc.collect()
+        assert structure() is not None
+    assert structure() is None
+    identity = cupool.Identity()
+    first = identity.keys(range(16), scope)
+    part = identity.partial(range(16, 20), scope, first[0], 16)
+    assert pool.peek(first) == 1 and pool.peek([part]) == 1
 
 
 def test_memory_of_a_device(device):
