@@ -141,18 +141,22 @@ static void hashes_pack(const struct cupool_publisher *publisher, msgpack_packer
         hash_pack(publisher, packer, &publisher->hashes[event->first + at]);
 }
 
+/* Consumers divide the tokens by the block size. So one block without all of its tokens, or without
+ * room for them, would move those of the others to the wrong hashes. A partial entry is alone. */
 static void tokens_pack(struct cupool_publisher *publisher, msgpack_packer *packer,
                         const struct cupool_kv_event *event)
 {
     uint32_t count = 0;
+    bool whole = true;
 
-    for (uint32_t at = 0; at < event->count && publisher->config.tokens; at++) {
+    for (uint32_t at = 0; at < event->count && publisher->config.tokens && whole; at++) {
         uint32_t room = TOKENS_MOST - count;
         uint32_t got = publisher->config.tokens(publisher->config.tokens_state,
                                                 &publisher->hashes[event->first + at],
                                                 publisher->tokens + count, room);
 
-        count += got < room ? got : room;
+        whole = got <= room && (event->count == 1 || got == event->block_tokens);
+        count = whole ? count + got : 0;
     }
     field(publisher, packer, "token_ids");
     msgpack_pack_array(packer, count);

@@ -42,7 +42,9 @@ struct cupool_publisher_config {
     int integers;                /* 1: hashes as integers, their last 8 bytes; 0: as 32 bytes */
     const char *adapter;         /* lora_name of stored blocks; NULL: none */
     /** Provides the tokens of a stored block, for routers that hash them themselves: writes at
-     * most `room`, returns how many. NULL: token_ids stay empty. */
+     * most `room`, returns how many. NULL: token_ids stay empty, as do those of an event of
+     * several blocks with one whose tokens are not block_tokens. Runs under the publisher's lock,
+     * and must not call it. */
     uint32_t (*tokens)(void *state, const struct cupool_kv_hash *hash, int32_t *tokens,
                        uint32_t room);
     void *tokens_state;

@@ -8,8 +8,9 @@ from typing import Callable, Optional, Sequence
 from . import _library as lib
 from ._errors import check
 from ._library import api
-from ._owner import Handle, settings_set
+from ._owner import Handle, answers, settings_set, text
 from .device import figures
+from .identity import to_tokens
 from .kv import KVPool
 from .tier import Tiers
 
@@ -27,7 +28,8 @@ class PublisherStats:
 
 class Publisher(Handle):
     """Publishes the blocks that pools and tiers store and remove. Settings are the fields of
-    cupool_publisher_config; tokens(key) returns the tokens of a stored block."""
+    cupool_publisher_config; tokens(key) returns the tokens of a stored block. An exception in it is printed, and
+    the event has no tokens. It must not use the publisher."""
 
     _what = "the publisher is"
 
@@ -36,19 +38,19 @@ class Publisher(Handle):
                  tokens: Optional[Callable[[bytes], Sequence[int]]] = None, **settings: int):
         config = lib.PublisherConfig()
         api.publisher_config_init(config)
-        config.endpoint, config.topic = endpoint.encode(), topic.encode()
-        config.replay_endpoint = replay_endpoint.encode() if replay_endpoint is not None else None
-        config.adapter = adapter.encode() if adapter is not None else None
+        config.endpoint, config.topic = text(endpoint, "endpoint"), text(topic, "topic")
+        config.replay_endpoint = (text(replay_endpoint, "replay_endpoint")
+                                  if replay_endpoint is not None else None)
+        config.adapter = text(adapter, "adapter") if adapter is not None else None
         settings_set(config, settings, ("connect", "batches", "high_water", "rank", "maps", "integers"),
                      "Publisher")
 
         def take(_, key, out, room):
             values = list(tokens(bytes(key.contents.bytes)))[:room] if tokens is not None else []
-            for at, value in enumerate(values):
-                out[at] = value
+            ctypes.memmove(out, to_tokens(values), 4 * len(values))
             return len(values)
 
-        self._tokens = lib.TOKENS_CALLBACK(take) if tokens is not None else lib.TOKENS_CALLBACK()
+        self._tokens = lib.TOKENS_CALLBACK(answers(take, 0)) if tokens is not None else lib.TOKENS_CALLBACK()
         config.tokens = self._tokens
         handle = ctypes.c_void_p()
         check(api.publisher_create(config, ctypes.byref(handle)), "the sockets could not be opened")

@@ -7,6 +7,7 @@ usage: publisher.py --build DIR
 
 import argparse
 import contextlib
+import io
 import os
 import pathlib
 import sys
@@ -193,6 +194,20 @@ with tempfile.TemporaryDirectory(prefix="cupool-events-") as folder, cupool.Devi
     (tag, stored), = router.take()
     assert stored["parent_block_hash"] == keys[2], stored
     assert router.here == dict.fromkeys(keys[:5], "GPU")
+    # An event with a block whose tokens are unknown, or none, or whose function fails, has none of them.
+    for wrong in (None, [], tokens[:BLOCK - 1], [1 << 31] * BLOCK):
+        cache(5, 3)
+        right = content[keys[6]]
+        with contextlib.redirect_stderr(io.StringIO()):
+            content[keys[6]] = wrong
+            publisher.poll(pool)
+            content[keys[6]] = right
+        (tag, stored), = router.take()
+        assert tag == "BlockStored" and stored["token_ids"] == [], stored
+        pool.forget(keys[5:8])
+        publisher.poll(pool)
+        (tag, _), = router.take()
+        assert tag == "BlockRemoved"
     # Removed blocks, and all of them.
     pool.evict(2)
     publisher.poll(pool)
