@@ -301,7 +301,8 @@ CUPOOL_API int cupool_kv_upgrade(struct cupool_kv *pool, cupool_kv_weak weak,
 /**
  * Makes a block writable by the caller alone. Returns the handle itself if nobody else refers to
  * the block and it is not registered; otherwise copies it and releases the caller's reference to
- * the original. Errors: -ENOMEM no room; -EBUSY the stream is captured. Then nothing changed.
+ * the original. Errors: -ENOMEM no room; -EBUSY the stream is captured; -EAGAIN without a stream,
+ * device work on the block has to end first. Then nothing changed.
  */
 CUPOOL_API int cupool_kv_make_writable(struct cupool_kv *pool, cupool_kv_handle handle,
                                        cupool_stream stream, cupool_kv_handle *ret_handle);

@@ -363,6 +363,22 @@ int cupool_kv_describe(struct cupool_kv *pool, cupool_kv_handle handle,
     return record ? 0 : kv_fail(pool, error, "the handle is stale");
 }
 
+/* Whether a block may be read now without a stream that waits for the work on it. */
+static int work_ended(struct cupool_kv *pool, const struct kv_record *record)
+{
+    struct kv_after after;
+    int error = kv_lock(pool);
+
+    if (error < 0)
+        return error;
+    kv_fences_look(pool);
+    bool pending = kv_fences_find(&pool->fences, record->fence) != NULL;
+    kv_after_fill(pool, &after);
+    kv_unlock(pool);
+    kv_after_run(pool, &after);
+    return pending ? kv_fail(pool, -EAGAIN, "device work on the block must finish first") : 0;
+}
+
 int cupool_kv_make_writable(struct cupool_kv *pool, cupool_kv_handle handle, cupool_stream stream,
                             cupool_kv_handle *ret_handle)
 {
@@ -394,6 +410,9 @@ int cupool_kv_make_writable(struct cupool_kv *pool, cupool_kv_handle handle, cup
     error = kv_stream_usable(pool, stream);
     if (error < 0)
         return kv_fail(pool, error, "the stream is captured");
+    error = stream == CUPOOL_STREAM_NONE ? work_ended(pool, record) : 0;
+    if (error < 0)
+        return error;
     error = cupool_kv_allocate(pool, 1, stream, &copy);
     if (error < 0)
         return error;

@@ -168,6 +168,30 @@ Test(kv_pool, clear_zeroes_what_becomes_free)
     teardown();
 }
 
+Test(kv_pool, a_copy_without_a_stream_waits_for_the_writer, .fini = teardown)
+{
+    struct cupool_kv_hash hash = hash_number(1);
+    struct cupool_kv_config config = config_ten();
+    cupool_kv_handle handle, copy;
+
+    config.layers = 2;
+    config.kv_heads = 1;
+    config.head_dim = 8;
+    pool = pool_make(&config);
+    take(1, &handle);
+    cr_assert_eq(cupool_kv_complete(pool, &handle, 1), 0);
+    cr_assert_eq(cupool_kv_register(pool, &handle, &hash, 1, NULL, CUPOOL_KV_KEEP_BOTH,
+                                    FAKE_STREAM(1), &handle),
+                 0);
+    int copies = fake.copies;
+    cr_assert_eq(cupool_kv_make_writable(pool, handle, NONE, &copy), -EAGAIN);
+    cr_assert_eq(fake.copies, copies, "what the other stream writes is not there yet");
+    fake_pass(&fake, 1);
+    cr_assert_eq(cupool_kv_make_writable(pool, handle, NONE, &copy), 0);
+    cr_assert(fake.copies > copies);
+    give(&copy, 1);
+}
+
 Test(kv_pool, a_shared_block_is_copied_before_it_is_written)
 {
     struct cupool_kv_config config = config_ten();
