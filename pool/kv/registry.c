@@ -23,6 +23,8 @@ static void fork_release(bool child)
     for (struct cupool_kv *pool = registry_first; pool; pool = pool->registry_next) {
         if (child && !pool->backend.outlives_fork)
             pool->gone = true;
+        if (pool->gone) /* blocks of the fronts are handed out without a look at that */
+            atomic_store_explicit(&pool->fronts_on, false, memory_order_relaxed);
         kv_fronts_unlock(pool);
         pthread_mutex_unlock(&pool->lock);
         pthread_mutex_unlock(&pool->pages.lock);

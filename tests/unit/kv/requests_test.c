@@ -386,7 +386,9 @@ Test(kv_requests, device_memory_stays_with_the_parent, .fini = teardown)
 
     backend.outlives_fork = 0;
     cr_assert_eq(kv_create(&backend, &config, &pool), 0);
-    take(2, handles);
+    take(4, handles);
+    atomic_store(&pool->fronts_on, true); /* as after contention: free blocks are there */
+    cr_assert_eq(cupool_kv_release(pool, handles + 2, 2, NONE), 0);
     pid_t child = fork();
     if (child == 0) {
         uint64_t calls = fake.calls;
