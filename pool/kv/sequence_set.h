@@ -30,6 +30,7 @@ struct set_member {
     uint64_t device_table;
     int32_t *staging[SET_STAGING];
     uint64_t staging_fence[SET_STAGING];
+    cupool_stream staging_stream[SET_STAGING];
     bool staging_busy[SET_STAGING];
 };
 

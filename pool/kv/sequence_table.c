@@ -6,8 +6,10 @@
  * The copy comes from page-locked staging. A staging buffer is reused only when its copy has
  * completed; there are several, so that steps may be submitted ahead.
  */
+#include <errno.h>
 #include <string.h>
 
+#include "pool/base/stream.h"
 #include "pool/kv/sequence_set.h"
 
 static int32_t null_number(const struct set_member *member)
@@ -134,7 +136,25 @@ static int table_copy(struct set_member *m, unsigned staging, cupool_stream stre
                                      stream);
     if (error == 0 && stream != CUPOOL_STREAM_NONE && backend->fence_record) {
         error = backend->fence_record(backend->state, stream, &m->staging_fence[staging]);
+        m->staging_stream[staging] = stream;
         m->staging_busy[staging] = error == 0;
+    }
+    return error;
+}
+
+/* Orders a stream behind copies that another stream has begun: it reads what they write. */
+static int copies_order(struct set_member *m, cupool_stream stream)
+{
+    struct kv_backend *backend = &m->pool->backend;
+    int error = 0;
+
+    for (unsigned at = 0; at < SET_STAGING && error == 0; at++) {
+        if (!m->staging_busy[at] || stream_same(m->staging_stream[at], stream) ||
+            backend->fence_query(backend->state, m->staging_fence[at]) == 1)
+            continue;
+        error = stream == CUPOOL_STREAM_NONE
+                    ? -EAGAIN
+                    : backend->stream_wait(backend->state, stream, m->staging_fence[at]);
     }
     return error;
 }
@@ -149,7 +169,8 @@ int cupool_sequences_tables(struct cupool_sequences *set, uint32_t member, cupoo
     if (member >= set->member_count)
         return set_fail(set, -EINVAL, "no such pool in the set");
     pthread_mutex_lock(&set->lock);
-    if (m->dirty_first < m->dirty_end) {
+    error = copies_order(m, stream);
+    if (error == 0 && m->dirty_first < m->dirty_end) {
         error = kv_stream_usable(m->pool, stream);
         if (error == 0)
             error = staging_take(m, &staging);

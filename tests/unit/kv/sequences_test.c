@@ -219,6 +219,31 @@ Test(kv_sequences, tables_reach_the_device_by_one_copy, .init = setup_set, .fini
     fake_pass(&fake, 1);
 }
 
+Test(kv_sequences, tables_copied_on_another_stream_are_waited_for, .init = setup_set,
+     .fini = teardown_set)
+{
+    cupool_sequence sequence = make();
+    const int32_t *tables;
+    uint32_t width;
+
+    append(sequence, 0, 40);
+    cr_assert_eq(cupool_sequences_tables(set, 0, FAKE_STREAM(1), &tables, &width), 0);
+    uint64_t copy = fake.serial;
+    int copies = fake.copies;
+    cr_assert_eq(cupool_sequences_tables(set, 0, FAKE_STREAM(3), &tables, &width), 0);
+    cr_assert_eq(fake.copies, copies, "nothing has changed");
+    cr_assert_eq(fake.waited[3], copy, "but the copy may not have run");
+    cr_assert_eq(cupool_sequences_tables(set, 0, NONE, &tables, &width), -EAGAIN);
+    fake_pass(&fake, 1);
+    cr_assert_eq(cupool_sequences_tables(set, 0, NONE, &tables, &width), 0);
+    int waits = fake.waits;
+    append(sequence, 40, 30);
+    cr_assert_eq(cupool_sequences_tables(set, 0, FAKE_STREAM(1), &tables, &width), 0);
+    cr_assert_eq(cupool_sequences_tables(set, 0, FAKE_STREAM(1), &tables, &width), 0);
+    cr_assert_eq(fake.waits, waits, "its own copy comes before in any case");
+    fake_pass(&fake, 1);
+}
+
 Test(kv_sequences, a_captured_stream_gets_no_tables, .init = setup_set, .fini = teardown_set)
 {
     cupool_sequence sequence = make(), child;
