@@ -70,7 +70,7 @@ CUPOOL_API int cupool_sequence_create(struct cupool_sequences *set,
 
 /**
  * Gives an empty sequence the longest cached prefix of `tokens`, at most count - 1 tokens, because
- * the last one has to be computed. Append the rest afterwards. A block that is not full is copied; if
+ * the last one has to be computed. Append the rest afterwards. Errors leave the sequence empty. A block that is not full is copied; if
  * work of another stream on it is pending, only with a stream.
  */
 CUPOOL_API int cupool_sequence_match(struct cupool_sequences *set, cupool_sequence sequence,

@@ -242,6 +242,19 @@ static int prefix_enter(struct cupool_sequences *set, struct sequence_slot *slot
     return error;
 }
 
+/* Gives a matched prefix back: the stream cannot be ordered behind it. */
+static void prefix_leave(struct cupool_sequences *set, struct sequence_slot *slot)
+{
+    for (uint32_t member = 0; member < set->member_count; member++) {
+        uint32_t blocks = slot->blocks[member];
+
+        set_blocks_release(set, slot, member, 0, blocks, CUPOOL_STREAM_NONE);
+        set_table_write(set, slot, member, 0, blocks);
+        slot->blocks[member] = slot->first[member] = slot->registered[member] = 0;
+    }
+    slot->length = slot->committed = slot->hashed = 0;
+}
+
 /* Matches some tokens of one more block, from a sequence that ended there: copies its block. */
 static void partial_take(struct cupool_sequences *set, struct sequence_slot *slot, uint32_t most,
                          cupool_stream stream)
@@ -302,15 +315,20 @@ int cupool_sequence_match(struct cupool_sequences *set, cupool_sequence sequence
     uint32_t fine = (count - 1) / set->identity.block_tokens;
     hashes_extend(set, slot, fine);
     error = prefix_take(set, slot, fine, &matched);
-    if (error == 0)
+    if (error == 0) {
         error = prefix_enter(set, slot, matched, stream);
-    if (error == 0 && set->config.partial && set->member_count == 1)
+        if (error < 0)
+            prefix_leave(set, slot);
+    }
+    if (error < 0)
+        return set_fail(set, error, "the prefix could not be matched");
+    if (set->config.partial && set->member_count == 1)
         partial_take(set, slot, count - 1 - matched, stream);
     pthread_mutex_lock(&set->lock);
     set->stats.matched_tokens += slot->length;
     pthread_mutex_unlock(&set->lock);
     *ret_matched = slot->length;
-    return error < 0 ? set_fail(set, error, "the prefix could not be matched") : 0;
+    return 0;
 }
 
 /* References for a second owner. All or none. */

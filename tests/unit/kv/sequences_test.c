@@ -244,6 +244,26 @@ Test(kv_sequences, tables_copied_on_another_stream_are_waited_for, .init = setup
     fake_pass(&fake, 1);
 }
 
+Test(kv_sequences, a_match_that_fails_leaves_the_sequence_empty, .init = setup_set,
+     .fini = teardown_set)
+{
+    cupool_sequence writer = make(), reader = make();
+    uint32_t matched = 99, length;
+
+    append(writer, 0, 40);
+    cr_assert_eq(cupool_sequence_commit(set, writer, FAKE_STREAM(1)), 0);
+    fake.captured = 5;
+    cr_assert_eq(cupool_sequence_match(set, reader, tokens, 40, FAKE_STREAM(5), &matched), -EBUSY);
+    fake.captured = 0;
+    cr_assert_eq(matched, 99);
+    cr_assert_eq(cupool_sequence_length(set, reader, &length), 0);
+    cr_assert_eq(length, 0);
+    set_check();
+    cr_assert_eq(cupool_sequence_match(set, reader, tokens, 40, FAKE_STREAM(5), &matched), 0);
+    cr_assert_eq(matched, 32);
+    fake_pass(&fake, 1);
+}
+
 Test(kv_sequences, a_captured_stream_gets_no_tables, .init = setup_set, .fini = teardown_set)
 {
     cupool_sequence sequence = make(), child;
