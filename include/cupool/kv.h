@@ -406,8 +406,8 @@ CUPOOL_API int cupool_kv_set_lower(struct cupool_kv *pool, const struct cupool_k
  * or none) and loads what the lower tier holds. `hashes`, `handles` and `sources` remain the
  * caller's, and must stay valid until the callback. With a NULL callback the end is reported by
  * cupool_kv_ticket_result(). Work of other streams on blocks that were PRESENT may be pending, and
- * on LOADED ones if `stream` is none or that of each thread: see cupool_kv_stream_order(). -ENOMEM:
- * no room; nothing was taken.
+ * on LOADED ones if `stream` is none or that of each thread: see cupool_kv_stream_order(). -ENOMEM,
+ * -EAGAIN: no room, as cupool_kv_allocate(); nothing was taken.
  */
 CUPOOL_API int cupool_kv_prefetch(struct cupool_kv *pool, const struct cupool_kv_hash *hashes,
                                   uint32_t count, const struct cupool_kv_hash *parent,

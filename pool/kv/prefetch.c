@@ -200,6 +200,8 @@ int cupool_kv_prefetch(struct cupool_kv *pool, const struct cupool_kv_hash *hash
         return error;
     for (uint32_t at = 0; at < count; at++)
         sources[at] = handles[at] != 0 ? CUPOOL_KV_PRESENT : CUPOOL_KV_COMPUTE;
+    /* Other threads load into the blocks, and can wait only for a stream that they can name. */
+    stream = kv_stream_of_all(stream);
     error = missing_reserve(pool, count, stream, handles, sources);
     if (error < 0)
         return error;
@@ -213,7 +215,7 @@ int cupool_kv_prefetch(struct cupool_kv *pool, const struct cupool_kv_hash *hash
         return error;
     }
     request->count = count;
-    request->stream = kv_stream_of_all(stream);
+    request->stream = stream;
     request->handles = handles;
     request->sources = sources;
     request->hashes = hashes;

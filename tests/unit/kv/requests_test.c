@@ -256,6 +256,37 @@ Test(kv_requests, a_prefetch_loads_and_reserves, .init = setup, .fini = teardown
     cr_assert_eq(stats_now().available, 10);
 }
 
+/* The threads that load cannot wait for the caller's own stream, so it must not wait for them. */
+Test(kv_requests, a_prefetch_takes_no_block_in_use_for_the_stream_of_each_thread, .init = setup,
+     .fini = teardown)
+{
+    struct ended ended = {.count = 0};
+    struct tier tier = {.count = 0};
+    struct cupool_kv_hash hashes[2];
+    cupool_kv_handle all[10], handles[2];
+    cupool_kv_ticket ticket;
+    uint8_t sources[2];
+
+    tier_use(&tier);
+    hashes_number(hashes, 2, 2);
+    take(10, all);
+    cr_assert_eq(cupool_kv_release(pool, all, 2, FAKE_STREAM(1)), 0);
+    cr_assert_eq(cupool_kv_prefetch(pool, hashes, 2, NULL, CUPOOL_STREAM_PER_THREAD, handles,
+                                    sources, note, &ended, &ticket),
+                 -EAGAIN, "kernels of stream 1 may read the blocks still");
+    cr_assert_eq(tier.count, 0);
+    fake_pass(&fake, 1);
+    cr_assert_eq(cupool_kv_prefetch(pool, hashes, 2, NULL, CUPOOL_STREAM_PER_THREAD, handles,
+                                    sources, note, &ended, &ticket),
+                 0);
+    cr_assert_eq(tier.count, 2);
+    for (unsigned at = 0; at < 2; at++)
+        cr_assert_eq(cupool_kv_prefetch_loaded(pool, ticket, tier.loads[at].index, 0), 0);
+    cr_assert_eq(ended.count, 1);
+    give(handles, 2);
+    give(all + 2, 8);
+}
+
 Test(kv_requests, a_prefetch_ended_at_any_step_leaks_nothing, .init = setup, .fini = teardown)
 {
     for (unsigned variant = 0; variant < 4; variant++) {
