@@ -70,8 +70,8 @@ CUPOOL_API int cupool_sequence_create(struct cupool_sequences *set,
 
 /**
  * Gives an empty sequence the longest cached prefix of `tokens`, at most count - 1 tokens, because
- * the last one has to be computed. Append the rest afterwards. Errors leave the sequence empty. A block that is not full is copied; if
- * work of another stream on it is pending, only with a stream.
+ * the last one has to be computed. Append the rest afterwards. Errors leave the sequence empty. A
+ * block that is not full is copied; if work of another stream on it is pending, only with a stream.
  */
 CUPOOL_API int cupool_sequence_match(struct cupool_sequences *set, cupool_sequence sequence,
                                      const int32_t *tokens, uint32_t count, cupool_stream stream,
@@ -132,9 +132,9 @@ CUPOOL_API int cupool_sequence_place(struct cupool_sequences *set, cupool_sequen
 /**
  * Updates the block tables of all sequences on the device, [sequences][row_blocks] of int32. One
  * copy on `stream` transfers the rows that changed, and `stream` waits for copies on other ones.
- * It does not wait for their kernels: what still reads the tables on another stream must have ended,
- * or come before `stream`. Errors: -EBUSY the stream is captured; -EAGAIN too many copies have not
- * run yet, or without a stream, one on another stream.
+ * It does not wait for their kernels: what still reads the tables on another stream must have
+ * ended, or come before `stream`. Errors: -EBUSY the stream is captured; -EAGAIN too many copies
+ * have not run yet, or without a stream, one on another stream.
  */
 CUPOOL_API int cupool_sequences_tables(struct cupool_sequences *set, uint32_t member,
                                        cupool_stream stream, const int32_t **ret_tables,
