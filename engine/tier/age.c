@@ -170,9 +170,7 @@ static uint32_t run_bring(struct cupool_tiers *tiers, const struct bench *bench,
     if (came > 0 &&
         (cupool_kv_complete(pool, handles, came) < 0 ||
          cupool_kv_register(pool, handles, &hashes[at], came, at > 0 ? &hashes[at - 1] : NULL,
-                            CUPOOL_KV_ANSWER_FIRST, CUPOOL_STREAM_NONE, handles) < 0 ||
-         /* Another thread may have registered one first, behind work of its own stream. */
-         cupool_kv_stream_order(pool, handles, came, stream) < 0)) {
+                            CUPOOL_KV_ANSWER_FIRST, CUPOOL_STREAM_NONE, handles) < 0)) {
         cupool_kv_release(pool, handles, came, stream);
         return 0;
     }

@@ -256,10 +256,11 @@ enum cupool_kv_duplicates {
  * Registers complete blocks under their hashes. `parent` is the hash before the first; NULL: a
  * root. A block already registered under the same hash stays as it is. `ret_handles` may be
  * `handles`; it differs where an older block was returned in place of a duplicate
- * (CUPOOL_KV_ANSWER_FIRST): `stream` is made to wait for the work on that one. Without a stream,
- * and for matched blocks, call cupool_kv_stream_order(): readers on other streams then wait for the
- * work that `stream` has so far. Errors: -EINVAL a block is not complete; -EILSEQ different content
- * has the same hash; -ESTALE. On error nothing was registered.
+ * (CUPOOL_KV_ANSWER_FIRST): `stream` is made to wait for the work on that one; if it cannot, or
+ * without a stream while there is such work, both are kept. Readers on other streams wait for the
+ * work that `stream` has so far, if they call cupool_kv_stream_order(). Errors: -EINVAL a block is
+ * not complete; -EILSEQ different content has the same hash; -ESTALE. On error nothing was
+ * registered.
  */
 CUPOOL_API int cupool_kv_register(struct cupool_kv *pool, const cupool_kv_handle *handles,
                                   const struct cupool_kv_hash *hashes, uint32_t count,
@@ -405,9 +406,8 @@ CUPOOL_API int cupool_kv_set_lower(struct cupool_kv *pool, const struct cupool_k
  * Prefetches the blocks of a sequence: takes references to the cached ones, reserves the rest (all
  * or none) and loads what the lower tier holds. `hashes`, `handles` and `sources` remain the
  * caller's, and must stay valid until the callback. With a NULL callback the end is reported by
- * cupool_kv_ticket_result(). Work of other streams on blocks that were PRESENT may be pending, and
- * on LOADED ones if `stream` is none or that of each thread: see cupool_kv_stream_order(). -ENOMEM,
- * -EAGAIN: no room, as cupool_kv_allocate(); nothing was taken.
+ * cupool_kv_ticket_result(). Work of other streams on blocks that were PRESENT may be pending: see
+ * cupool_kv_stream_order(). -ENOMEM, -EAGAIN: no room, as cupool_kv_allocate(); nothing was taken.
  */
 CUPOOL_API int cupool_kv_prefetch(struct cupool_kv *pool, const struct cupool_kv_hash *hashes,
                                   uint32_t count, const struct cupool_kv_hash *parent,

@@ -108,11 +108,17 @@ static bool record_enter(struct cupool_kv *pool, struct kv_record *record,
     return !kv_table_insert(&pool->table, kv_id(pool, record));
 }
 
-/* Whether work of the stream may follow that on a block. False: the stream cannot wait. */
+/* Whether work of the stream, or without one any work, may follow that on a block. False: the
+ * stream cannot wait, or there is none that would. */
 static bool is_ordered(struct cupool_kv *pool, uint32_t id, cupool_stream stream)
 {
-    return stream == CUPOOL_STREAM_NONE ||
-           kv_fences_order(&pool->fences, pool->records[id].fence, stream) == 0;
+    const struct kv_record *record = &pool->records[id];
+
+    if (stream != CUPOOL_STREAM_NONE)
+        return kv_fences_order(&pool->fences, record->fence, stream) == 0;
+    if (kv_fences_find(&pool->fences, record->fence))
+        kv_fences_look(pool);
+    return !kv_fences_find(&pool->fences, record->fence);
 }
 
 /* The older block of the same hash takes the place of the caller's. */

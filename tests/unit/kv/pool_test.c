@@ -453,6 +453,20 @@ Test(kv_pool, a_duplicate_is_exchanged_behind_its_writer, .init = setup, .fini =
                                     FAKE_STREAM(4), &got),
                  0);
     cr_assert_eq(got, own);
+    /* Without a stream nobody would wait: both stay until that work has ended. */
+    cupool_kv_handle more[2];
+    take(2, more);
+    cr_assert_eq(cupool_kv_complete(pool, more, 2), 0);
+    cr_assert_eq(cupool_kv_register(pool, more, &hash, 1, NULL, CUPOOL_KV_ANSWER_FIRST, NONE, &got),
+                 0);
+    cr_assert_eq(got, more[0]);
+    fake_pass(&fake, 1);
+    fake_pass(&fake, 3);
+    cr_assert_eq(
+        cupool_kv_register(pool, more + 1, &hash, 1, NULL, CUPOOL_KV_ANSWER_FIRST, NONE, &got), 0);
+    cr_assert_eq(got, handles[0]);
+    give(more, 1);
+    give(handles, 1);
     give(handles, 1);
     give(handles, 1);
     give(&own, 1);
