@@ -511,6 +511,8 @@ int cupool_tiers_offload(struct cupool_tiers *tiers, const cupool_kv_handle *han
         return error;
     if ((count > 0 && !handles) || !ret_ticket)
         return tiers_fail(tiers, -EINVAL, "an array argument is NULL");
+    if (count > tiers->config.queue)
+        return tiers_fail(tiers, -E2BIG, "more blocks than the queue holds");
     error = cupool_kv_retain(tiers->pool, handles, count);
     if (error < 0)
         return tiers_fail(tiers, error, "a handle is stale or not of the pool");

@@ -200,7 +200,8 @@ CUPOOL_API const char *cupool_tiers_error(const struct cupool_tiers *tiers);
  * for another call, are not stored again there. callback(state, ticket, stored, error): `stored`
  * blocks are in at least one tier; the error is that of the first block that is in none. Without a
  * callback, cupool_tiers_result() returns the result. Errors: -EINVAL a block is not registered in
- * full; -ESTALE; -EAGAIN too many requests in progress. On error nothing was begun.
+ * full; -ESTALE; -EAGAIN too many requests in progress; -E2BIG more blocks than `queue`. On error
+ * nothing was begun.
  */
 CUPOOL_API int cupool_tiers_offload(struct cupool_tiers *tiers, const cupool_kv_handle *handles,
                                     uint32_t count, cupool_stream stream,

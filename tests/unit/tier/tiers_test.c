@@ -182,6 +182,22 @@ Test(tiers, only_blocks_registered_in_full_are_taken, .init = setup, .fini = tea
     check();
 }
 
+Test(tiers, more_blocks_than_the_queue_holds_are_refused_for_good, .init = setup, .fini = teardown)
+{
+    struct cupool_tiers_config config = tiers_config();
+    struct cupool_tier tier = host_tier(8u << 20);
+    cupool_kv_handle handles[5];
+    uint32_t stored = 0;
+
+    config.queue = 4;
+    tiers_make(&config, &tier, 1);
+    make(1, 5, handles);
+    cr_assert_eq(offload(handles, 5, &stored), -E2BIG, "-EAGAIN would mean that it may succeed");
+    cr_assert_eq(offload(handles, 4, &stored), 0);
+    cr_assert_eq(stored, 4);
+    give(handles, 5);
+}
+
 static void *bad_offload(void *state)
 {
     cupool_kv_ticket ticket;
