@@ -249,7 +249,7 @@ class RegisteredMemory(Handle):
 
 
 class HostMemory:
-    """Page-locked memory, as a buffer."""
+    """Page-locked memory, as a buffer, which is empty once it is closed. Views of it must not be used then."""
 
     def __init__(self, device: Device, count: int, threads: int = 0, chunk_bytes: int = 0,
                  huge_pages: bool = False):
@@ -266,7 +266,7 @@ class HostMemory:
         if self.address:
             result = api.host_free(self._device.handle, self.address)
             check(result, api.device_error(self._device.handle).decode() if result < 0 else "")
-            self.address = 0
+            self.address, self.buffer = 0, (ctypes.c_uint8 * 0)()
             self._device.disown(self)
 
     def __enter__(self) -> "HostMemory":

@@ -457,6 +457,8 @@ def test_transfers_copy(device):
         device.free(memory)
     with cupool.HostMemory(device, 10000) as host:
         host.buffer[9999] = 1
+    with pytest.raises(IndexError):
+        host.buffer[9999] = 1
 
 
 def test_a_dropped_transfer_keeps_its_memory(device):
