@@ -121,7 +121,7 @@ static int entry_put(struct folder *folder, const struct cupool_tier_item *item)
         error = -errno;
     if (error < 0)
         unlinkat(folder->fd, temporary, 0);
-    return error;
+    return error == -EDQUOT ? -ENOSPC : error; /* older entries make room in either case */
 }
 
 static int folder_put(void *state, struct cupool_tier_item *items, uint32_t count)

@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/syscall.h>
 
 #include "engine/tier/entry.h"
 
@@ -101,6 +102,30 @@ Test(file, entries_outlive_the_process_that_wrote_them, .init = begin, .fini = e
     cr_assert_eq(tier_stats(0).entries, 5);
     cr_assert_eq(tier_stats(0).bytes, 5 * 20480);
     cr_assert_eq(back(1, 6), 5);
+}
+
+static unsigned quota; /* entries that fit; 0: any number */
+
+/* In place of the library's, for the store under test. */
+ssize_t write(int fd, const void *data, size_t bytes)
+{
+    if (quota > 0 && bytes > 4096 && files() >= quota) {
+        errno = EDQUOT;
+        return -1;
+    }
+    return syscall(SYS_write, fd, data, bytes);
+}
+
+Test(file, beyond_the_quota_an_entry_takes_the_place_of_the_oldest, .init = begin, .fini = end)
+{
+    cr_assert_eq(file_of("m", 1 << 20, 0), 0);
+    quota = 4;
+    away(1, 4);
+    away(5, 1);
+    cr_assert_eq(files(), 4);
+    cr_assert_eq(presence(1), CUPOOL_TIER_MISS);
+    cr_assert_eq(back(2, 4), 4);
+    cr_assert_eq(tier_stats(0).failures, 0);
 }
 
 Test(file, it_is_this_users_alone, .init = begin, .fini = end)
