@@ -12,6 +12,7 @@
 #include "pool/kv/kv.h"
 
 #define LOOKUP_CHUNK 128u
+#define ENDING       255u /* a source: the load has ended, but not yet what follows from it */
 
 int cupool_kv_set_lower(struct cupool_kv *pool, const struct cupool_kv_lower *lower)
 {
@@ -78,16 +79,16 @@ static const struct cupool_kv_hash *parent_of(const struct kv_request *request, 
     return request->has_parent ? &request->parent : NULL;
 }
 
-static void loaded_register(struct cupool_kv *pool, struct kv_request *request, uint32_t index)
+static enum cupool_kv_source loaded_register(struct cupool_kv *pool, struct kv_request *request,
+                                             uint32_t index)
 {
     cupool_kv_handle *handle = &request->handles[index];
 
     if (cupool_kv_complete(pool, handle, 1) == 0 &&
         cupool_kv_register(pool, handle, &request->hashes[index], 1, parent_of(request, index),
                            CUPOOL_KV_ANSWER_FIRST, request->stream, handle) == 0)
-        request->sources[index] = CUPOOL_KV_LOADED;
-    else
-        request->sources[index] = CUPOOL_KV_COMPUTE;
+        return CUPOOL_KV_LOADED;
+    return CUPOOL_KV_COMPUTE;
 }
 
 /* A handle that is still there afterwards is the caller's: the stream is captured. */
@@ -100,6 +101,7 @@ static void handle_return(struct cupool_kv *pool, cupool_kv_handle *handle, cupo
 int cupool_kv_prefetch_loaded(struct cupool_kv *pool, cupool_kv_ticket ticket, uint32_t index,
                               int load_error)
 {
+    enum cupool_kv_source source = CUPOOL_KV_COMPUTE;
     bool cancelled = false;
     int error = kv_lock(pool);
 
@@ -111,16 +113,24 @@ int cupool_kv_prefetch_loaded(struct cupool_kv *pool, cupool_kv_ticket ticket, u
         error = kv_fail(pool, -ESTALE, "no such load");
     } else {
         cancelled = request->cancelled;
-        request->sources[index] = CUPOOL_KV_COMPUTE; /* nobody else ends it */
+        request->sources[index] = ENDING; /* nobody else ends it, nor releases its block */
     }
     kv_unlock(pool);
     if (error < 0)
         return error;
     /* The request lives until load_leave(), because this load is counted in it. */
+    if (!cancelled && load_error == 0)
+        source = loaded_register(pool, request, index);
+    pthread_mutex_lock(&pool->lock);
+    cancelled = request->cancelled;
+    if (!cancelled)
+        request->sources[index] = (uint8_t)source;
+    pthread_mutex_unlock(&pool->lock);
     if (cancelled) {
         handle_return(pool, &request->handles[index], request->stream);
-    } else if (load_error == 0) {
-        loaded_register(pool, request, index);
+        pthread_mutex_lock(&pool->lock);
+        request->sources[index] = CUPOOL_KV_COMPUTE;
+        pthread_mutex_unlock(&pool->lock);
     }
     load_leave(pool, ticket);
     return 0;
@@ -258,12 +268,10 @@ void kv_prefetch_cancel(struct cupool_kv *pool, cupool_kv_ticket ticket)
     }
     pthread_mutex_unlock(&pool->lock);
     for (uint32_t at = count; at > 0; at--) {
-        if (handles[at - 1] == 0)
-            continue;
         pthread_mutex_lock(&pool->lock);
-        bool loading = sources[at - 1] == CUPOOL_KV_LOADING;
+        bool loading = sources[at - 1] == CUPOOL_KV_LOADING || sources[at - 1] == ENDING;
         pthread_mutex_unlock(&pool->lock);
-        if (loading)
+        if (loading || handles[at - 1] == 0)
             continue;
         handle_return(pool, &handles[at - 1], stream);
     }

@@ -6,6 +6,9 @@
 #include "tests/unit/kv/fixture.h"
 
 #include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -285,6 +288,76 @@ Test(kv_requests, a_prefetch_takes_no_block_in_use_for_the_stream_of_each_thread
     cr_assert_eq(ended.count, 1);
     give(handles, 2);
     give(all + 2, 8);
+}
+
+/* A load that ends while its prefetch is cancelled: the thread that ends it is held where it is
+ * about to register the block, and goes on when the other one is about to release it. */
+static struct {
+    struct cupool_kv *pool;
+    cupool_kv_ticket ticket;
+    pthread_t thread;
+    int (*record)(void *state, kv_stream stream, uint64_t *ret_fence);
+    _Atomic bool there, go, joined;
+} ending;
+
+static void ending_join(void)
+{
+    atomic_store(&ending.go, true);
+    if (!atomic_exchange(&ending.joined, true))
+        pthread_join(ending.thread, NULL);
+}
+
+static int ending_record(void *state, kv_stream stream, uint64_t *ret_fence)
+{
+    if (pthread_equal(pthread_self(), ending.thread)) {
+        atomic_store(&ending.there, true);
+        while (!atomic_load(&ending.go))
+            sched_yield();
+    } else if (atomic_load(&ending.there)) {
+        ending_join();
+    }
+    return ending.record(state, stream, ret_fence);
+}
+
+static void *ending_run(void *state)
+{
+    cr_assert_eq(cupool_kv_prefetch_loaded(ending.pool, ending.ticket, 0, 0), 0);
+    return NULL;
+}
+
+Test(kv_requests, a_load_that_ends_while_it_is_cancelled_leaks_nothing, .init = setup,
+     .fini = teardown)
+{
+    struct ended ended = {.count = 0};
+    struct tier tier = {.count = 0};
+    struct cupool_kv_hash hash;
+    cupool_kv_handle older, handle;
+    struct cupool_kv_block block;
+    uint8_t source;
+
+    tier_use(&tier);
+    hashes_number(&hash, 2, 1);
+    cr_assert_eq(cupool_kv_prefetch(pool, &hash, 1, NULL, FAKE_STREAM(3), &handle, &source, note,
+                                    &ended, &ending.ticket),
+                 0);
+    cr_assert_eq(tier.count, 1);
+    take(1, &older);
+    enter(&older, 1, 2);
+    ending.pool = pool;
+    ending.record = pool->backend.fence_record;
+    pool->backend.fence_record = ending_record;
+    cr_assert_eq(pthread_create(&ending.thread, NULL, ending_run, NULL), 0);
+    while (!atomic_load(&ending.there))
+        sched_yield();
+    cr_assert_eq(cupool_kv_cancel(pool, ending.ticket), 0);
+    ending_join();
+    cr_assert_eq(ended.count, 1);
+    cr_assert_eq(ended.errors[0], -ECANCELED);
+    cr_assert_eq(handle, 0, "it was given back");
+    cr_assert_eq(cupool_kv_describe(pool, older, &block), 0);
+    cr_assert_eq(block.references, 1);
+    give(&older, 1);
+    fake_pass(&fake, 3);
 }
 
 Test(kv_requests, a_prefetch_ended_at_any_step_leaks_nothing, .init = setup, .fini = teardown)
