@@ -43,17 +43,21 @@ static void levels_add(struct replay *replay, const struct change *change, int s
         replay->watch.levels(replay->watch.context, change->requested_bytes > 0, time_ns);
 }
 
-/** The driver gave it, and a device has less for it. */
-static bool is_given(const struct replay_block *block)
-{
-    return block->space == BLOCK_SPACE_SEGMENT ||
-           (block->passed && memory_kind(block->memory)->takes_device);
-}
-
 void replay_device_add(struct replay *replay, const struct replay_block *block, int sign)
 {
-    if (block->device < REPLAY_DEVICES && is_given(block))
-        replay->device_bytes[block->device] += (uint64_t)sign * block->allocated_bytes;
+    bool is_segment = block->space == BLOCK_SPACE_SEGMENT;
+    struct replay_device *device;
+
+    if (block->device >= REPLAY_DEVICES ||
+        (!is_segment && !memory_kind(block->memory)->takes_device))
+        return;
+    device = &replay->device_now[block->device];
+    if (is_segment || block->passed)
+        device->driver_bytes += (uint64_t)sign * block->allocated_bytes;
+    if (!is_segment) {
+        device->requested_bytes += (uint64_t)sign * block->requested_bytes;
+        device->allocated_bytes += (uint64_t)sign * block->allocated_bytes;
+    }
 }
 
 /** Rows of a block; those that do not apply are NULL. */
@@ -119,7 +123,7 @@ static int block_live(struct replay *replay, const struct replay_block *block, i
     if (memory_kind(block->memory)->on_device) {
         const struct change change = {.requested_bytes = block->requested_bytes,
                                       .allocated_bytes = block->allocated_bytes,
-                                      .driver_bytes = is_given(block) ? block->allocated_bytes : 0};
+                                      .driver_bytes = block->passed ? block->allocated_bytes : 0};
 
         levels_add(replay, &change, sign, time_ns);
         replay_device_add(replay, block, sign);
@@ -426,20 +430,21 @@ int replay_find_leaks(struct replay *replay)
 static void memory_info_add(struct replay *replay, const struct trace_record *record)
 {
     uint64_t used = record->value > record->size ? record->value - record->size : 0;
-    uint64_t known = record->device < REPLAY_DEVICES ? replay->device_bytes[record->device] : 0;
+    const struct replay_device known = record->device < REPLAY_DEVICES
+                                           ? replay->device_now[record->device]
+                                           : (struct replay_device){0};
 
     replay->has_memory_info = true;
-    if (used > known && used - known > replay->unaccounted_bytes)
-        replay->unaccounted_bytes = used - known;
+    if (used > known.driver_bytes && used - known.driver_bytes > replay->unaccounted_bytes)
+        replay->unaccounted_bytes = used - known.driver_bytes;
     if (!replay->memory_info.total_bytes || record->size <= replay->memory_info.free_bytes)
-        replay->memory_info = (struct replay_memory_info){
-            .time_ns = record->time_ns,
-            .free_bytes = record->size,
-            .total_bytes = record->value,
-            .requested_bytes = replay->requested.current,
-            .allocated_bytes = replay->allocated.current,
-            .reserved_bytes = replay->reserved.current,
-            .driver_bytes = replay->driver.current};
+        replay->memory_info = (struct replay_memory_info){.time_ns = record->time_ns,
+                                                          .free_bytes = record->size,
+                                                          .total_bytes = record->value,
+                                                          .device = record->device,
+                                                          .requested_bytes = known.requested_bytes,
+                                                          .allocated_bytes = known.allocated_bytes,
+                                                          .driver_bytes = known.driver_bytes};
 }
 
 int replay_add(struct replay *replay, const struct trace_record *record, uint64_t stack)

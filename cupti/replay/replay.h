@@ -37,10 +37,11 @@
     TALLIES(apis, APIS)                                                                            \
     TALLIES(kinds, KINDS)
 
-/** The driver's own account when it had the least free memory, and the levels at that time. */
+/** The driver's own account of a device when it had the least free memory, and the program's
+ * levels on that device at that time. */
 struct replay_memory_info {
     uint64_t time_ns, free_bytes, total_bytes;
-    uint64_t requested_bytes, allocated_bytes, reserved_bytes, driver_bytes;
+    uint64_t device, requested_bytes, allocated_bytes, driver_bytes;
 };
 
 /** Sums, marks and levels, as a trace of limited size carries them: part of its format. */
@@ -59,6 +60,12 @@ struct replay_figures {
     struct histogram latency;
     struct lifetimes lifetimes;
     struct replay_memory_info memory_info;
+};
+
+/** Levels of one device, without managed memory, which has no device of its own. */
+struct replay_device {
+    uint64_t requested_bytes, allocated_bytes;
+    uint64_t driver_bytes; /* segments, and memory outside the pool */
 };
 
 /** Rows of an allocation, one of each breakdown. */
@@ -115,9 +122,9 @@ struct replay {
     struct key_index site_of_stack; /* key of a stack: its site; only with by_site */
     struct block_table block_table;
     struct address_history addresses;
-    uint64_t device_bytes[REPLAY_DEVICES]; /* that the driver gave of each device, now */
-    uint64_t levels_ns;                    /* when a level changed last */
-    uint64_t order; /* allocations of device memory so far, those outside too */
+    struct replay_device device_now[REPLAY_DEVICES];
+    uint64_t levels_ns; /* when a level changed last */
+    uint64_t order;     /* allocations of device memory so far, those outside too */
 };
 
 /** Key of a path. */
@@ -145,8 +152,7 @@ static inline struct tallies *replay_tallies(struct replay *replay, size_t index
  */
 int replay_add(struct replay *replay, const struct trace_record *record, uint64_t stack);
 
-/** A device provided a block (+1) or got it back (-1), if it came from the driver: a segment, or
- * a block outside the pool. */
+/** Adds a block or a segment to (+1), or takes it from (-1), the levels of its device. */
 void replay_device_add(struct replay *replay, const struct replay_block *block, int sign);
 
 /** Counts live blocks as leaked. */

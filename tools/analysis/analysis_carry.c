@@ -151,7 +151,7 @@ static void block_leave_out(struct analysis *analysis, const struct replay_block
     if (!kind->on_device)
         return;
     level_move(&analysis->allocated, change, analysis->peak_serial);
-    if (block->passed && kind->takes_device)
+    if (block->passed)
         level_move(&analysis->driver, change, analysis->peak_serial);
 }
 

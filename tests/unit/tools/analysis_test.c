@@ -110,6 +110,59 @@ Test(analysis, sample)
     subject_end(&subject);
 }
 
+/** Managed memory is from the driver, too, so it does not hide what is idle in the pool. */
+Test(analysis, managed_memory_is_from_the_driver)
+{
+    struct subject subject;
+    const struct analysis *analysis;
+    struct trace_record managed = allocate(30, 0x8000000, 3 * MIB);
+    struct trace_record pooled = allocate(20, 0x1000000, MIB);
+
+    managed.memory = TRACE_MEMORY_MANAGED;
+    pooled.outcome = TRACE_OUTCOME_MISS;
+    subject_begin(&subject);
+    emit(&subject, (struct trace_record){.kind = TRACE_EVENT_SEGMENT_ALLOCATE,
+                                         .memory = TRACE_MEMORY_DEVICE,
+                                         .context = 1,
+                                         .time_ns = 10,
+                                         .address = 0x1000000,
+                                         .size = 5 * MIB});
+    emit(&subject, pooled);
+    emit(&subject, managed);
+    analysis = subject_read(&subject);
+    cr_expect(analysis->requested.peak == 4 * MIB);
+    cr_expect(analysis->driver.at_peak == 8 * MIB && analysis->driver.peak == 8 * MIB);
+    cr_expect_float_eq(analysis_overhead(analysis), 0.5, 1e-9);
+    subject_end(&subject);
+}
+
+/** The driver's account of a device is compared with the program's memory on that device. */
+Test(analysis, memory_info_is_of_one_device)
+{
+    struct subject subject;
+    const struct analysis *analysis;
+    struct trace_record other = allocate(10, 0x1000000, 100 * MIB);
+    struct trace_record managed = allocate(20, 0x8000000, 50 * MIB);
+
+    managed.memory = TRACE_MEMORY_MANAGED;
+    other.device = 1;
+    subject_begin(&subject);
+    emit(&subject, other);
+    emit(&subject, managed);
+    emit(&subject, allocate(30, 0x2000000, 300 * MIB));
+    emit(&subject, (struct trace_record){.kind = TRACE_EVENT_MEMORY_INFO,
+                                         .time_ns = 40,
+                                         .size = 600 * MIB,
+                                         .value = 1000 * MIB});
+    analysis = subject_read(&subject);
+    cr_expect(analysis->memory_info.device == 0 && analysis->memory_info.free_bytes == 600 * MIB);
+    cr_expect(analysis->memory_info.requested_bytes == 300 * MIB);
+    cr_expect(analysis->memory_info.allocated_bytes == 300 * MIB);
+    cr_expect(analysis->memory_info.driver_bytes == 300 * MIB);
+    cr_expect(analysis->unaccounted_bytes == 100 * MIB);
+    subject_end(&subject);
+}
+
 /** Without a pool, requested and driver memory are equal. */
 Test(analysis, without_a_pool_requested_is_driver)
 {

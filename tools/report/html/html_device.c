@@ -7,6 +7,7 @@
 #include "tools/report/html/html_article.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,9 +90,9 @@ static void account_print(const struct html_article *article)
     const struct replay_memory_info *info = &article->analysis->memory_info;
     const struct timeline_point levels = {.requested_bytes = info->requested_bytes,
                                           .allocated_bytes = info->allocated_bytes,
-                                          .reserved_bytes = info->reserved_bytes,
                                           .driver_bytes = info->driver_bytes};
     struct part parts[5];
+    char device[48] = "";
     uint64_t used = beyond(info->total_bytes, info->free_bytes), own;
 
     own_parts(&levels, parts);
@@ -99,14 +100,16 @@ static void account_print(const struct html_article *article)
     parts[3] = (struct part){"unaccounted: contexts, code, other processes", "unaccounted",
                              beyond(used, own)};
     parts[4] = (struct part){"free", "free", info->free_bytes};
+    if (article->analysis->devices > 1)
+        snprintf(device, sizeof device, "device %" PRIu64 ", ", info->device);
     fprintf(
         article->out,
         "<h3>Device memory as reported by the driver (cuMemGetInfo)</h3>\n<p>At the lowest free "
         "memory, "
-        "after %s: "
+        "%safter %s: "
         "%s total = %s free + %s of this program + %s unaccounted. The driver does not separate "
         "other processes from the rest of the unaccounted memory. Unaccounted at most: %s.</p>\n",
-        unit_duration(info->time_ns).text, unit_bytes(info->total_bytes).text,
+        device, unit_duration(info->time_ns).text, unit_bytes(info->total_bytes).text,
         unit_bytes(info->free_bytes).text, unit_bytes(own).text, unit_bytes(parts[3].bytes).text,
         unit_bytes(article->analysis->unaccounted_bytes).text);
     parts_print(article->out, parts, 5, "The whole device as reported by the driver");
