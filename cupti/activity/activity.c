@@ -406,8 +406,9 @@ void activity_arm(void)
 void activity_close(void)
 {
     if (activity_is_on()) {
+        /* Without a buffer there was no record. */
         atomic_store(&stage, STAGE_OVER);
-        state_record(TRACE_CUPTI_UNFLUSHED, 0, 0);
+        state_record(atomic_load(&unflushed) ? TRACE_CUPTI_UNFLUSHED : TRACE_CUPTI_FLUSHED, 0, 0);
     }
 }
 

@@ -202,8 +202,23 @@ def check_kill(machine):
     preload.expect_equal("kill: state", report["recording"]["cupti"]["state"], "on")
     preload.expect(not report["recording"]["cupti"]["whole"], "kill: claims to be whole")
     preload.expect_equal("kill: unaccounted", report["summary"]["unaccounted_bytes"], 0)
-    preload.expect("before the last records" in text_of(machine, "kill"), "kill: no warning")
+    text = text_of(machine, "kill")
+    preload.expect("still holds the last records" in text, "kill: no warning")
+    preload.expect("Driver's view  partial: " in text, "kill: the driver's view claims to be whole")
     print(f"killed: {report['driver']['allocations']} allocations of the driver read")
+
+
+NO_CONTEXT = """
+import ctypes
+assert ctypes.CDLL("libcudart.so.13").cudaMalloc(ctypes.byref(ctypes.c_void_p()), 0) == 0
+"""
+
+
+def check_no_context(machine):
+    """A program that made no context leaves nothing with CUPTI."""
+    _, report = recorded(machine, "none", [sys.executable, "-c", NO_CONTEXT])
+    preload.expect_equal("none: devices", report["device"], [])
+    preload.expect(report["recording"]["cupti"]["whole"], "none: something was lost")
 
 
 FORKS = """
@@ -242,6 +257,7 @@ def main():
         check_exact(machine, mode, SIMGPU_CUPTI_VERSION="26")
         check_hidden(machine, mode)
     check_refusals(machine)
+    check_no_context(machine)
     check_clients(machine)
     check_fork(machine)
     check_kill(machine)

@@ -99,7 +99,7 @@ class Running(unittest.TestCase):
         text = self.report("--pid", process.pid).stdout
         for words in ("still running", "snapshot: ", "Live now", " NOW\n"):
             self.assertIn(words, text)
-        for words in ("incomplete", "leak", "Leak", "LEAK", "never freed", "exit status"):
+        for words in ("incomplete", "leak", "Leak", "LEAK", "never freed", "exit status", "ended"):
             self.assertNotIn(words, text.replace("no leak", ""))
         markdown = self.report("--pid", process.pid, "-f", "markdown").stdout
         self.assertIn("still running", markdown)
