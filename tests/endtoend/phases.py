@@ -83,6 +83,14 @@ def check_budget(machine, trace):
     preload.expect_equal("over", over.returncode, 1)
     preload.expect(b"phase dec*: device_allocs_per_step: measured 2, allowed 0" in over.stdout,
                    over.stdout)
+    # The site to look at first is one of the phase, and of driver calls one that made some.
+    hints = check("[phase load]\ndevice_allocs = 0\n[phase decode]\ngrowth = 0\npeak_live = 0\n"
+                  "[budget]\ndriver_calls = 0\n").stdout.decode().splitlines()
+    for line, site in zip(hints, ("steps_run (annotated) 1", "leaky (annotated) 195.3 KiB",
+                                  "steps_run (annotated) 8.0 MiB", "step (annotated) 3")):
+        preload.expect(line.endswith(site), f"not {site}: {line}")
+        preload.expect_equal(f"its range: {line}", "most in the phase: " in line,
+                             line.startswith("phase "))
     nothing = check("[phase prefill]\ngrowth = 0\n", "--strict")
     preload.expect_equal("no such phase, strictly", nothing.returncode, 2)
     bad = check("[phase decode]\npeak = 1\n")

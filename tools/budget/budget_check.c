@@ -89,20 +89,33 @@ static void growth_judge(struct budget_check_result *result, uint64_t before, ui
     snprintf(result->by, sizeof result->by, "over by %s", metric_text(unit, grown - allowed).text);
 }
 
+/** What of a site a budget of a phase is about, and its unit. */
+static uint64_t phase_value_of(const struct snapshot_site *site, enum phase_metric metric)
+{
+    switch (metric) {
+    case PHASE_METRIC_peak_live: return site->figure[SNAPSHOT_at_peak_bytes];
+    case PHASE_METRIC_growth: return site->figure[SNAPSHOT_leaked_bytes];
+    case PHASE_METRIC_driver_calls:
+    case PHASE_METRIC_driver_calls_per_step: return site->unserved + site->failures;
+    default: return site->figure[SNAPSHOT_allocations];
+    }
+}
+
 /** What of a site a budget is about, and its unit. */
 static uint64_t value_of(const struct snapshot_site *site, const struct budget_check_result *result)
 {
     const struct budget_item *item = result->item;
 
-    if (metric_rows[item->metric].unit == METRIC_UNIT_BYTES || item->is_phase)
-        return item->metric == METRIC_leaked_at_exit && !item->is_phase
-                   ? site->figure[SNAPSHOT_leaked_bytes]
-               : item->is_phase && metric_rows[item->metric].unit != METRIC_UNIT_BYTES
-                   ? site->figure[SNAPSHOT_allocations]
-                   : site->figure[SNAPSHOT_at_peak_bytes];
+    if (item->is_phase)
+        return phase_value_of(site, item->phase_metric);
+    if (item->metric == METRIC_leaked_at_exit)
+        return site->figure[SNAPSHOT_leaked_bytes];
+    if (metric_rows[item->metric].unit == METRIC_UNIT_BYTES)
+        return site->figure[SNAPSHOT_at_peak_bytes];
     return item->metric == METRIC_alloc_failures  ? site->failures
            : item->metric == METRIC_invalid_frees ? site->invalid_frees
-           : item->metric == METRIC_pool_hits     ? site->misses
+           : item->metric == METRIC_pool_hits     ? site->unserved
+           : item->metric == METRIC_driver_calls  ? site->unserved + site->failures
                                                   : site->figure[SNAPSHOT_allocations];
 }
 
@@ -161,9 +174,35 @@ static bool hint_grown(const struct budget_check_input *input, struct budget_che
     return true;
 }
 
-/** Chooses the site to look at first: the one that grew most, or the largest one. */
-static void hint_set(const struct budget_check_input *input, struct budget_check_result *result)
+/** Returns what was measured of a phase alone, or NULL. */
+static const struct snapshot *phase_measure(const struct budget_check_input *input,
+                                            struct budget_check *check, const char *phase)
 {
+    struct snapshot_trace part = *input->trace;
+    char why[256];
+
+    if (part.window.is_set) /* a part of a part cannot be measured */
+        return part.window.phase && phase && !strcmp(part.window.phase, phase) ? input->measured
+                                                                               : NULL;
+    for (size_t i = 0; i < check->phases; i++)
+        if (phase && !strcmp(check->phase_name[i], phase))
+            return check->phase[i];
+    if (!phase || check->phases == BUDGET_CHECK_PHASES)
+        return NULL;
+    part.window = (struct analysis_window){.is_set = true, .phase = phase};
+    if (snapshot_measure(&part, NULL, 0, NULL, &check->phase[check->phases], why, sizeof why) < 0)
+        return NULL;
+    check->phase_name[check->phases] = phase;
+    return check->phase[check->phases++];
+}
+
+/** Chooses the site to look at first: the one that grew most, or the largest one. */
+static void hint_set(const struct budget_check_input *input, struct budget_check *check,
+                     struct budget_check_result *result)
+{
+    const struct snapshot *measured = result->item->is_phase
+                                          ? phase_measure(input, check, result->phase)
+                                          : input->measured;
     const struct snapshot_site *most;
     enum metric_unit unit = metric_rows[result->item->metric].unit;
     char name[512];
@@ -172,12 +211,13 @@ static void hint_set(const struct budget_check_input *input, struct budget_check
         hint_pinned(input, result);
     if (result->site || hint_grown(input, result))
         return;
-    most = site_with_most(input->measured, result, input->trace->work);
+    most = measured ? site_with_most(measured, result, input->trace->work) : NULL;
     if (!most)
         return;
     snapshot_site_text(most, name, sizeof name);
     snprintf(
-        result->hint, sizeof result->hint, "most: %s %s", name,
+        result->hint, sizeof result->hint, "most%s: %s %s",
+        result->item->is_phase ? " in the phase" : "", name,
         metric_text(unit == METRIC_UNIT_BYTES ? unit : METRIC_UNIT_COUNT, value_of(most, result))
             .text);
     safe_text_end(result->hint, sizeof result->hint);
@@ -236,8 +276,10 @@ static int phase_result(const struct budget_check_input *input, struct budget_ch
         if (!glob_fits(item->glob, phase->name, input->trace->work))
             continue;
         fitted = true;
-        if (phase->value[item->phase_metric] > highest)
+        if (phase->value[item->phase_metric] > highest) {
             highest = phase->value[item->phase_metric];
+            result->phase = phase->name;
+        }
     }
     limit_judge(result, highest, false);
     if (!fitted)
@@ -297,7 +339,7 @@ int budget_check_create(const struct budget_check_input *input, struct budget_ch
         if (error < 0)
             goto destroy;
         if (result->outcome == BUDGET_CHECK_OVER) {
-            hint_set(input, result);
+            hint_set(input, check, result);
             check->over++;
         }
         if (result->item->is_default && result->outcome != BUDGET_CHECK_OVER)
@@ -319,6 +361,8 @@ void budget_check_destroy(struct budget_check *check)
     for (size_t i = 0; i < check->warnings; i++)
         free(check->warning[i]);
     free(check->warning);
+    for (size_t i = 0; i < check->phases; i++)
+        snapshot_destroy(check->phase[i]);
     free(check->result);
     free(check);
 }

@@ -15,6 +15,8 @@
 #include "tools/budget/difference.h"
 #include "tools/budget/snapshot.h"
 
+#define BUDGET_CHECK_PHASES 4
+
 enum budget_check_outcome {
     BUDGET_CHECK_WITHIN,
     BUDGET_CHECK_OVER,
@@ -28,6 +30,7 @@ struct budget_check_result {
     char by[64];                      /* how far over; empty otherwise */
     char hint[640];                   /* the site to look at first; may be empty */
     const struct snapshot_site *site; /* the same; NULL: none */
+    const char *phase;                /* the one measured; NULL: no budget of a phase */
 };
 
 struct budget_check {
@@ -37,6 +40,11 @@ struct budget_check {
     const struct difference *difference; /* against the baseline; NULL: there is none */
     char **warning;                      /* what makes the outcome less sure */
     size_t warnings;
+    /* Phases that exceed a budget, each measured alone, for the sites in them. Each costs a reading
+     * of the trace, so later ones have no sites. */
+    struct snapshot *phase[BUDGET_CHECK_PHASES];
+    const char *phase_name[BUDGET_CHECK_PHASES];
+    size_t phases;
 };
 
 /** Input of a check. Must outlive it. */

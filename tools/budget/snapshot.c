@@ -327,7 +327,7 @@ static int sites_copy(struct snapshot *snapshot, const struct analysis *analysis
         SNAPSHOT_FIGURES(FIGURE)
 #undef FIGURE
         site->failures = row->failures;
-        site->misses = row->misses;
+        site->unserved = row->misses + row->waits + row->passed;
         site->invalid_frees = row->invalid_frees;
         pinned_set(site, analysis, names, &pinned, row->key);
         error = line_copy(&snapshot->texts, site, line_choose(lines, count, row->key));

@@ -56,9 +56,10 @@ struct snapshot_site {
         *file; /* of the line that leaks most, else holds most; NULL: not known, as in baselines */
     const char *path; /* of that file, as debug information has it; NULL: not known */
     uint64_t line;
-    uint64_t failures, invalid_frees, misses; /* 0 in baselines */
-    uint64_t pinned_bytes; /* free space of segments (fragmentation.h); 0 in baselines */
-    uint64_t pinned_line;  /* in the same file, that pins most */
+    uint64_t failures, invalid_frees; /* 0 in baselines */
+    uint64_t unserved;                /* allocations not from the pool's memory; 0 in baselines */
+    uint64_t pinned_bytes;            /* free space of segments (fragmentation.h); 0 in baselines */
+    uint64_t pinned_line;             /* in the same file, that pins most */
     uint64_t figure[SNAPSHOT_FIGURE_COUNT];
 };
 

@@ -121,7 +121,8 @@ class Gates(unittest.TestCase):
         self.record("t.cupool")
         lines = self.check(1, "[budget]\npool_hits = 95%\n")
         self.assertEqual(lines[0],
-                         "pool_hits: measured 0 %, allowed at least 95 %, under by 95 %")
+                         "pool_hits: measured 0 %, allowed at least 95 %, under by 95 %; "
+                         f"most: alpha ({os.path.basename(PRELOAD)}) 2")
 
     def test_sites(self):
         self.record("t.cupool")
@@ -518,7 +519,7 @@ class Gates(unittest.TestCase):
         self.assertIn("further budgets exceeded: 2", lines[4])
         lines = self.check(1, "[budget]\npool_hits = 50%\n[site a*]\npeak=0\n", "--github")
         self.assertIn("::error title=cupool pool_hits::measured 0 %25, allowed at least 50 %25, "
-                      "under by 50 %25", lines)
+                      f"under by 50 %25; most: alpha ({os.path.basename(PRELOAD)}) 2", lines)
         self.assertTrue(any(line.startswith("::error title=cupool site a*%3A peak::")
                             for line in lines), lines)
         self.assertEqual(sum(line.startswith("::") for line in lines), 2)
