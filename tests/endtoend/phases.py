@@ -213,6 +213,7 @@ def check_ranks(machine):
     preload.expect_equal("unlike the others", peak["outlier_rank"], 2)
     preload.expect_equal("sum", peak["sum"],
                          sum(rank["peak_requested_bytes"] for rank in job["ranks"]))
+    preload.expect_equal("mean, to the byte", peak["mean"], peak["sum"] / 4)
     for form, words in (("text", "outlier: rank 2: peak"), ("markdown", "## Job"),
                         ("html", "Outlier:")):
         done = machine.run([str(machine.cupool), "report", "-f", form, *traces])

@@ -54,7 +54,9 @@ static int part_write(const char *part, size_t bytes, void *context)
 
 void json_stream_add(struct json_stream *stream, const char *key, json_t *value)
 {
-    const size_t flags = JSON_SORT_KEYS | JSON_INDENT(1) | JSON_REAL_PRECISION(6) | JSON_ENCODE_ANY;
+    /* A mean of bytes needs as many digits as a double has. */
+    const size_t flags = JSON_SORT_KEYS | JSON_INDENT(1) | JSON_REAL_PRECISION(15) |
+                         JSON_ENCODE_ANY;
 
     member_begin(stream, key);
     if (!value || json_dump_callback(value, part_write, stream, flags) < 0)
