@@ -198,6 +198,33 @@ def check_python(machine):
     preload.expect("lone ?" in phases and "None" in phases, f"marks: {ascii(list(phases))[:300]}")
 
 
+OUTSIDE = """
+import ctypes
+runtime, cupool = ctypes.CDLL("libcudart.so.13"), ctypes.CDLL(None)
+pointer = ctypes.c_void_p()
+def turn():
+    assert runtime.cudaMalloc(ctypes.byref(pointer), 4096) == 0 and runtime.cudaFree(pointer) == 0
+for _ in range(100):
+    turn()
+for number in range(4):
+    cupool.cupool_step(ctypes.c_ulonglong(number))
+    {}
+"""
+
+
+def check_outside_steps(machine):
+    """Only allocations in steps count per step."""
+    if not (machine.simgpu / "libcudart.so.13").exists():
+        return
+    for name, inside, words in (("outside", "pass", "100 times, with"),
+                                ("inside", "turn()", "104 times, 1 per step, with")):
+        trace = machine.scratch / f"{name}.cupool"
+        machine.record([sys.executable, "-c", OUTSIDE.format(inside)], trace, "-q")
+        finding = machine.report(trace)["findings"][0]
+        preload.expect_equal(f"{name}: kind", finding["kind"], "repeated allocation")
+        preload.expect(words in finding["text"], f"{name}: {finding['text']}")
+
+
 def check_ranks(machine):
     traces = []
     for rank, tokens in enumerate((16, 16, 200, 16)):
@@ -231,6 +258,7 @@ def main():
     check_nvtx(machine)
     check_signal(machine)
     check_python(machine)
+    check_outside_steps(machine)
     check_ranks(machine)
 
 

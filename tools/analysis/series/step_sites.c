@@ -24,6 +24,7 @@ int step_sites_add(struct step_sites *sites, size_t row, uint64_t serial)
     site = &sites->row[row];
     site->steps += site->serial != serial;
     site->now = site->serial == serial ? site->now + 1 : 1;
+    site->sum++;
     site->serial = serial;
     if (site->now > site->most)
         site->most = site->now;

@@ -15,6 +15,7 @@
 struct step_site {
     uint64_t serial, now; /* the step it allocated in last, and how often in it */
     uint64_t most, steps; /* of one step at most; steps in which it allocates */
+    uint64_t sum;         /* of all steps */
 };
 
 /** Of all sites, as their rows are numbered. */

@@ -480,6 +480,7 @@ struct repeated {
     char function[256];
     const struct tally *most;
     uint64_t allocations, blocks, bytes;
+    uint64_t in_steps; /* allocations */
 };
 
 static bool repeated_is_more(const struct repeated *one, const struct repeated *other)
@@ -489,7 +490,7 @@ static bool repeated_is_more(const struct repeated *one, const struct repeated *
 }
 
 static void repeated_add(struct repeated *rows, size_t *count, const char *function,
-                         const struct tally *row)
+                         const struct tally *row, uint64_t in_steps)
 {
     size_t i = 0;
 
@@ -506,6 +507,7 @@ static void repeated_add(struct repeated *rows, size_t *count, const char *funct
     rows[i].allocations += row->allocations;
     rows[i].blocks += row->live_blocks.peak;
     rows[i].bytes += row->live_bytes.peak;
+    rows[i].in_steps += in_steps;
 }
 
 static void repeated_find(const struct search *search)
@@ -522,16 +524,17 @@ static void repeated_find(const struct search *search)
         if (!is_repeated(row) || has_finding(search, FINDING_COPYING, row->key))
             continue;
         site_text(search, row->key, name, sizeof name);
-        repeated_add(rows, &count, name, row);
+        repeated_add(rows, &count, name, row,
+                     i < analysis->step_sites.rows ? analysis->step_sites.row[i].sum : 0);
     }
     for (size_t i = 1; i < count; i++)
         most = repeated_is_more(&rows[i], most) ? &rows[i] : most;
     if (count) {
         finding.site = most->most->key;
         finding.bytes = most->bytes;
-        if (analysis->steps.count)
+        if (most->in_steps && analysis->steps.count)
             snprintf(steps, sizeof steps, ", %.3g per step",
-                     (double)most->allocations / (double)analysis->steps.count);
+                     (double)most->in_steps / (double)analysis->steps.count);
         sentence(&finding,
                  "%s allocates and frees repeatedly: %s%s, with at most %s (%s) live at a time.",
                  most->function, unit_nouns(most->allocations, "time").text, steps,
