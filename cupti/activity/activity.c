@@ -5,7 +5,8 @@
  * own.
  *
  * CUPTI's clock is compared with the trace's before the records of a buffer are written, so a step
- * of CUPTI's clock affects only the times of records still in progress.
+ * of CUPTI's clock affects only the times of records still in progress. Between two comparisons the
+ * clocks may drift apart: the trace's is measured while the program runs.
  */
 #include "cupti/activity/activity.h"
 
@@ -20,11 +21,12 @@
 #include "cupti/base/uncancelled.h"
 #include "cupti/format/trace_record.h"
 
-#define BUFFERS         32
-#define BUFFER_BYTES    ((size_t)64 << 10)
-#define BUFFER_ALIGN    8 /* ACTIVITY_RECORD_ALIGNMENT */
-#define FLUSH_PERIOD_MS 1000
-#define CLOCK_SAMPLES   3
+#define BUFFERS          32
+#define BUFFER_BYTES     ((size_t)64 << 10)
+#define BUFFER_ALIGN     8 /* ACTIVITY_RECORD_ALIGNMENT */
+#define FLUSH_PERIOD_MS  1000
+#define CLOCK_SAMPLES    3
+#define CLOCK_DRIFT_PART 1000 /* more of a span than one part in this many is a step */
 
 enum stage { STAGE_IDLE, STAGE_ON, STAGE_OVER };
 
@@ -58,6 +60,14 @@ struct clock_pair {
     uint64_t trace_ns, cupti_ns, error_ns;
 };
 
+static struct clock_pair compared; /* last; guarded by clock_lock */
+static pthread_mutex_t clock_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/** Two comparisons, between which the clocks run evenly. */
+struct clock_span {
+    struct clock_pair begin, end;
+};
+
 /** Reads both clocks at nearly the same moment: the quickest of a few attempts. */
 static struct clock_pair clock_compare(void)
 {
@@ -75,14 +85,44 @@ static struct clock_pair clock_compare(void)
     return best;
 }
 
-/** Never before the trace began, nor after now. */
-static uint64_t time_convert(const struct clock_pair *pair, uint64_t cupti_ns)
+/** Compares the clocks now, and returns the span since the last comparison. */
+static struct clock_span clock_span_now(void)
 {
-    uint64_t ago = pair->cupti_ns > cupti_ns ? pair->cupti_ns - cupti_ns : 0;
+    struct clock_span span = {.end = clock_compare()};
 
-    if (pair->error_ns == UINT64_MAX || ago > pair->trace_ns)
-        return pair->error_ns == UINT64_MAX ? 0 : 1;
-    return pair->trace_ns - ago;
+    pthread_mutex_lock(&clock_lock);
+    span.begin = compared;
+    if (span.end.error_ns != UINT64_MAX)
+        compared = span.end;
+    pthread_mutex_unlock(&clock_lock);
+    return span;
+}
+
+/** False if a clock stepped, or if there is no earlier comparison. */
+static bool span_is_even(const struct clock_span *span)
+{
+    uint64_t trace_ns = span->end.trace_ns - span->begin.trace_ns;
+    uint64_t cupti_ns = span->end.cupti_ns - span->begin.cupti_ns;
+    uint64_t apart_ns = trace_ns > cupti_ns ? trace_ns - cupti_ns : cupti_ns - trace_ns;
+
+    return span->begin.cupti_ns && span->end.trace_ns > span->begin.trace_ns &&
+           span->end.cupti_ns > span->begin.cupti_ns && apart_ns <= trace_ns / CLOCK_DRIFT_PART;
+}
+
+/** Never before the trace began, nor after now. */
+static uint64_t time_convert(const struct clock_span *span, uint64_t cupti_ns)
+{
+    const struct clock_pair *begin = &span->begin, *end = &span->end;
+    uint64_t ago = end->cupti_ns > cupti_ns ? end->cupti_ns - cupti_ns : 0;
+
+    if (end->error_ns == UINT64_MAX)
+        return 0;
+    if (span_is_even(span))
+        ago = cupti_ns < begin->cupti_ns
+                  ? end->trace_ns - begin->trace_ns + (begin->cupti_ns - cupti_ns)
+                  : (uint64_t)((unsigned __int128)ago * (end->trace_ns - begin->trace_ns) /
+                               (end->cupti_ns - begin->cupti_ns));
+    return ago > end->trace_ns ? 1 : end->trace_ns - ago;
 }
 
 /* Records. */
@@ -117,14 +157,14 @@ static void pool_state(uint32_t device, uint64_t address, uint64_t bytes, uint64
                                                     .latency = what});
 }
 
-static void memory_take(const struct cupti_abi_memory *memory, const struct clock_pair *pair)
+static void memory_take(const struct cupti_abi_memory *memory, const struct clock_span *span)
 {
     struct trace_record record = {
         .kind = memory->operation == CUPTI_ABI_OPERATION_RELEASE ? TRACE_EVENT_DRIVER_FREE
                                                                  : TRACE_EVENT_DRIVER_ALLOCATE,
         .memory = (uint8_t)memory_of(memory),
         .device = (uint16_t)memory->device,
-        .time_ns = time_convert(pair, memory->timestamp),
+        .time_ns = time_convert(span, memory->timestamp),
         .size = memory->bytes,
         .address = memory->address,
         .context = memory->context,
@@ -139,7 +179,7 @@ static void memory_take(const struct cupti_abi_memory *memory, const struct cloc
                    record.time_ns);
 }
 
-static void pool_take(const struct cupti_abi_pool *pool, const struct clock_pair *pair)
+static void pool_take(const struct cupti_abi_pool *pool, const struct clock_span *span)
 {
     uint32_t what = pool->operation == CUPTI_ABI_POOL_TRIMMED     ? 1
                     : pool->operation == CUPTI_ABI_POOL_DESTROYED ? 2
@@ -147,19 +187,19 @@ static void pool_take(const struct cupti_abi_pool *pool, const struct clock_pair
 
     if (pool->type == CUPTI_ABI_POOL_LOCAL)
         pool_state(pool->device, pool->address, pool->size, pool->used, what,
-                   time_convert(pair, pool->timestamp));
+                   time_convert(span, pool->timestamp));
 }
 
 static void buffer_take(uint8_t *bytes, size_t valid_bytes)
 {
-    struct clock_pair pair = clock_compare();
+    struct clock_span span = clock_span_now();
     struct cupti_abi_record *record = NULL;
 
     while (cupti.cuptiActivityGetNextRecord(bytes, valid_bytes, &record) == CUPTI_ABI_SUCCESS)
         if (record->kind == CUPTI_ABI_KIND_MEMORY2)
-            memory_take((const struct cupti_abi_memory *)record, &pair);
+            memory_take((const struct cupti_abi_memory *)record, &span);
         else if (record->kind == CUPTI_ABI_KIND_MEMORY_POOL)
-            pool_take((const struct cupti_abi_pool *)record, &pair);
+            pool_take((const struct cupti_abi_pool *)record, &span);
 }
 
 /* What CUPTI calls. */
@@ -301,7 +341,7 @@ static void start(activity_look_up *look_up)
     }
     result = subscribe();
     state_record(state_of(result), (uint64_t)result,
-                 result == CUPTI_ABI_SUCCESS ? clock_compare().error_ns : 0);
+                 result == CUPTI_ABI_SUCCESS ? clock_span_now().end.error_ns : 0);
 }
 
 void activity_start(struct trace_writer *writer, activity_look_up *look_up)
@@ -415,6 +455,7 @@ void activity_close(void)
 void activity_fork_child(void)
 {
     pthread_mutex_init(&lock, NULL);
+    pthread_mutex_init(&clock_lock, NULL);
     if (atomic_load(&started))
         atomic_store(&stage, STAGE_OVER);
 }

@@ -221,6 +221,16 @@ def check_no_context(machine):
     preload.expect(report["recording"]["cupti"]["whole"], "none: something was lost")
 
 
+def check_drift(machine):
+    """CUPTI's clock and the trace's drift apart: its records stay before the peak they led to."""
+    _, report = recorded(machine, "drift", [
+        str(machine.build / "tests" / "endtoend" / "cupti_client"), "first", "drift"])
+    driver, reserved = report["driver"], report["summary"]["at_peak_reserved_bytes"]
+    preload.expect_equal("drift: allocations", driver["allocations"], 2)
+    preload.expect_equal("drift: at the peak", driver["at_peak_bytes"], reserved)
+    print("drift: at the peak as at the end")
+
+
 FORKS = """
 import ctypes, os, sys
 runtime = ctypes.CDLL("libcudart.so.13")
@@ -258,6 +268,7 @@ def main():
         check_hidden(machine, mode)
     check_refusals(machine)
     check_no_context(machine)
+    check_drift(machine)
     check_clients(machine)
     check_fork(machine)
     check_kill(machine)

@@ -4,10 +4,10 @@
  * buffers of malloc's, and prints the results. Its output is the same with another client
  * beside it that gives way.
  *
- * usage: cupti_client first|second linked|loaded|default
+ * usage: cupti_client first|second linked|loaded|default|drift
  *     first   before the first call of CUDA; second: after memory was taken
  *     linked  through the library it is linked with; loaded: by dlopen and dlsym; default: by dlsym
- *             in the default scope
+ *             in the default scope; drift: no client, it only gives CUPTI a clock that runs slow
  */
 #include <cuda_runtime_api.h>
 #include <cupti.h>
@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static struct {
     __typeof__(cuptiSubscribe) *subscribe;
@@ -82,10 +83,44 @@ static void work(int rounds)
             exit(1);
 }
 
+static uint64_t slow_clock(void)
+{
+    static uint64_t first_ns;
+    struct timespec now;
+    uint64_t ns;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+    first_ns = first_ns ? first_ns : ns;
+    return ns - (ns - first_ns) * 9 / 10000;
+}
+
+static void sleep_us(long us)
+{
+    nanosleep(&(struct timespec){.tv_nsec = us * 1000}, NULL);
+}
+
+/* The third allocation needs no call of the driver, and makes the peak. */
+static int drift(void)
+{
+    void *pointer;
+
+    if (cuptiActivityRegisterTimestampCallback(slow_clock) || cudaMalloc(&pointer, 1000) ||
+        cudaMalloc(&pointer, 100 << 20))
+        return 1;
+    sleep_us(100);
+    if (cudaMalloc(&pointer, 1000))
+        return 1;
+    sleep_us(900000);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 3)
         return 2;
+    if (!strcmp(argv[2], "drift"))
+        return drift();
     if (!strcmp(argv[1], "second"))
         work(200);
     begin(argv[2]);
