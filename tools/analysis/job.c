@@ -40,12 +40,13 @@ int job_spread_of(const uint64_t *value, size_t count, struct job_spread *ret_sp
 {
     uint64_t *sorted = malloc(count * sizeof *sorted), deviation, furthest;
     struct job_spread spread = {.least = UINT64_MAX};
+    unsigned __int128 sum = 0;
 
     if (!sorted)
         return -ENOMEM;
     for (size_t i = 0; i < count; i++) {
         spread.sum += value[i];
-        spread.mean += (double)value[i] / (double)count;
+        sum += value[i];
         if (value[i] < spread.least)
             spread.least = value[i];
         if (value[i] > spread.most) {
@@ -53,6 +54,8 @@ int job_spread_of(const uint64_t *value, size_t count, struct job_spread *ret_sp
             spread.most_at = i;
         }
     }
+    spread.mean = (double)sum / (double)count;
+    spread.rounded = (uint64_t)((sum + count / 2) / count);
     memcpy(sorted, value, count * sizeof *sorted);
     spread.median = median_of(sorted, count);
     for (size_t i = 0; i < count; i++) {
@@ -63,9 +66,7 @@ int job_spread_of(const uint64_t *value, size_t count, struct job_spread *ret_sp
     furthest = distance(value[spread.outlier_at], spread.median);
     deviation = median_of(sorted, count);
     spread.has_outlier = count >= OUTLIER_RANKS && furthest > spread.median / OUTLIER_PART &&
-                         furthest / OUTLIER_DEVIATIONS > deviation;
-    if (deviation == 0)
-        spread.has_outlier = count >= OUTLIER_RANKS && furthest > spread.median / OUTLIER_PART;
+                         (furthest - 1) / OUTLIER_DEVIATIONS >= deviation;
     free(sorted);
     *ret_spread = spread;
     return 0;

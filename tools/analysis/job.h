@@ -46,6 +46,7 @@ extern const struct job_figure_row job_figure_rows[JOB_FIGURE_COUNT];
 struct job_spread {
     uint64_t sum, least, most, median;
     double mean;
+    uint64_t rounded; /* the mean */
     size_t most_at;   /* index of the rank */
     bool has_outlier; /* the one furthest from the median */
     size_t outlier_at;

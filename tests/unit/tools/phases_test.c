@@ -632,7 +632,8 @@ Test(growth, over_the_whole_run)
 Test(job, outlier)
 {
     const uint64_t even[] = {100, 101, 99, 100, 102}, one[] = {100, 101, 99, 100, 180},
-                   equal[] = {5, 5, 5, 6}, three[] = {1, 1, 50}, low[] = {100, 100, 100, 20};
+                   equal[] = {5, 5, 5, 6}, three[] = {2, 3, 1}, low[] = {100, 100, 100, 20},
+                   seventh[] = {100, 102, 104, 106, 117}, sixth[] = {100, 102, 104, 106, 116};
     struct job_spread spread;
 
     cr_assert(job_spread_of(even, 5, &spread) == 0);
@@ -643,6 +644,11 @@ Test(job, outlier)
     cr_expect(spread.has_outlier, "a fifth more than ranks that are all alike");
     cr_assert(job_spread_of(three, 3, &spread) == 0);
     cr_expect(!spread.has_outlier, "three are too few");
+    cr_expect(spread.mean == 2 && spread.rounded == 2);
+    cr_assert(job_spread_of(seventh, 5, &spread) == 0);
+    cr_expect(spread.has_outlier && spread.rounded == 106, "13 from 104, and 2 is usual");
+    cr_assert(job_spread_of(sixth, 5, &spread) == 0);
+    cr_expect(!spread.has_outlier, "12 are not more than six times 2");
     cr_assert(job_spread_of(low, 4, &spread) == 0);
     cr_expect(spread.has_outlier && spread.outlier_at == 3 && spread.least == 20);
 }

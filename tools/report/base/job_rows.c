@@ -39,7 +39,7 @@ void job_outlier_text(const struct job *job, size_t figure, char *ret_text, size
 /* The rows below the ranks. */
 #define SUMMARY(name, member)                                                                      \
     for (size_t figure = 0; figure < JOB_FIGURE_COUNT; figure++)                                   \
-        value[figure] = (uint64_t)job->spread[figure].member;                                      \
+        value[figure] = job->spread[figure].member;                                                \
     emit(state, name, value);
 
 void job_rows_emit(const struct job *job, job_row_fn *emit, void *state)
@@ -53,5 +53,5 @@ void job_rows_emit(const struct job *job, job_row_fn *emit, void *state)
     }
     SUMMARY("sum", sum)
     SUMMARY("highest", most)
-    SUMMARY("mean", mean)
+    SUMMARY("mean", rounded)
 }
