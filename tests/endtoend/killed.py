@@ -44,13 +44,18 @@ def check_running(machine):
     process = subprocess.Popen([sys.executable, "-c", SLEEPER], env=env, stdin=subprocess.PIPE,
                                stdout=subprocess.PIPE)
     preload.expect_equal("sleeper", process.stdout.readline(), b"ready\n")
-    during = machine.run([str(machine.cupool), "report", str(trace)]).stdout
+    during, now = (machine.run([str(machine.cupool), "report", *traces]).stdout
+                   for traces in ([str(trace)], [str(trace)] * 2))
     process.kill()
     process.communicate()
     after = machine.run([str(machine.cupool), "report", str(trace)]).stdout
     for text, said, unsaid in ((during, b"is still running", b"without closing it"),
                                (after, b"without closing it", b"is still running")):
         preload.expect(said in text and unsaid not in text, f"{said}: {text}")
+    # The head of a job, too, calls blocks leaked only where the programs ended by themselves.
+    killed = machine.run([str(machine.cupool), "report", "-f", "markdown", str(trace), str(trace)])
+    for text, said in ((now, b" NOW "), (killed.stdout, b"| live at the end |")):
+        preload.expect(said in text and b"leaked" not in text.lower(), f"{said}: {text}")
 
 
 def main():

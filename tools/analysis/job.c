@@ -113,6 +113,8 @@ struct job *job_create(struct analysis *const *analyses, size_t count)
         const struct analysis *a = analyses[i];
 
         job->rank[i] = job->by_order ? i : a->rank;
+        if (a->recording.running || (!job->open && analysis_was_killed(a)))
+            job->open = a;
 #define JOB_FIGURE(name, unit, help, from) job->value[i][JOB_##name] = (from);
         JOB_FIGURES(JOB_FIGURE)
 #undef JOB_FIGURE

@@ -54,8 +54,9 @@ struct job_spread {
 
 struct job {
     size_t ranks;
-    uint64_t *rank; /* number of each, in the order of the traces */
-    bool by_order;  /* numbers are places on the command line */
+    uint64_t *rank;              /* number of each, in the order of the traces */
+    bool by_order;               /* numbers are places on the command line */
+    const struct analysis *open; /* of a program that was killed or still runs; NULL: of none */
     uint64_t (*value)[JOB_FIGURE_COUNT];
     struct job_spread spread[JOB_FIGURE_COUNT];
 };

@@ -64,18 +64,20 @@ static void text_emit(void *state, const char *name, const uint64_t *value)
 
 int report_text_job(const struct report_input *input, const struct report_style *style, FILE *out)
 {
-    static const struct text_column columns[JOB_FIGURE_COUNT + 1] = {
+    struct text_column columns[JOB_FIGURE_COUNT + 1] = {
         {"JOB", false, true, 0},         {"PEAK", true, false, 0},
         {"DRIVER", true, false, 2},      {"LEAKED", true, false, 0},
         {"ALLOCATIONS", true, false, 3}, {"DRIVER CALLS", true, false, 4},
         {"FAILED", true, false, 1},
     };
     struct job *job = job_create(input->analyses, input->count);
-    struct text_table *table =
-        job ? text_table_create(columns, JOB_FIGURE_COUNT + 1, style->columns) : NULL;
+    struct text_table *table;
     char outlier[256];
     int error;
 
+    if (job && job->open)
+        columns[1 + JOB_leaked_bytes].name = report_unfreed_column(job->open);
+    table = job ? text_table_create(columns, JOB_FIGURE_COUNT + 1, style->columns) : NULL;
     if (job)
         job_rows_emit(job, text_emit, table);
     error = text_table_finish(table, out) < 0 || !job ? -ENOMEM : 0;
@@ -108,7 +110,7 @@ int report_markdown_job(const struct report_input *input, FILE *out)
         return -ENOMEM;
     fputs("## Job\n\n| |", out);
     for (size_t figure = 0; figure < JOB_FIGURE_COUNT; figure++)
-        fprintf(out, " %s |", job_figure_rows[figure].help);
+        fprintf(out, " %s |", job_figure_help(job, figure));
     fputs("\n|---|", out);
     for (size_t figure = 0; figure < JOB_FIGURE_COUNT; figure++)
         fputs("--:|", out);

@@ -6,6 +6,14 @@
 
 #include <stdio.h>
 
+#include "tools/report/base/report.h"
+
+const char *job_figure_help(const struct job *job, size_t figure)
+{
+    return figure == JOB_leaked_bytes && job->open ? report_unfreed(job->open)
+                                                   : job_figure_rows[figure].help;
+}
+
 struct unit_text job_figure_text(size_t figure, uint64_t value)
 {
     return job_figure_rows[figure].is_bytes ? unit_bytes(value) : unit_count(value);
@@ -31,7 +39,7 @@ void job_outlier_text(const struct job *job, size_t figure, char *ret_text, size
     if (spread->has_outlier)
         snprintf(
             ret_text, text_bytes, "%s: %s %s %s the median of %s", name,
-            job_figure_rows[figure].help,
+            job_figure_help(job, figure),
             job_figure_text(figure, above ? value - spread->median : spread->median - value).text,
             above ? "above" : "below", job_figure_text(figure, spread->median).text);
 }

@@ -19,6 +19,9 @@ typedef void job_row_fn(void *state, const char *name, const uint64_t *value);
 /** Every row of the merged table: the ranks, then sum, highest and mean. */
 void job_rows_emit(const struct job *job, job_row_fn *emit, void *state);
 
+/** Name of a figure: "peak", "leaked"; after a kill "live at the end" (report_unfreed()). */
+const char *job_figure_help(const struct job *job, size_t figure);
+
 struct unit_text job_figure_text(size_t figure, uint64_t value);
 
 /** "rank 3"; "trace 4", the position on the command line, where no launcher numbered them. */

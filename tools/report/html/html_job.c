@@ -5,6 +5,7 @@
 #include "tools/report/html/html_job.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "tools/analysis/job.h"
 #include "tools/report/base/job_rows.h"
@@ -23,14 +24,18 @@ static void html_emit(void *state, const char *name, const uint64_t *value)
 
 int html_job_print(const struct report_input *input, FILE *out)
 {
-    static const char *const columns[] = {
+    const char *columns[] = {
         "Rank",    "#Peak", "#Peak from the driver", "#Leaked", "#Allocations", "#Driver calls",
         "#Failed", NULL};
     struct job *job = job_create(input->analyses, input->count);
-    char outlier[256];
+    char outlier[256], unfreed[32];
 
     if (!job)
         return -ENOMEM;
+    if (job->open) {
+        snprintf(unfreed, sizeof unfreed, "#%s", report_unfreed_heading(job->open));
+        columns[1 + JOB_leaked_bytes] = unfreed;
+    }
     fputs("<section id=\"job\"><h2>Job</h2>\n", out);
     for (size_t figure = 0; figure < JOB_FIGURE_COUNT; figure++) {
         job_outlier_text(job, figure, outlier, sizeof outlier);
