@@ -309,8 +309,8 @@ static void driver_print(const struct report_page *page)
     if (driver_view_at(view, analysis->peak_time_ns, &at_peak)) {
         report_text_line(page, "Driver's view");
         fprintf(page->out, "%s%s at the peak, %s maximum; %s%s unaccounted%s\n",
-                view->is_whole ? "" : "partial: ",
-                unit_bytes(at_peak.total_bytes).text, unit_bytes(view->total_peak_bytes).text,
+                view->is_whole ? "" : "partial: ", unit_bytes(at_peak.total_bytes).text,
+                unit_bytes(view->total_peak_bytes).text,
                 view->unaccounted_peak_bytes ? report_text_colour(page, REPORT_YELLOW) : "",
                 unit_bytes(view->unaccounted_peak_bytes).text,
                 view->unaccounted_peak_bytes ? report_text_colour(page, REPORT_PLAIN) : "");

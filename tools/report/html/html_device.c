@@ -180,8 +180,8 @@ static int driver_view_print(const struct html_article *article)
     fputs("<h3>Allocations as listed by the driver (CUPTI)</h3>\n", article->out);
     if (driver_view_at(view, article->analysis->peak_time_ns, &at_peak)) {
         fprintf(article->out, "<p>%s: %s at the program's peak, %s at most. ",
-                view->is_whole ? "Total" : "Total, partial",
-                unit_bytes(at_peak.total_bytes).text, unit_bytes(view->total_peak_bytes).text);
+                view->is_whole ? "Total" : "Total, partial", unit_bytes(at_peak.total_bytes).text,
+                unit_bytes(view->total_peak_bytes).text);
         fprintf(article->out, "Unaccounted, from calls that are not hooked: %s at the peak, ",
                 unit_bytes(at_peak.unaccounted_bytes).text);
         fprintf(
