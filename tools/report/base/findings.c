@@ -389,7 +389,7 @@ static void peak_find(const struct search *search)
     site_text(search, gone->key, name, sizeof name);
     sentence(&finding,
              "The peak of %s is short: at most %s is in use after it. At the peak, %s held %s "
-             "that it freed soon after",
+             "that was gone soon after",
              unit_bytes(analysis->requested.peak).text, unit_bytes(after->requested_bytes).text,
              name, unit_bytes(gone_bytes).text);
     if (beside) {
@@ -577,7 +577,7 @@ static void not_freed_find(const struct search *search)
     site_text(search, most->key, name, sizeof name);
     if (sites > 1)
         snprintf(others, sizeof others, " and %s", unit_nouns(sites - 1, "other site").text);
-    sentence(&finding, "%s in %s of %s%s stayed live at the end; no steady growth.",
+    sentence(&finding, "%s in %s of %s%s remained unfreed; no steady growth.",
              unit_bytes(bytes).text, unit_blocks(blocks).text, name, others);
     advise(&finding, "Harmless at exit; a leak if the code runs repeatedly in one process.");
     add(search, &finding);
