@@ -178,6 +178,8 @@ class Live(unittest.TestCase):
             if mode == "observe":
                 self.assertRegex(text, r"device 0 +300\.0 MiB [^\n]*\n +device 1 +200\.0 MiB ")
                 self.assertRegex(text, r"requested +500\.0 MiB +\[#+\] +peak 500\.0 MiB")
+            else:  # peaks of two contexts may have been at different times
+                self.assertRegex(text, r"requested +500\.0 MiB +\[[#.]+\] +peak at most 500\.0 MiB")
             if mapped:
                 preload.order(process, "unmap")
             preload.order(process, "shed")

@@ -84,12 +84,13 @@ static void bar_print(uint64_t part, uint64_t whole, unsigned width, FILE *out)
     fputc(']', out);
 }
 
-static void level_print(const char *title, struct live_value value, uint64_t whole,
+/** `bound`: the peak is a sum of peaks that may have been at different times. */
+static void level_print(const char *title, struct live_value value, bool bound, uint64_t whole,
                         const struct live_view *view, FILE *out)
 {
     fprintf(out, "  %-12s %10s", title, unit_bytes(value.current).text);
     bar_print(value.current, whole, bar_width(view), out);
-    fprintf(out, "  peak %s\n", unit_bytes(value.peak).text);
+    fprintf(out, "  peak %s%s\n", bound ? "at most " : "", unit_bytes(value.peak).text);
 }
 
 static void levels_print(const struct live_page *page, const struct live_view *view, FILE *out)
@@ -104,7 +105,8 @@ static void levels_print(const struct live_page *page, const struct live_view *v
     uint64_t whole = live_sum(page, "reserved_bytes").peak;
 
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
-        level_print(levels[i].title, live_sum(page, levels[i].figure), whole, view, out);
+        level_print(levels[i].title, live_sum(page, levels[i].figure), page->contexts > 1, whole,
+                    view, out);
 }
 
 static void devices_print(const struct live_page *page, const struct live_view *view, FILE *out)
@@ -250,7 +252,7 @@ static void process_print(const struct live_page *page, struct rates rates, uint
     if (page->contexts)
         levels_print(page, view, out);
     else
-        level_print("requested", page->requested, page->requested.peak, view, out);
+        level_print("requested", page->requested, false, page->requested.peak, view, out);
     if (view->history)
         history_print(view->history, now_ns, view, out);
     if (page->contexts)
