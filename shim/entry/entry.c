@@ -264,6 +264,22 @@ static void remember_now(uint32_t target, uint64_t state, void *destination)
     atomic_flag_clear(&busy);
 }
 
+static void *route_find(const struct hook *hook, uint32_t target, struct caller *caller,
+                        const void *code, uint64_t state);
+
+/* No library has this version: whoever has read our symbol table himself took the first symbol of
+ * the name, and means the function as such. A library of the version may still be loaded. */
+static void *route_without_version(const struct hook *hook, uint32_t target, struct caller *caller,
+                                   const void *code, uint64_t state)
+{
+    void *destination = route_find(hook, target - target % ENTRY_VERSIONS, caller, code, state);
+
+    atomic_store_explicit(&caller->passes, true, memory_order_relaxed);
+    if (destination)
+        remember_now(target, state, destination);
+    return destination;
+}
+
 /* A target of a module's own scope depends on the caller, and is remembered nowhere else. Another
  * module may have jumped here from a call site elsewhere, so that one decides nothing. */
 static void *route_find(const struct hook *hook, uint32_t target, struct caller *caller,
@@ -283,7 +299,7 @@ static void *route_find(const struct hook *hook, uint32_t target, struct caller 
     if (!function)
         function = next_anywhere(hook, version);
     if (!function)
-        return NULL;
+        return version ? route_without_version(hook, target, caller, code, state) : NULL;
     void *destination = keep(hook, function);
     if (is_direct && mode_now() != SHIM_OFF)
         return remember_for(caller, target, destination);

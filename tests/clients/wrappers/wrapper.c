@@ -3,13 +3,17 @@
  * A library that stands in for the runtime or the driver, as memory savers, tracers and limiters
  * do: it counts the calls and hands each on to the next function. How it finds that one is chosen
  * at compile time: NEXT by RTLD_NEXT at each call, CONSTRUCTOR once before main, HANDLE in the
- * runtime's library, DRIVER for the driver's functions, INFORMATION for cudaMemGetInfo alone,
+ * runtime's library, TABLE in the symbol tables of the modules that were loaded after it, without
+ * regard to versions, DRIVER for the driver's functions, INFORMATION for cudaMemGetInfo alone,
  * LOOK_UP by a dlsym of its own that hands out its functions. RESOLVER has its functions chosen by
  * the loader (ifunc), OLD_TABLE is linked without a GNU hash table, VERSIONS has a function for
  * each of several releases; all of these look as NEXT does.
  */
 #include <dlfcn.h>
+#include <link.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,6 +39,29 @@ static void *next(const char *name)
 static void *next(const char *name)
 {
     return dlsym(dlopen("libcudart.so.13", RTLD_LAZY), name);
+}
+#elif defined TABLE
+static void *next(const char *name)
+{
+    bool is_behind = false;
+    for (const struct link_map *module = _r_debug.r_map; module; module = module->l_next) {
+        const ElfW(Sym) *symbol = NULL;
+        const char *names = NULL;
+        for (const ElfW(Dyn) *entry = module->l_ld; entry->d_tag != DT_NULL; entry++) {
+            if (entry->d_tag == DT_SYMTAB)
+                symbol = (const void *)entry->d_un.d_ptr;
+            if (entry->d_tag == DT_STRTAB)
+                names = (const void *)entry->d_un.d_ptr;
+        }
+        if (!is_behind || (uintptr_t)symbol < module->l_addr) { /* the vdso's are not addresses */
+            is_behind |= module->l_ld == _DYNAMIC;
+            continue;
+        }
+        for (; (const char *)(symbol + 1) <= names; symbol++) /* linkers put the names behind */
+            if (symbol->st_value && !strcmp(names + symbol->st_name, name))
+                return (void *)(module->l_addr + symbol->st_value);
+    }
+    return NULL;
 }
 #elif defined CONSTRUCTOR
 static void *found[2];
