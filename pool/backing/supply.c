@@ -703,6 +703,15 @@ static int pressure_climb(struct supply_request *request)
 /* Other threads may take the memory that a step has freed, as often as they like. */
 #define STEPS_MAX 1000u
 
+/* Apart from the step, so that the gauges are not on the stack below the driver's call. */
+static POOL_NOINLINE uint64_t ceiling_of(struct pool *pool, const struct supply_request *request)
+{
+    uint64_t gauges[GAUGE_COUNT];
+
+    figures_gauges_get(pool, gauges);
+    return supply_ceiling(pool, gauges[GAUGE_live_allocated_bytes] + request->wanted_bytes);
+}
+
 static int supply_step(struct supply_request *request)
 {
     struct pool *pool = request->pool;
@@ -715,10 +724,7 @@ static int supply_step(struct supply_request *request)
         return 0;
     supply_isolated_try(pool);
 
-    uint64_t gauges[GAUGE_COUNT];
-    figures_gauges_get(pool, gauges);
-    uint64_t ceiling = supply_ceiling(pool,
-                                      gauges[GAUGE_live_allocated_bytes] + request->wanted_bytes);
+    uint64_t ceiling = ceiling_of(pool, request);
     if (request->rung == SUPPLY_GROW && quarantine_serve(request, ceiling))
         return 0;
     if (request->fit == EXTENTS_FIT_CLOSE && request->whole_run && !pool->mapped &&

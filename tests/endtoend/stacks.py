@@ -10,6 +10,7 @@ import sanitizer
 
 FIRST_BYTES = 4096  # more than bare, for a process's first call
 LATER_BYTES = 1024  # for any other call
+OTHER_BYTES = 4096  # with mapped memory or guards
 SMALL = "16384"
 
 
@@ -17,6 +18,9 @@ def environments(machine):
     trace = f"trace:{machine.scratch}/%p.%n.cupool"
     return ("mode:pool", "mode:observe", trace, f"{trace},live:{machine.scratch}", f"{trace},trace_max:1MiB",
             f"{trace},stacks:64,limit:20GiB,postmortem:print")
+
+
+OTHER_ENVIRONMENTS = ("backing:vmm", "backing:vmm,defrag:move,idle_trim:1ms", "guard:redzone,scrub:poison", "guard:page")
 
 
 def measured(machine, mode, options=None):
@@ -47,9 +51,10 @@ def kinds(most):
 def check_depth(machine):
     for mode in ("first", "later"):
         bare = kinds(measured(machine, mode))
-        for options in environments(machine):
+        for options in environments(machine) + OTHER_ENVIRONMENTS:
+            later = OTHER_BYTES if options in OTHER_ENVIRONMENTS else LATER_BYTES
             for name, used in measured(machine, mode, options).items():
-                limit = bare[kind_of(name)] + (FIRST_BYTES if name == "first" else LATER_BYTES)
+                limit = bare[kind_of(name)] + (FIRST_BYTES if name == "first" else later)
                 preload.expect(used <= limit,
                                f"{mode} {options}: {name} takes {used} bytes of stack, "
                                f"bare {bare[kind_of(name)]}")
