@@ -419,7 +419,7 @@ template <typename... Arguments, void (*Kernel)(Arguments...)> struct twin<Kerne
 
 inline std::vector<simgpu_twin (*)()> &registry()
 {
-    static std::vector<simgpu_twin (*)()> rows;
+    static auto &rows = *new std::vector<simgpu_twin (*)()>; /* not destroyed: see twins() */
     return rows;
 }
 
@@ -429,12 +429,14 @@ inline bool add(simgpu_twin (*row)())
     return true;
 }
 
+/* Not destroyed: a program may load a module and launch a kernel at its exit, after our
+ * destructors. */
 inline const std::vector<simgpu_twin> &twins()
 {
-    static const std::vector<simgpu_twin> rows = [] {
-        std::vector<simgpu_twin> made;
+    static const auto &rows = *[] {
+        auto *made = new std::vector<simgpu_twin>;
         for (auto row : registry())
-            made.push_back(row());
+            made->push_back(row());
         return made;
     }();
     return rows;

@@ -6,6 +6,7 @@
 #include "tests/simgpu/tests/driver/support.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 
 /* A module with an image without names, as a compressed fat binary. */
 static const uint32_t fatbin[16] = {0xba55ed50u, 0x00100001u};
@@ -14,6 +15,26 @@ struct packed {
     int first;
     double second;
 };
+
+/* Runs behind the destructors of the twins, which were loaded later. */
+static void launch_at_exit(void)
+{
+    CUcontext context;
+    CUmodule module;
+    CUfunction add_index;
+    CUdeviceptr data;
+    int n = 4, bias = 5, result[4];
+    void *arguments[] = {&data, &n, &bias};
+
+    OK(cuCtxCreate(&context, NULL, 0, 0));
+    OK(cuMemAlloc(&data, sizeof result));
+    OK(cuMemsetD32(data, 0, 4));
+    OK(cuModuleLoadData(&module, fatbin));
+    OK(cuModuleGetFunction(&add_index, module, "_Z9add_indexPiii"));
+    OK(cuLaunchKernel(add_index, 1, 1, 1, 4, 1, 1, 0, NULL, arguments, NULL));
+    OK(cuMemcpyDtoH(result, data, sizeof result));
+    CHECK(result[3] == 3 + bias);
+}
 
 int main(void)
 {
@@ -29,6 +50,7 @@ int main(void)
         return 77;
     }
     uint64_t (*skipped)(void) = (uint64_t(*)(void))control("simgpu_kernels_skipped");
+    CHECK(atexit(launch_at_exit) == 0);
     OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
     EXPECT(CUDA_ERROR_INVALID_IMAGE, cuModuleLoadData(&module, "\1\2\3\4\5\6\7\10\11"));
     OK(cuModuleLoadData(&module, fatbin));
