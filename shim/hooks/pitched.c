@@ -111,11 +111,15 @@ static bool serve(const struct call *call, const struct pitched *wanted, uint64_
 static void answered(const struct call *call, const struct pitched *wanted, uint64_t address,
                      size_t pitch, int result)
 {
+    size_t requested;
+
+    if (__builtin_mul_overflow(wanted->width, wanted->rows, &requested))
+        requested = SIZE_MAX; /* and refused */
     const struct record_block block = {
         .memory = TRACE_MEMORY_DEVICE,
         .outcome = TRACE_OUTCOME_PASSED,
         .address = address,
-        .requested_bytes = wanted->width * wanted->rows,
+        .requested_bytes = requested,
         .allocated_bytes = pitch * wanted->rows,
     };
 
@@ -163,7 +167,7 @@ cudaError_t cudaMalloc3D(struct cudaPitchedPtr *pitchedDevPtr, struct cudaExtent
     struct pitched wanted = {.by = BY_MALLOC_3D, .width = extent.width};
 
     if (__builtin_mul_overflow(extent.height, extent.depth, &wanted.rows))
-        wanted.rows = 0;
+        wanted.rows = SIZE_MAX;
     bool outer = call_begin_pooled(&call, HOOK_cudaMalloc3D, __builtin_return_address(0));
     if (outer && pitchedDevPtr && serve(&call, &wanted, &address, &pitch)) {
         *pitchedDevPtr = (struct cudaPitchedPtr){.ptr = (void *)(uintptr_t)address,

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /* Of both families: no memory comes with the array. */
 static bool is_unbacked(unsigned int flags)
@@ -21,14 +22,31 @@ static size_t at_least_one(size_t value)
     return value ? value : 1;
 }
 
+/* SIZE_MAX: more than can be counted. The driver refuses such an array. */
+static size_t product(size_t a, size_t b)
+{
+    size_t result;
+
+    return __builtin_mul_overflow(a, b, &result) ? SIZE_MAX : result;
+}
+
+static size_t sum(size_t a, size_t b)
+{
+    size_t result;
+
+    return __builtin_add_overflow(a, b, &result) ? SIZE_MAX : result;
+}
+
 static size_t levels_bytes(struct cudaExtent extent, size_t element_bits, unsigned int levels)
 {
     size_t elements = 0;
 
     for (unsigned int level = 0; level < at_least_one(levels) && level < 32; level++)
-        elements += at_least_one(extent.width >> level) * at_least_one(extent.height >> level) *
-                    at_least_one(extent.depth >> level);
-    return elements * element_bits / 8;
+        elements = sum(elements, product(product(at_least_one(extent.width >> level),
+                                                 at_least_one(extent.height >> level)),
+                                         at_least_one(extent.depth >> level)));
+    return element_bits % 8 ? product(elements, element_bits) / 8
+                            : product(elements, element_bits / 8);
 }
 
 size_t array_runtime_bytes(unsigned int flags, const struct cudaChannelFormatDesc *format,

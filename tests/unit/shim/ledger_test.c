@@ -200,6 +200,11 @@ Test(array_size, of_one_and_of_all_levels)
     CUDA_ARRAY3D_DESCRIPTOR halves = {
         .Width = 8, .Height = 4, .Depth = 2, .Format = CU_AD_FORMAT_HALF, .NumChannels = 4};
     cr_assert_eq(array3d_driver_bytes(&halves, 1), 512);
+    halves.Depth = halves.Width = halves.Height = (size_t)1 << 30; /* refused, and not of 0 bytes */
+    cr_assert_eq(array3d_driver_bytes(&halves, 2), SIZE_MAX);
+    cr_assert_eq(
+        array_runtime_bytes(0, &floats, make_extent((size_t)1 << 31, (size_t)1 << 31, 0), 1),
+        SIZE_MAX);
 }
 
 Test(array_size, of_what_has_no_memory_of_its_own)

@@ -35,10 +35,15 @@ static CUresult measure(const CUDA_ARRAY3D_DESCRIPTOR *descriptor, CUarray into)
     if (!element || (channels != 1 && channels != 2 && channels != 4) || !descriptor->Width)
         return CUDA_ERROR_INVALID_VALUE;
     into->descriptor = *descriptor;
-    into->pitch = ROUND_UP(descriptor->Width * element, ROW_ALIGN);
     into->rows = descriptor->Height ? descriptor->Height : 1;
-    into->slice = into->pitch * into->rows;
     into->layers = descriptor->Depth ? descriptor->Depth : 1;
+    size_t row, bytes;
+    if (__builtin_mul_overflow(descriptor->Width, element, &row) || row > SIZE_MAX - ROW_ALIGN)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    into->pitch = ROUND_UP(row, ROW_ALIGN);
+    if (__builtin_mul_overflow(into->pitch, into->rows, &into->slice) ||
+        __builtin_mul_overflow(into->slice, into->layers, &bytes))
+        return CUDA_ERROR_OUT_OF_MEMORY;
     return CUDA_SUCCESS;
 }
 
