@@ -65,6 +65,7 @@ static void end_finish(struct context_end *end, bool ended)
     if (ended && end->context) {
         backend_vmm_reclaim();
         ipc_mapped_reclaim();
+        record_publish();
     }
     errno = saved_errno;
 }
@@ -100,6 +101,7 @@ static void drop_ended(const struct driver_functions *driver, CUdevice device)
     context_drop_ended(driver, device);
     backend_vmm_reclaim();
     ipc_mapped_reclaim();
+    record_publish();
 }
 
 /* The last detach ends the context; the driver says which was the last. */

@@ -17,6 +17,7 @@
 #include "shim/context/thread_state.h"
 
 #define STEP_BYTES  (INT64_C(1) << 20)
+#define STEP_SHARE  64 /* of what is requested; the step once half of the credit is spent */
 #define CREDIT_MOST 1024
 #define CREDIT_NS   1000000
 
@@ -25,6 +26,7 @@ _Atomic(struct live_page *) live_page;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* whoever writes the page */
 static _Atomic uint64_t device_bytes[LIVE_DEVICES_MAX];  /* 0: not known */
 static uint64_t requested_peak;                          /* of the page; guarded by lock */
+static _Atomic uint64_t requested_shown;                 /* on the page */
 
 /** While the page is written: the device memory requested from all pools, and the highest that any
  * of them had. */
@@ -83,6 +85,7 @@ static void write_requested(const struct writing *writing)
         if (peaks[i] > requested_peak)
             requested_peak = peaks[i];
     live_page_requested(writing->page, (struct live_value){level, requested_peak});
+    atomic_store_explicit(&requested_shown, level, memory_order_relaxed);
 }
 
 static void write_kinds(struct live_page *page)
@@ -127,7 +130,12 @@ bool live_moved(int64_t bytes, uint64_t now_ns)
     uint64_t earned = now_ns > since ? (now_ns - since) / CREDIT_NS : 0;
     uint64_t left = atomic_load_explicit(&credit, memory_order_relaxed) + earned;
     left = left < CREDIT_MOST ? left : CREDIT_MOST;
-    if (left == 0)
+    /* Else a burst of small blocks spends all, and the page shows the beginning of it until the
+     * next call, which may be long after. */
+    uint64_t step = left > CREDIT_MOST / 2
+                        ? 0
+                        : atomic_load_explicit(&requested_shown, memory_order_relaxed) / STEP_SHARE;
+    if (left == 0 || (uint64_t)(moved < 0 ? -moved : moved) < step)
         return false; /* the next call asks again */
     atomic_store_explicit(&credited_ns, since + earned * CREDIT_NS, memory_order_relaxed);
     atomic_store_explicit(&credit, (unsigned)left - 1, memory_order_relaxed);

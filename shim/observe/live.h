@@ -27,8 +27,8 @@ bool live_publish(void);
 
 /**
  * Counts a block of `bytes` that came, or went if negative. True when the page is due at once
- * because the thread has moved 1 MiB since the last time; at most 1,024 times in a row, and once a
- * millisecond.
+ * because the thread has moved 1 MiB since the last time, or in a long burst 1/64 of what the page
+ * shows; at most 1,024 times in a row, and once a millisecond.
  */
 bool live_moved(int64_t bytes, uint64_t now_ns);
 

@@ -174,6 +174,12 @@ static void live_note(const struct call *call, int64_t bytes)
         atomic_store_explicit(&record_next_tick_ns, 0, memory_order_relaxed);
 }
 
+void record_publish(void)
+{
+    if (live_is_on() && !live_publish())
+        atomic_store_explicit(&record_next_tick_ns, 0, memory_order_relaxed);
+}
+
 void record_allocate(const struct call *call, const struct record_block *block)
 {
     live_note(call, (int64_t)block->allocated_bytes);

@@ -71,6 +71,9 @@ void record_pool_event_of(const struct context *context, enum trace_memory memor
 void record_pool_event(const struct context *context, const struct pool_event *event);
 void record_counters(const struct context *context);
 
+/** Updates the live page now: more has changed than one block. */
+void record_publish(void);
+
 /** Updates the live page ten times a second of activity, and records the pools' statistics once
  * a second. */
 void record_tick(uint64_t now_ns);

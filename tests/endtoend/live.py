@@ -105,6 +105,20 @@ class Live(unittest.TestCase):
             live = self.figure(self.metrics(), "cupool_pool_live_requested_bytes", process.pid)
             self.assertEqual(live, total << 20, order)
 
+    def test_a_burst_of_small_blocks_is_seen(self):
+        process = self.start()
+        preload.order(process, f"burst 20000 {1 << 20}")
+        live = self.figure(self.metrics(), "cupool_pool_live_requested_bytes", process.pid)
+        self.assertAlmostEqual(live / (20000 << 20), 1, delta=0.02)
+
+    def test_the_end_of_a_context_is_seen(self):
+        process = self.start()
+        for order, total in ((f"burst 3 {100 << 20}", 300 << 20), ("reset", 0), (f"burst 1 {3 << 20}", 3 << 20),
+                             ("reset", 0)):
+            preload.order(process, order)
+            metrics = self.metrics()
+            self.assertEqual(self.figure(metrics, "cupool_process_requested_bytes", process.pid), total, order)
+
     def test_a_program_that_allocates_once_appears(self):
         process = self.start()
         preload.order(process, "burst 1 1000")

@@ -2,7 +2,8 @@
 """Holds device memory on request: "hold N BYTES" allocates N blocks, "drop" frees them, "fork" makes
 a child that ends at once, "pin BYTES" allocates pinned memory, "map BYTES LOCATION" makes physical
 memory, maps it and releases its handle, "unmap" unmaps it. "burst N BYTES" is "hold" and "shed" is
-"drop" without a later call: what they did has to be seen as it is. "device N" chooses the device. Answers each line with its number of
+"drop" without a later call: what they did has to be seen as it is; so has "reset", which ends the
+context. "device N" chooses the device. Answers each line with its number of
 blocks, once the library had a call late enough to publish what came before it."""
 
 import ctypes
@@ -68,6 +69,9 @@ for line in sys.stdin:
         if child == 0:
             os._exit(0)
         os.waitpid(child, 0)
-    if order not in ("burst", "shed", "device"):
+    elif order == "reset":
+        assert runtime.cudaDeviceReset() == 0
+        blocks.clear()
+    if order not in ("burst", "shed", "device", "reset"):
         publish()
     print(len(blocks), flush=True)
