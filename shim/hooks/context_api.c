@@ -170,6 +170,7 @@ static CUresult release_last(const struct driver_functions *real,
 {
     int saved_errno = errno;
     struct context_end end;
+
     end_begin(&end, primary_note(real, dev), false);
     errno = saved_errno;
     CUresult result = function(dev);

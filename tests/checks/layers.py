@@ -15,7 +15,7 @@ MODULES = {
     "kernels": ["device", "fill", "copy", "codec", "."],
     "include": [".", "cupool"],
     "engine": [".", "tier"],
-    "tools": ["base", "trace", "symbols", "analysis/series", "analysis", "replay", "tune",
+    "tools": ["base", "base/file", "trace", "symbols", "analysis/series", "analysis", "replay", "tune",
               "report/base", "report/html", "report", "budget", "live", "launch", "cli"],
     "tests/simgpu/driver": ["base", "device", "memory", "context", "module", "work", "api/memory",
                             "api/work", "api/context", "api"],

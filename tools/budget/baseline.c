@@ -11,9 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tools/base/infile.h"
+#include "tools/base/file/infile.h"
 #include "tools/base/json_text.h"
-#include "tools/base/outfile.h"
+#include "tools/base/file/outfile.h"
 #include "tools/symbols/wrappers.h"
 
 #define SCHEMA  "cupool.baseline/1"

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/base/infile.h"
+#include "tools/base/file/infile.h"
 
 enum section {
     SECTION_NONE,

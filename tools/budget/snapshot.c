@@ -11,7 +11,7 @@
 
 #include "cupti/base/safe_text.h"
 #include "tools/base/bound.h"
-#include "tools/base/infile.h"
+#include "tools/base/file/infile.h"
 #include "tools/report/base/report.h"
 #include "tools/analysis/wrapper_rules.h"
 #include "tools/symbols/frames.h"

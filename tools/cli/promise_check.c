@@ -8,7 +8,7 @@
 
 #include "shim/options/options_pool.h"
 #include "tools/base/escape.h"
-#include "tools/base/infile.h"
+#include "tools/base/file/infile.h"
 #include "tools/base/units.h"
 #include "tools/cli/verb.h"
 #include "tools/replay/input.h"

@@ -14,7 +14,7 @@
 #include "tools/base/escape.h"
 #include "tools/budget/budget_check.h"
 #include "tools/symbols/wrappers.h"
-#include "tools/base/outfile.h"
+#include "tools/base/file/outfile.h"
 #include "tools/analysis/window.h"
 #include "tools/cli/promise_check.h"
 

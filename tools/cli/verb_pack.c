@@ -17,7 +17,7 @@
 
 #include "cupti/format/trace_format.h"
 #include "tools/trace/anonymize.h"
-#include "tools/base/outfile.h"
+#include "tools/base/file/outfile.h"
 #include "tools/trace/packed.h"
 #include "tools/base/progress.h"
 #include "tools/trace/trace_open.h"

@@ -12,7 +12,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "tools/base/outfile.h"
+#include "tools/base/file/outfile.h"
 #include "tools/cli/loaded.h"
 #include "tools/cli/report_pid.h"
 #include "tools/symbols/wrappers.h"

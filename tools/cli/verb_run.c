@@ -22,7 +22,7 @@
 #include "cupti/write/trace_origin.h"
 #include "cupti/write/trace_writer.h"
 #include "shim/options/options.h"
-#include "tools/base/outfile.h"
+#include "tools/base/file/outfile.h"
 #include "tools/launch/launch.h"
 #include "tools/live/live_processes.h"
 #include "tools/launch/locate.h"

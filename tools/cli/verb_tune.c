@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "tools/base/escape.h"
-#include "tools/base/outfile.h"
+#include "tools/base/file/outfile.h"
 #include "tools/base/progress.h"
 #include "tools/base/text_table.h"
 #include "tools/base/units.h"

@@ -17,7 +17,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "tools/base/mapped_guard.h"
+#include "tools/base/file/mapped_guard.h"
 #include "tools/symbols/elf_file.h"
 
 /* Of a table of symbols or of the loader: more than any program has, and a bound for a file that

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/base/infile.h"
+#include "tools/base/file/infile.h"
 #include "tools/replay/device_script.h"
 
 #define LOOK_STEPS 8u /* for a block, which is seldom in a cache */

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "shim/options/options.h"
-#include "tools/base/infile.h"
+#include "tools/base/file/infile.h"
 
 #define FILE_MOST_BYTES ((size_t)1 << 20)
 

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tools/base/infile.h"
+#include "tools/base/file/infile.h"
 
 #define PEEK_BYTES 256
 

@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/base/infile.h"
+#include "tools/base/file/infile.h"
 #include "tools/replay/input_tables.h"
 #include "tools/replay/pickle.h"
 

@@ -28,8 +28,8 @@
 
 #include <elfutils/libdwelf.h>
 
-#include "tools/base/mapped_guard.h"
-#include "tools/base/regular_file.h"
+#include "tools/base/file/mapped_guard.h"
+#include "tools/base/file/regular_file.h"
 #include "tools/base/shortage.h"
 #include "tools/symbols/debug_bounds.h"
 #include "tools/symbols/elf_file.h"

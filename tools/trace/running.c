@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "cupti/format/trace_format.h"
-#include "tools/base/regular_file.h"
+#include "tools/base/file/regular_file.h"
 
 #define DELETED      " (deleted)"
 #define LIBRARY_NAME "libcupool"

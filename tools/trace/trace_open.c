@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "tools/base/progress.h"
-#include "tools/base/regular_file.h"
+#include "tools/base/file/regular_file.h"
 #include "tools/trace/packed.h"
 #include "tools/trace/snapshot.h"
 

@@ -11,7 +11,7 @@
 
 #include "shim/options/options_pool.h"
 #include "tools/base/escape.h"
-#include "tools/base/infile.h"
+#include "tools/base/file/infile.h"
 #include "tools/base/units.h"
 
 #define FILE_MOST_BYTES ((size_t)1 << 20)

@@ -18,7 +18,7 @@
 
 #include "cupti/base/safe_text.h"
 #include "tools/base/disguise.h"
-#include "tools/base/regular_file.h"
+#include "tools/base/file/regular_file.h"
 #include "tools/base/shortage.h"
 #include "tools/report/html/html_table.h"
 

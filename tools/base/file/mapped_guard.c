@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "tools/base/mapped_guard.h"
+#include "tools/base/file/mapped_guard.h"
 
 #include <signal.h>
 #include <stddef.h>

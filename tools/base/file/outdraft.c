@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "tools/base/outdraft.h"
+#include "tools/base/file/outdraft.h"
 
 #include <errno.h>
 #include <fcntl.h>

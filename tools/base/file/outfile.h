@@ -20,7 +20,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-#include "tools/base/outdraft.h"
+#include "tools/base/file/outdraft.h"
 
 /** Treatment of an existing regular file. */
 enum outfile_way { OUTFILE_NEW, OUTFILE_REPLACE };

@@ -2,7 +2,7 @@
 /*
  * Reads an input file. A file of 0 bytes, as in /proc, is read as empty: it may have no end.
  */
-#include "tools/base/infile.h"
+#include "tools/base/file/infile.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tools/base/regular_file.h"
+#include "tools/base/file/regular_file.h"
 
 static int file_open(const char *path, size_t *ret_bytes)
 {

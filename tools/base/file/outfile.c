@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "tools/base/outfile.h"
+#include "tools/base/file/outfile.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "tools/base/regular_file.h"
+#include "tools/base/file/regular_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
