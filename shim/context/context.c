@@ -359,11 +359,17 @@ bool context_ended_meanwhile(const struct driver_functions *driver, const struct
            has_ended(driver, context);
 }
 
-void context_drop_ended(const struct driver_functions *driver, CUdevice device)
+bool context_drop_ended(const struct driver_functions *driver, CUdevice device)
 {
-    for (struct context *context = context_first(); context; context = context_next(context))
-        if (context->device == device && has_ended(driver, context))
-            drop_over(context);
+    bool any = false;
+
+    for (struct context *context = context_first(); context; context = context_next(context)) {
+        if (context->device != device || !has_ended(driver, context))
+            continue;
+        drop_over(context);
+        any = true;
+    }
+    return any;
 }
 
 /* What the driver says of the current context: a call that changes nothing and waits for no work.

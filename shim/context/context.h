@@ -168,8 +168,8 @@ void context_end_finish(struct context_end *end, bool ended);
 bool context_ended_meanwhile(const struct driver_functions *driver, const struct context *context);
 
 /** Forgets every context of a device that the driver reports as gone. Call it after the real
- * call. */
-void context_drop_ended(const struct driver_functions *driver, CUdevice device);
+ * call. False: there was none. */
+bool context_drop_ended(const struct driver_functions *driver, CUdevice device);
 
 /**
  * After a driver call of the program: an error that a fault on the device leaves behind does not

@@ -98,7 +98,8 @@ CUresult cuCtxDestroy_v2(CUcontext ctx)
 
 static void drop_ended(const struct driver_functions *driver, CUdevice device)
 {
-    context_drop_ended(driver, device);
+    if (!context_drop_ended(driver, device))
+        return;
     backend_vmm_reclaim();
     ipc_mapped_reclaim();
     record_publish();
@@ -159,38 +160,32 @@ CUresult cuDevicePrimaryCtxRetain(CUcontext *pctx, CUdevice dev)
         return MISSING_DRIVER;
     UNCANCELLED;
     CUresult result = real->cuDevicePrimaryCtxRetain(pctx, dev);
+    int saved_errno = errno;
     if (result == CUDA_SUCCESS)
         primary_uses_add(dev);
-    return result;
-}
-
-/* A release that may be the last: the driver says whether it was. */
-static CUresult release_last(const struct driver_functions *real,
-                             __typeof__(cuDevicePrimaryCtxRelease_v2) *function, CUdevice dev)
-{
-    int saved_errno = errno;
-    struct context_end end;
-
-    end_begin(&end, primary_note(real, dev), false);
-    errno = saved_errno;
-    CUresult result = function(dev);
-    saved_errno = errno;
-    end_finish(&end, result == CUDA_SUCCESS && end.handle && context_end_came(real, &end));
     errno = saved_errno;
     return result;
 }
 
+/* If it may be the last, it is ordered as an end; the driver says whether it was. */
 static CUresult release(const struct driver_functions *real,
                         __typeof__(cuDevicePrimaryCtxRelease_v2) *function, CUdevice dev)
 {
     if (!function)
         return MISSING_DRIVER;
     UNCANCELLED;
-    bool left = primary_uses_begin(dev);
-    CUresult result = left ? function(dev) : release_last(real, function, dev);
     int saved_errno = errno;
+    struct context_end end = {0};
+    bool left = primary_uses_begin(dev);
+    if (!left)
+        end_begin(&end, primary_note(real, dev), false);
+    errno = saved_errno;
+    CUresult result = function(dev);
+    saved_errno = errno;
     if (left)
         primary_uses_finish(dev, result == CUDA_SUCCESS);
+    else
+        end_finish(&end, result == CUDA_SUCCESS && end.handle && context_end_came(real, &end));
     /* Could not be found out before the call. */
     if (result == CUDA_SUCCESS && shim_mode() != SHIM_OFF)
         drop_ended(real, dev);

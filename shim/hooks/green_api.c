@@ -78,6 +78,7 @@ CUresult cuGreenCtxDestroy(CUgreenCtx hCtx)
     if (ended) {
         backend_vmm_reclaim();
         ipc_mapped_reclaim();
+        record_publish();
     }
     errno = saved_errno;
     return result;

@@ -137,9 +137,11 @@ static size_t others_width(const struct text_table *table, size_t *ret_cuts)
 static void column_remove(struct text_table *table, size_t k)
 {
     for (size_t i = 0; i < table->rows; i++) {
-        free(table->row[i].cell[k]);
-        memmove(&table->row[i].cell[k], &table->row[i].cell[k + 1],
-                (table->columns - k - 1) * sizeof(char *));
+        char **cell = table->row[i].cell;
+
+        free(cell[k]);
+        memmove(&cell[k], &cell[k + 1], (table->columns - k - 1) * sizeof *cell);
+        cell[table->columns - 1] = NULL;
     }
     memmove(&table->columns_copy[k], &table->columns_copy[k + 1],
             (table->columns - k - 1) * sizeof *table->columns_copy);
