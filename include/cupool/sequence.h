@@ -131,10 +131,10 @@ CUPOOL_API int cupool_sequence_place(struct cupool_sequences *set, cupool_sequen
 
 /**
  * Updates the block tables of all sequences on the device, [sequences][row_blocks] of int32. One
- * copy on `stream` transfers the rows that changed, and `stream` waits for copies on other ones.
- * It does not wait for their kernels: what still reads the tables on another stream must have
- * ended, or come before `stream`. Errors: -EBUSY the stream is captured; -EAGAIN too many copies
- * have not run yet, or without a stream, one on another stream.
+ * copy on `stream` transfers the rows that changed, and `stream` waits for copies on other ones,
+ * and for the work behind which blocks of these rows were released. What reads the tables on yet
+ * another stream must have ended, or come before `stream`. Errors: -EBUSY the stream is captured;
+ * -EAGAIN too many copies have not run yet, or without a stream, what it would wait for.
  */
 CUPOOL_API int cupool_sequences_tables(struct cupool_sequences *set, uint32_t member,
                                        cupool_stream stream, const int32_t **ret_tables,

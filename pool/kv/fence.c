@@ -189,6 +189,21 @@ int kv_fences_order(struct kv_fences *fences, uint32_t serial, kv_stream stream)
     }
 }
 
+bool kv_fences_passed(struct kv_fences *fences, uint32_t serial)
+{
+    for (;;) {
+        const struct kv_fence *entry = kv_fences_find(fences, serial);
+
+        if (!entry)
+            return true;
+        if (!entry->joint)
+            return fences->backend->fence_query(fences->backend->state, entry->fence) == 1;
+        if (!kv_fences_passed(fences, entry->left))
+            return false;
+        serial = entry->right;
+    }
+}
+
 static bool stream_known(kv_stream *streams, unsigned *count, kv_stream stream)
 {
     for (unsigned at = 0; at < *count; at++)

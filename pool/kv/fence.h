@@ -67,6 +67,9 @@ bool kv_fences_same(struct kv_fences *fences, uint32_t serial, kv_stream stream)
 /** Makes the stream wait for what is not its own. */
 int kv_fences_order(struct kv_fences *fences, uint32_t serial, kv_stream stream);
 
+/** True if the work behind the serial is done; retires nothing. */
+bool kv_fences_passed(struct kv_fences *fences, uint32_t serial);
+
 /** Polls all entries; retires signalled ones and passes their blocks to `free_block`. */
 void kv_fences_poll(struct kv_fences *fences, void (*free_blocks)(void *state, uint32_t first),
                     void *state);

@@ -243,6 +243,15 @@ void kv_describe(struct cupool_kv *pool, struct kv_record *record, uint64_t now_
 
 /* release.c */
 int kv_release_one(struct cupool_kv *pool, cupool_kv_handle handle, cupool_stream stream);
+/** As cupool_kv_release(); *ret_serial stands for the work that the stream has, 0: none. */
+int kv_release(struct cupool_kv *pool, const cupool_kv_handle *handles, uint32_t count,
+               cupool_stream stream, uint32_t *ret_serial);
+/** The serial of what is announced for a block; the handle may be stale already. */
+uint32_t kv_block_serial(struct cupool_kv *pool, cupool_kv_handle handle);
+/** The serial that stands for both. */
+uint32_t kv_serials_join(struct cupool_kv *pool, uint32_t older, uint32_t newer);
+/** Orders a stream behind a serial's work; without a stream, -EAGAIN until it is done. */
+int kv_serial_order(struct cupool_kv *pool, uint32_t serial, cupool_stream stream);
 
 /* request.c */
 int kv_requests_init(struct cupool_kv *pool);

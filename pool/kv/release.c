@@ -199,8 +199,8 @@ static int giving_begin(struct cupool_kv *pool, struct giving *giving,
     return error;
 }
 
-int cupool_kv_release(struct cupool_kv *pool, const cupool_kv_handle *handles, uint32_t count,
-                      cupool_stream stream)
+int kv_release(struct cupool_kv *pool, const cupool_kv_handle *handles, uint32_t count,
+               cupool_stream stream, uint32_t *ret_serial)
 {
     struct giving giving;
     struct kv_after after;
@@ -217,6 +217,7 @@ int cupool_kv_release(struct cupool_kv *pool, const cupool_kv_handle *handles, u
     error = handles_validate(pool, handles, count);
     if (error == 0)
         error = giving_begin(pool, &giving, handles, count);
+    *ret_serial = error == 0 ? giving.serial : 0;
     if (error < 0 || count == 0)
         return error;
     kv_transit_begin(pool, count);
@@ -237,6 +238,48 @@ int cupool_kv_release(struct cupool_kv *pool, const cupool_kv_handle *handles, u
         return 0;
     atomic_fetch_add_explicit(&pool->stale, count - giving.done, memory_order_relaxed);
     return kv_fail(pool, -ESTALE, "a block was given more often than it has references");
+}
+
+int cupool_kv_release(struct cupool_kv *pool, const cupool_kv_handle *handles, uint32_t count,
+                      cupool_stream stream)
+{
+    uint32_t serial;
+
+    return kv_release(pool, handles, count, stream, &serial);
+}
+
+uint32_t kv_block_serial(struct cupool_kv *pool, cupool_kv_handle handle)
+{
+    uint32_t serial = 0;
+
+    if (kv_lock(pool) == 0) {
+        serial = pool->records[(uint32_t)handle].fence;
+        kv_unlock(pool);
+    }
+    return serial;
+}
+
+uint32_t kv_serials_join(struct cupool_kv *pool, uint32_t older, uint32_t newer)
+{
+    if (older == 0 || newer == 0 || kv_lock(pool) < 0)
+        return older != 0 ? older : newer;
+    newer = kv_fences_join(&pool->fences, older, newer);
+    kv_unlock(pool);
+    return newer;
+}
+
+int kv_serial_order(struct cupool_kv *pool, uint32_t serial, cupool_stream stream)
+{
+    int error = serial != 0 ? kv_lock(pool) : 0;
+
+    if (error < 0 || serial == 0)
+        return error;
+    if (stream != CUPOOL_STREAM_NONE)
+        error = kv_fences_order(&pool->fences, serial, stream);
+    else
+        error = kv_fences_passed(&pool->fences, serial) ? 0 : -EAGAIN;
+    kv_unlock(pool);
+    return error;
 }
 
 int kv_release_one(struct cupool_kv *pool, cupool_kv_handle handle, cupool_stream stream)

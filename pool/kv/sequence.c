@@ -60,6 +60,7 @@ int set_slot_take(struct cupool_sequences *set, struct sequence_slot **ret_slot)
         memset(slot->blocks, 0, sizeof(slot->blocks));
         memset(slot->registered, 0, sizeof(slot->registered));
         memset(slot->first, 0, sizeof(slot->first));
+        set_slot_tell(set, slot);
         atomic_fetch_add(&slot->generation, 1);
         slot->live = true;
         set->stats.live++;
@@ -130,7 +131,8 @@ static int arrays_init(struct cupool_sequences *set)
                                            sizeof(*member->handles));
         member->table = kv_heap_allocate(&set->heap, slots * member->row_blocks,
                                          sizeof(*member->table));
-        if (!member->handles || !member->table)
+        member->row_readers = kv_heap_allocate(&set->heap, slots, sizeof(*member->row_readers));
+        if (!member->handles || !member->table || !member->row_readers)
             return -ENOMEM;
         int error = set_tables_init(set, member);
         if (error < 0)
@@ -213,11 +215,13 @@ int set_blocks_release(struct cupool_sequences *set, struct sequence_slot *slot,
     uint32_t first = from > slot->first[member] ? from : slot->first[member];
 
     if (first < to) {
-        int error = cupool_kv_release(set->members[member].pool, handles + first, to - first,
-                                      stream);
+        struct set_member *m = &set->members[member];
+        uint32_t serial, *readers = &m->row_readers[set_index(set, slot)];
+        int error = kv_release(m->pool, handles + first, to - first, stream, &serial);
 
         if (error < 0)
             return set_fail(set, error, "blocks cannot be released on this stream now");
+        *readers = kv_serials_join(m->pool, *readers, serial);
     }
     for (uint32_t at = from; at < to; at++)
         handles[at] = 0;
@@ -285,9 +289,8 @@ int cupool_sequences_stats(struct cupool_sequences *set,
 
         if (!slot->live)
             continue;
-        ret_stats->tokens += slot->length;
-        for (uint32_t member = 0; member < set->member_count; member++)
-            ret_stats->blocks += slot->blocks[member] - slot->first[member];
+        ret_stats->tokens += atomic_load(&slot->told_tokens);
+        ret_stats->blocks += atomic_load(&slot->told_blocks);
     }
     pthread_mutex_unlock(&set->lock);
     return 0;

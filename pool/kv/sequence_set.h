@@ -27,11 +27,14 @@ struct set_member {
     cupool_kv_handle *handles;       /* [slot][row_blocks]; 0: before the window */
     int32_t *table;                  /* the same as block numbers */
     uint32_t dirty_first, dirty_end; /* rows that the device has not; guarded by the lock */
+    /* Fences of the pool: work that may read a row as it was, by its owner; of changed rows,
+     * guarded by the lock. */
+    uint32_t *row_readers, readers;
     uint64_t device_table;
     int32_t *staging[SET_STAGING];
     uint64_t staging_fence[SET_STAGING];
     cupool_stream staging_stream[SET_STAGING];
-    bool staging_busy[SET_STAGING];
+    bool staging_busy[SET_STAGING], staging_fenced[SET_STAGING];
 };
 
 struct sequence_slot {
@@ -42,6 +45,7 @@ struct sequence_slot {
     uint32_t length, committed; /* tokens */
     uint32_t hashed;            /* fine blocks with a hash */
     uint32_t blocks[SET_MEMBERS], registered[SET_MEMBERS], first[SET_MEMBERS];
+    _Atomic uint32_t told_tokens, told_blocks; /* for statistics: the rest is its owner's */
     struct cupool_kv_hash root;
     struct cupool_kv_scope scope; /* media only */
 };
@@ -92,6 +96,17 @@ static inline struct cupool_kv_hash *set_hashes(const struct cupool_sequences *s
                                                 const struct sequence_slot *slot)
 {
     return set->hashes + (size_t)set_index(set, slot) * set->fine_blocks;
+}
+
+/** Publishes what the statistics tell of a slot; its owner calls it after each change. */
+static inline void set_slot_tell(const struct cupool_sequences *set, struct sequence_slot *slot)
+{
+    uint32_t blocks = 0;
+
+    for (uint32_t at = 0; at < set->member_count; at++)
+        blocks += slot->blocks[at] - slot->first[at];
+    atomic_store_explicit(&slot->told_tokens, slot->length, memory_order_relaxed);
+    atomic_store_explicit(&slot->told_blocks, blocks, memory_order_relaxed);
 }
 
 /** Writes blocks [from, to) of a slot into the host's table and marks the row. */

@@ -4,7 +4,8 @@
  * from the first to the last that changed.
  *
  * The copy comes from page-locked staging. A staging buffer is reused only when its copy has
- * completed; there are several, so that steps may be submitted ahead.
+ * completed; there are several, so that steps may be submitted ahead. Kernels may read a row as it
+ * was until the work has ended behind which its blocks were released: the copy comes after it.
  */
 #include <errno.h>
 #include <string.h>
@@ -30,6 +31,8 @@ void set_table_write(struct cupool_sequences *set, const struct sequence_slot *s
     for (uint32_t at = from; at < to; at++)
         numbers[at] = handles[at] != 0 ? (int32_t)cupool_kv_id(handles[at]) : null_number(m);
     pthread_mutex_lock(&set->lock);
+    m->readers = kv_serials_join(m->pool, m->readers, m->row_readers[row]);
+    m->row_readers[row] = 0;
     if (m->dirty_first == m->dirty_end) {
         m->dirty_first = row;
         m->dirty_end = row + 1;
@@ -65,7 +68,7 @@ void set_tables_done(struct cupool_sequences *set, struct set_member *member)
         return;
     struct kv_backend *backend = &member->pool->backend;
     for (unsigned at = 0; at < SET_STAGING; at++) {
-        if (member->staging_busy[at])
+        if (member->staging_fenced[at])
             backend->fence_release(backend->state, member->staging_fence[at]);
         if (member->staging[at])
             backend->host_free(backend->state, member->staging[at]);
@@ -105,16 +108,26 @@ int cupool_sequence_place(struct cupool_sequences *set, cupool_sequence sequence
     return 0;
 }
 
+/* Records the fence behind a copy; if that fails, a later call on the stream tries it again. */
+static int staging_record(struct set_member *m, unsigned at)
+{
+    struct kv_backend *backend = &m->pool->backend;
+    int error = backend->fence_record(backend->state, m->staging_stream[at], &m->staging_fence[at]);
+
+    m->staging_fenced[at] = error == 0;
+    return error;
+}
+
 /* A staging buffer whose copy has run. */
 static int staging_take(struct set_member *member, unsigned *ret_at)
 {
     struct kv_backend *backend = &member->pool->backend;
 
     for (unsigned at = 0; at < SET_STAGING; at++) {
-        if (member->staging_busy[at] &&
+        if (member->staging_fenced[at] &&
             backend->fence_query(backend->state, member->staging_fence[at]) == 1) {
             backend->fence_release(backend->state, member->staging_fence[at]);
-            member->staging_busy[at] = false;
+            member->staging_busy[at] = member->staging_fenced[at] = false;
         }
         if (!member->staging_busy[at]) {
             *ret_at = at;
@@ -135,9 +148,9 @@ static int table_copy(struct set_member *m, unsigned staging, cupool_stream stre
                                      (uintptr_t)m->staging[staging], count * sizeof(*m->table),
                                      stream);
     if (error == 0 && stream != CUPOOL_STREAM_NONE && backend->fence_record) {
-        error = backend->fence_record(backend->state, stream, &m->staging_fence[staging]);
         m->staging_stream[staging] = stream;
-        m->staging_busy[staging] = error == 0;
+        m->staging_busy[staging] = true;
+        error = staging_record(m, staging);
     }
     return error;
 }
@@ -149,10 +162,15 @@ static int copies_order(struct set_member *m, cupool_stream stream)
     int error = 0;
 
     for (unsigned at = 0; at < SET_STAGING && error == 0; at++) {
-        if (!m->staging_busy[at] || stream_same(m->staging_stream[at], stream) ||
-            backend->fence_query(backend->state, m->staging_fence[at]) == 1)
+        bool own = stream_same(m->staging_stream[at], stream);
+
+        if (m->staging_busy[at] && !m->staging_fenced[at] && own)
+            error = staging_record(m, at);
+        if (!m->staging_busy[at] || own ||
+            (m->staging_fenced[at] &&
+             backend->fence_query(backend->state, m->staging_fence[at]) == 1))
             continue;
-        error = stream == CUPOOL_STREAM_NONE
+        error = stream == CUPOOL_STREAM_NONE || !m->staging_fenced[at]
                     ? -EAGAIN
                     : backend->stream_wait(backend->state, stream, m->staging_fence[at]);
     }
@@ -162,12 +180,12 @@ static int copies_order(struct set_member *m, cupool_stream stream)
 int cupool_sequences_tables(struct cupool_sequences *set, uint32_t member, cupool_stream stream,
                             const int32_t **ret_tables, uint32_t *ret_row_blocks)
 {
-    struct set_member *m = &set->members[member];
     unsigned staging;
     int error = 0;
 
     if (member >= set->member_count)
         return set_fail(set, -EINVAL, "no such pool in the set");
+    struct set_member *m = &set->members[member];
     pthread_mutex_lock(&set->lock);
     error = copies_order(m, stream);
     if (error == 0 && m->dirty_first < m->dirty_end) {
@@ -175,8 +193,11 @@ int cupool_sequences_tables(struct cupool_sequences *set, uint32_t member, cupoo
         if (error == 0)
             error = staging_take(m, &staging);
         if (error == 0)
+            error = kv_serial_order(m->pool, m->readers, stream);
+        if (error == 0)
             error = table_copy(m, staging, stream);
         if (error == 0) {
+            m->readers = 0;
             m->dirty_first = m->dirty_end = 0;
             set->stats.table_copies++;
         }

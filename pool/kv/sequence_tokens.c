@@ -53,6 +53,13 @@ static int blocks_take(struct cupool_sequences *set, struct sequence_slot *slot,
     return set_fail(set, error, "not enough blocks");
 }
 
+/* What is announced for a block that a row gives up may read the row, too. */
+static void readers_note(struct set_member *m, uint32_t row, cupool_kv_handle handle)
+{
+    m->row_readers[row] = kv_serials_join(m->pool, m->row_readers[row],
+                                          kv_block_serial(m->pool, handle));
+}
+
 /* The block that the next token goes into, if it already holds some, must belong to the
  * sequence alone. */
 static int last_make_writable(struct cupool_sequences *set, struct sequence_slot *slot,
@@ -70,6 +77,7 @@ static int last_make_writable(struct cupool_sequences *set, struct sequence_slot
             return set_fail(set, error, "no block for copy-on-write");
         if (own == *handle)
             continue;
+        readers_note(m, set_index(set, slot), *handle);
         *handle = own;
         if (slot->registered[member] > block)
             slot->registered[member] = block;
@@ -176,6 +184,7 @@ int cupool_sequence_append(struct cupool_sequences *set, cupool_sequence sequenc
     }
     memcpy(set_tokens(set, slot) + slot->length, tokens, count * sizeof(*tokens));
     slot->length += count;
+    set_slot_tell(set, slot);
     hashes_extend(set, slot, slot->length / set->identity.block_tokens);
     return 0;
 }
@@ -191,7 +200,10 @@ int cupool_sequence_reserve(struct cupool_sequences *set, cupool_sequence sequen
     if (count > set->config.max_tokens - slot->length)
         return set_fail(set, -EOVERFLOW, "more tokens than max_tokens");
     error = last_make_writable(set, slot, stream);
-    return error < 0 ? error : blocks_take(set, slot, (uint64_t)slot->length + count, stream);
+    if (error == 0)
+        error = blocks_take(set, slot, (uint64_t)slot->length + count, stream);
+    set_slot_tell(set, slot);
+    return error;
 }
 
 /* Takes the prefix of whole blocks that every pool has. */
@@ -320,10 +332,12 @@ int cupool_sequence_match(struct cupool_sequences *set, cupool_sequence sequence
         if (error < 0)
             prefix_leave(set, slot);
     }
+    set_slot_tell(set, slot);
     if (error < 0)
         return set_fail(set, error, "the prefix could not be matched");
     if (set->config.partial && set->member_count == 1)
         partial_take(set, slot, count - 1 - matched, stream);
+    set_slot_tell(set, slot);
     pthread_mutex_lock(&set->lock);
     set->stats.matched_tokens += slot->length;
     pthread_mutex_unlock(&set->lock);
@@ -382,6 +396,7 @@ int cupool_sequence_fork(struct cupool_sequences *set, cupool_sequence sequence,
     child->hashed = slot->hashed;
     child->root = slot->root;
     child->scope = slot->scope;
+    set_slot_tell(set, child);
     memcpy(set_tokens(set, child), set_tokens(set, slot), slot->length * sizeof(int32_t));
     memcpy(set_hashes(set, child), set_hashes(set, slot),
            slot->hashed * sizeof(struct cupool_kv_hash));
@@ -421,6 +436,7 @@ int cupool_sequence_truncate(struct cupool_sequences *set, cupool_sequence seque
             slot->registered[member] = tokens / size;
     }
     slot->length = tokens;
+    set_slot_tell(set, slot);
     slot->committed = slot->committed < tokens ? slot->committed : tokens;
     if (slot->hashed > tokens / set->identity.block_tokens)
         slot->hashed = tokens / set->identity.block_tokens;
@@ -454,6 +470,7 @@ int cupool_sequence_slide(struct cupool_sequences *set, cupool_sequence sequence
         if (slot->registered[member] < first)
             slot->registered[member] = first;
         set_table_write(set, slot, member, before, first);
+        set_slot_tell(set, slot);
     }
     return 0;
 }

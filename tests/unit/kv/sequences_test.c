@@ -244,6 +244,51 @@ Test(kv_sequences, tables_copied_on_another_stream_are_waited_for, .init = setup
     fake_pass(&fake, 1);
 }
 
+Test(kv_sequences, tables_wait_for_readers_of_rows_that_change, .init = setup_set,
+     .fini = teardown_set)
+{
+    cupool_sequence first = make(), second;
+    const int32_t *tables;
+    uint32_t width;
+
+    append(first, 0, 40);
+    cr_assert_eq(cupool_sequences_tables(set, 0, FAKE_STREAM(1), &tables, &width), 0);
+    fake_pass(&fake, 1);
+    cr_assert_eq(cupool_sequence_remove(set, first, FAKE_STREAM(1)), 0);
+    uint64_t last_step = fake.serial;
+    cr_assert_eq(cupool_sequences_tables(set, 0, FAKE_STREAM(3), &tables, &width), 0);
+    cr_assert_eq(fake.waited[3], 0, "the row is as it was");
+    second = make();
+    cr_assert_eq(cupool_sequence_row(second), cupool_sequence_row(first));
+    cr_assert_eq(cupool_sequence_append(set, second, tokens, 40, FAKE_STREAM(3)), 0);
+    cr_assert_eq(fake.waited[3], 0, "there are blocks without work");
+    cr_assert_eq(cupool_sequences_tables(set, 0, NONE, &tables, &width), -EAGAIN);
+    cr_assert_eq(cupool_sequences_tables(set, 0, FAKE_STREAM(3), &tables, &width), 0);
+    cr_assert_eq(fake.waited[3], last_step);
+    fake_pass(&fake, 1);
+    fake_pass(&fake, 3);
+}
+
+Test(kv_sequences, a_copy_of_tables_without_a_fence_keeps_its_staging, .init = setup_set,
+     .fini = teardown_set)
+{
+    cupool_sequence sequence = make();
+    const int32_t *tables;
+    uint32_t width;
+
+    append(sequence, 0, 40);
+    fake.fail_at = fake.calls + 2; /* the copy, the fence */
+    fake.fail_error = -ENOMEM;
+    cr_assert_eq(cupool_sequences_tables(set, 0, FAKE_STREAM(1), &tables, &width), -ENOMEM);
+    cr_assert_eq(cupool_sequences_tables(set, 0, FAKE_STREAM(3), &tables, &width), -EAGAIN);
+    int fences = fake.live_fences;
+    cr_assert_eq(cupool_sequences_tables(set, 0, FAKE_STREAM(1), &tables, &width), 0);
+    cr_assert_eq(fake.live_fences, fences + 2, "one of each copy");
+    cr_assert_eq(cupool_sequences_tables(set, 0, FAKE_STREAM(3), &tables, &width), 0);
+    cr_assert_neq(fake.waited[3], 0);
+    fake_pass(&fake, 1);
+}
+
 Test(kv_sequences, a_match_that_fails_leaves_the_sequence_empty, .init = setup_set,
      .fini = teardown_set)
 {
