@@ -58,7 +58,8 @@ static bool age_batch(struct cupool_tiers *tiers, const struct bench *bench, uin
     pthread_mutex_unlock(&tiers->lock);
     store_run(tiers, bench, pointers, count);
     for (uint32_t at = 0; at < count; at++) {
-        bool below = jobs[at].result == 0 && (!jobs[at].skip || jobs[at].present);
+        bool below = jobs[at].result == 0 && !jobs[at].awaited &&
+                     (!jobs[at].skip || jobs[at].present);
 
         whole &= below;
         if (!kv_age_give(tiers->pool, &aged[at], below))

@@ -40,6 +40,10 @@ void store_begin(struct cupool_tiers *tiers, struct job *job)
                         entry_outgrown(tiers, tier, job, tier_index_find(&tier->index, &job->key));
         /* One that is to be replaced counts again when the new one is stored. */
         job->present |= error == -EEXIST && !outgrown;
+        if (error == -EINPROGRESS) {
+            job->awaited = true;
+            job->others[at] = tier->index.entries[tier_index_find(&tier->index, &job->key)].begun;
+        }
         /* A block that is being removed is stored anew afterwards. */
         if (error == -EAGAIN || error == -EBUSY || outgrown)
             job->entries[at] = TIER_LATER;
@@ -49,11 +53,20 @@ void store_begin(struct cupool_tiers *tiers, struct job *job)
     tiers->counts.skipped += job->skip;
 }
 
+/* Ends an entry that a job has begun; whoever waits for it looks again. Under the lock. */
+static void entry_end(struct cupool_tiers *tiers, uint32_t at, struct job *job, uint64_t token,
+                      bool stored)
+{
+    tier_index_end(&tiers->tiers[at].index, job->entries[at], token, stored);
+    job->entries[at] = TIER_NONE;
+    pthread_cond_broadcast(&tiers->settled);
+}
+
 void store_abandon(struct cupool_tiers *tiers, struct job *job)
 {
     for (uint32_t at = 0; at < tiers->count; at++) {
         if (job->entries[at] < TIER_LATER)
-            tier_index_end(&tiers->tiers[at].index, job->entries[at], 0, false);
+            entry_end(tiers, at, job, 0, false);
         job->entries[at] = TIER_NONE;
     }
 }
@@ -85,7 +98,8 @@ static int entry_begin(struct cupool_tiers *tiers, uint32_t at, struct job *job)
     while ((error = tier_index_begin(&tier->index, &job->key, job->batch, true, &entry)) == -EAGAIN)
         tier_remove(tiers, at, entry);
     job->entries[at] = error == 0 ? entry : TIER_NONE;
-    job->placed |= error == -EEXIST || error == -EINPROGRESS; /* by somebody else meanwhile */
+    /* By somebody else meanwhile. Who is storing it may come later: that is not waited for. */
+    job->placed |= error == -EEXIST;
     return error;
 }
 
@@ -117,8 +131,7 @@ static bool item_ready(struct cupool_tiers *tiers, uint32_t at, struct job *job)
         tier->counts.refused++;
         job->no_room = true;
         if (job->entries[at] != TIER_NONE)
-            tier_index_end(&tier->index, job->entries[at], 0, false);
-        job->entries[at] = TIER_NONE;
+            entry_end(tiers, at, job, 0, false);
     }
     return job->entries[at] != TIER_NONE;
 }
@@ -162,9 +175,8 @@ static void item_end(struct cupool_tiers *tiers, uint32_t at, struct job *job,
 
     if (!tier->store.shared) {
         tier->index.entries[job->entries[at]].exact = job->exact;
-        tier_index_end(&tier->index, job->entries[at], item->token, stored);
+        entry_end(tiers, at, job, item->token, stored);
     }
-    job->entries[at] = TIER_NONE;
     if (stored) {
         tier->counts.stored++;
         tier->counts.stored_bytes += item->bytes;
@@ -277,8 +289,49 @@ void store_run(struct cupool_tiers *tiers, const struct bench *bench, struct job
         struct job *job = jobs[slot];
 
         store_abandon(tiers, job);
-        if (job->result == 0 && !job->skip && !job->placed)
+        job->awaited &= job->result == 0 && !job->placed;
+        if (job->result == 0 && !job->skip && !job->placed && !job->awaited)
             job->result = job->no_room ? -ENOSPC : -EIO;
+    }
+    pthread_mutex_unlock(&tiers->lock);
+}
+
+/* Whether a tier has a block, or whether a call before is storing it. Under the lock. */
+static bool is_stored(const struct cupool_tiers *tiers, const struct job *job, bool *ret_storing)
+{
+    *ret_storing = false;
+    for (uint32_t at = 0; at < tiers->count; at++) {
+        const struct tier_index *index = &tiers->tiers[at].index;
+        uint32_t entry = tiers->tiers[at].store.shared ? TIER_NONE
+                                                       : tier_index_find(index, &job->key);
+
+        if (entry == TIER_NONE)
+            continue;
+        if (index->entries[entry].state == TIER_STORED && !index->entries[entry].doomed)
+            return true;
+        *ret_storing |= index->entries[entry].state == TIER_STORING &&
+                        index->entries[entry].begun == job->others[at];
+    }
+    return false;
+}
+
+/* Nobody waits here with an entry of their own that is begun, and none for a job that is queued
+ * behind, so each wait ends. */
+void store_await(struct cupool_tiers *tiers, struct job **jobs, uint32_t count)
+{
+    bool storing;
+
+    pthread_mutex_lock(&tiers->lock);
+    for (uint32_t slot = 0; slot < count; slot++) {
+        struct job *job = jobs[slot];
+
+        while (job->awaited && !is_stored(tiers, job, &storing)) {
+            if (!storing) {
+                job->result = job->no_room ? -ENOSPC : -EIO;
+                break;
+            }
+            pthread_cond_wait(&tiers->settled, &tiers->lock);
+        }
     }
     pthread_mutex_unlock(&tiers->lock);
 }

@@ -281,6 +281,7 @@ static void tiers_free(struct cupool_tiers *tiers)
     pthread_mutex_destroy(&tiers->caller_lock);
     pthread_cond_destroy(&tiers->work);
     pthread_cond_destroy(&tiers->idle);
+    pthread_cond_destroy(&tiers->settled);
     kv_heap_done(&tiers->heap);
     free(tiers);
 }
@@ -308,6 +309,7 @@ int cupool_tiers_create(struct cupool_device *device, struct cupool_kv *pool,
     pthread_mutex_init(&tiers->caller_lock, NULL);
     pthread_cond_init(&tiers->work, NULL);
     pthread_cond_init(&tiers->idle, NULL);
+    pthread_cond_init(&tiers->settled, NULL);
     error = sizes_make(tiers, config->identity);
     if (error == 0)
         error = queue_make(tiers);

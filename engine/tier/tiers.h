@@ -53,12 +53,14 @@ struct job {
     uint64_t batch;                     /* store: of the call that it belongs to */
     uint64_t fence;                     /* load: to be waited for, and given back */
     uint32_t entries[CUPOOL_TIERS_MAX]; /* store: what each tier has begun */
+    uint64_t others[CUPOOL_TIERS_MAX];  /* store: begun by a call before; 0: not */
     uint32_t next, index;               /* index: load, of the pool's request */
     uint8_t kind;
     bool fenced, exact;
     bool skip;            /* store: every tier has it, or is about to */
     bool present;         /* store: some tier had it before */
     bool placed, no_room; /* store: a tier has it; one had no room for it */
+    bool awaited;         /* store: none has it, but a call before is storing it */
     bool on_device;       /* kernels did it: the bench has no block */
     uint64_t saturated;   /* store */
     int result;           /* 0, or the first error */
@@ -105,7 +107,8 @@ struct cupool_tiers {
     _Atomic(const char *) error;
 
     pthread_mutex_t lock;
-    pthread_cond_t work, idle;
+    pthread_cond_t work, idle,
+        settled; /* settled: an entry that was begun is stored, or given up */
     struct tier tiers[CUPOOL_TIERS_MAX];
     struct job *jobs;
     uint32_t job_free, jobs_left;
@@ -157,9 +160,13 @@ struct offload *offload_find(struct cupool_tiers *tiers, cupool_kv_ticket ticket
 void store_begin(struct cupool_tiers *tiers, struct job *job);
 /** Under the lock: gives up what was begun. */
 void store_abandon(struct cupool_tiers *tiers, struct job *job);
-/** Copies, encodes and stores; job->result says whether a tier has the block. */
+/** Copies, encodes and stores; job->result says whether a tier has the block, unless it is
+ * awaited. */
 void store_run(struct cupool_tiers *tiers, const struct bench *bench, struct job **jobs,
                uint32_t count);
+/** Waits for what others store; job->result says whether a tier has the block. The caller has
+ * begun nothing any more. */
+void store_await(struct cupool_tiers *tiers, struct job **jobs, uint32_t count);
 /** Puts entries that are in the bench into a tier; under no lock. */
 void tier_put(struct cupool_tiers *tiers, uint32_t tier, const struct bench *bench,
               struct job **jobs, uint32_t count);

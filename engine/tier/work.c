@@ -150,6 +150,7 @@ static void stores_run(struct cupool_tiers *tiers, const struct bench *bench, st
     for (uint32_t at = 0; at < count && error < 0; at++)
         jobs[at]->result = error;
     store_run(tiers, bench, jobs, count);
+    store_await(tiers, jobs, count);
     stores_end(tiers, jobs, count);
 }
 

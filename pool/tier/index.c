@@ -172,6 +172,7 @@ int tier_index_begin(struct tier_index *index, const struct cupool_kv_hash *key,
     at = entry_new(index, key);
     index->entries[at].state = TIER_STORING;
     index->entries[at].batch = batch;
+    index->entries[at].begun = ++index->begun;
     index->storing++;
     *ret_entry = at;
     return 0;

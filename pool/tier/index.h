@@ -33,6 +33,7 @@ struct tier_entry {
     struct cupool_kv_hash key;
     uint64_t charge, token; /* token: what the store left with it */
     uint64_t batch;         /* the last call that stored or asked to store it */
+    uint64_t begun;         /* number of the store that began it */
     uint32_t previous, next, chain;
     uint32_t pins;
     uint8_t state;
@@ -47,7 +48,7 @@ struct tier_index {
     uint32_t oldest, newest;
     uint32_t storing, removing, pinned;
     uint64_t budget, charged;
-    uint64_t evictions;
+    uint64_t evictions, begun;
 };
 
 /** Creates the index of a tier of at most `entries` entries and `budget` bytes. -ENOMEM. */

@@ -163,6 +163,36 @@ Test(tiers, cancelled_offloads_give_everything_back, .init = setup, .fini = tear
     give(handles, 20);
 }
 
+/* The first call is cancelled in the queue, or its store fails. */
+Test(tiers, what_another_call_stores_counts_when_it_is_stored, .init = setup, .fini = teardown)
+{
+    cupool_kv_handle handles[3];
+    cupool_kv_ticket first, cancelled, again[3];
+    uint32_t stored = 99;
+
+    shelf_of(1 << 20, false);
+    make(1, 3, handles);
+    shelf.put_held = true;
+    cr_assert_eq(cupool_tiers_offload(tiers, handles, 1, NONE, NULL, NULL, &first), 0);
+    shelf_await();
+    cr_assert_eq(cupool_tiers_offload(tiers, handles + 1, 1, NONE, NULL, NULL, &cancelled), 0);
+    cr_assert_eq(cupool_tiers_cancel(tiers, cancelled), 0);
+    cr_assert_eq(cupool_tiers_offload(tiers, handles, 1, NONE, NULL, NULL, &again[0]), 0);
+    cr_assert_eq(cupool_tiers_offload(tiers, handles + 1, 1, NONE, NULL, NULL, &again[1]), 0);
+    cr_assert_eq(cupool_tiers_offload(tiers, handles, 3, NONE, NULL, NULL, &again[2]), 0);
+    shelf_hold(&shelf.put_held, false);
+    cr_assert_eq(cupool_tiers_drain(tiers), 0);
+    cr_assert_eq(cupool_tiers_result(tiers, first, NULL), 0);
+    cr_assert_eq(cupool_tiers_result(tiers, again[0], &stored), 0);
+    cr_assert_eq(stored, 1);
+    cr_assert_eq(cupool_tiers_result(tiers, again[1], &stored), -EIO);
+    cr_assert_eq(stored, 0, "it was given up, and no tier has the block");
+    cr_assert_eq(cupool_tiers_result(tiers, again[2], &stored), -EIO);
+    cr_assert_eq(stored, 2);
+    cr_assert_eq(presence(2), CUPOOL_TIER_MISS);
+    give(handles, 3);
+}
+
 Test(tiers, only_blocks_registered_in_full_are_taken, .init = setup, .fini = teardown)
 {
     struct cupool_kv_hash hash = hash_of(7);
