@@ -421,7 +421,7 @@ int cupool_publisher_stats(struct cupool_publisher *publisher,
 static int socket_open(struct cupool_publisher *publisher, int kind, const char *endpoint,
                        bool connect, int high_water, void **ret_socket)
 {
-    const int linger = LINGER_MS;
+    const int linger = LINGER_MS, mandatory = 1; /* a reply that has no room is an error */
     const int64_t most = PEER_BYTES;
     void *socket = zmq_socket(publisher->context, kind);
 
@@ -431,6 +431,8 @@ static int socket_open(struct cupool_publisher *publisher, int kind, const char 
     if (zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof(linger)) != 0 ||
         zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &most, sizeof(most)) != 0 ||
         zmq_setsockopt(socket, ZMQ_SNDHWM, &high_water, sizeof(high_water)) != 0 ||
+        (kind == ZMQ_ROUTER &&
+         zmq_setsockopt(socket, ZMQ_ROUTER_MANDATORY, &mandatory, sizeof(mandatory)) != 0) ||
         (connect ? zmq_connect(socket, endpoint) : zmq_bind(socket, endpoint)) != 0)
         return -zmq_errno();
     return 0;
@@ -451,9 +453,11 @@ static int publisher_open(struct cupool_publisher *publisher)
         return -ENOMEM;
     error = socket_open(publisher, ZMQ_PUB, config->endpoint, config->connect != 0,
                         (int)config->high_water, &publisher->pub);
+    /* libzmq learns late what a peer has read, after up to half of the high-water mark. So twice
+     * the batches, and their end, leave room for all answers to one that has read those before. */
     if (error == 0 && config->replay_endpoint)
         error = socket_open(publisher, ZMQ_ROUTER, config->replay_endpoint, false,
-                            (int)config->batches + 16, &publisher->replay);
+                            2 * ((int)config->batches + 1), &publisher->replay);
     return error;
 }
 

@@ -12,8 +12,8 @@
  * MessagePack: [time, [event, ...], rank]. Events are ["BlockStored", hashes, parent, token_ids,
  * block_size, lora_id, medium, lora_name], ["BlockRemoved", hashes, medium] and
  * ["AllBlocksCleared"]. A subscriber that sees a gap sends the first number it lacks to the replay
- * socket. It gets [number, batch] for each batch kept, then [-1, ""]. A pool that is polled too
- * seldom drops events; that gap cannot be replayed.
+ * socket. It gets [number, batch] for each batch kept, then [-1, ""], and may ask again when it has
+ * read them. A pool that is polled too seldom drops events; that gap cannot be replayed.
  *
  * Threading: every function from any thread, except create and destroy. The only threads are those
  * of libzmq; the next poll answers requests for replay. In a child after fork every function

@@ -237,6 +237,27 @@ with tempfile.TemporaryDirectory(prefix="cupool-events-") as folder, cupool.Devi
             late.apply(*event, late=True)
     assert late.here == router.here, (late.here, router.here)
     assert ask(context, replay, (router.last + 1).to_bytes(8, "big")) == []
+    # A subscriber that asks again on its connection gets every answer, to the end.
+    many_replay = f"ipc://{folder}/many-replay"
+    many = cupool.Publisher(f"ipc://{folder}/many", many_replay, batches=128)
+    again = context.socket(zmq.DEALER)
+    again.connect(many_replay)
+    for _ in range(128):
+        cache(7, 1)
+        pool.forget([keys[7]])
+        many.poll(pool)
+    for request in range(4):
+        again.send_multipart([b"", (0).to_bytes(8, "big")])
+        got = []
+        while not again.poll(5):
+            many.poll(pool)
+        while again.poll(1000):
+            got.append(again.recv_multipart())
+            if not got[-1][2]:
+                break
+        assert len(got) == 129 and not got[-1][2], f"request {request}: {len(got)} answers"
+    again.close(linger=0)
+    many.close()
     # Noise is ignored.
     noise = context.socket(zmq.DEALER)
     noise.connect(replay)
