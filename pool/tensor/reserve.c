@@ -116,10 +116,10 @@ int cupool_tensors_unreserve(struct cupool_tensors *cache, uint32_t device)
     for (uint32_t at = 1; at <= cache->record_count; at++) {
         struct tensor_record *record = &cache->records[at];
 
-        if (!record->reserved || (record->state != TENSOR_LIVE && record->state != TENSOR_CACHED) ||
+        if (!record->reserved || record->state == TENSOR_UNUSED ||
             tensors_device(cache, at) != &cache->devices[device])
             continue;
-        if (record->state == TENSOR_LIVE) {
+        if (record->state != TENSOR_CACHED) { /* live, or being released */
             reserved_forget(cache, at);
             continue;
         }
@@ -214,6 +214,40 @@ static int text_reserve(struct filling *filling, const char *text, size_t bytes)
     return tensor_profile_read(text, bytes, wish_reserve, filling, &line);
 }
 
+/* Reads a file into memory of its own: in a mapping, a file that somebody shortens would fault. */
+static int file_read(int file, char *text, size_t room, size_t *ret_bytes)
+{
+    size_t bytes = 0;
+
+    while (bytes < room) {
+        ssize_t got = read(file, text + bytes, room - bytes);
+
+        if (got < 0 && errno != EINTR)
+            return -errno;
+        if (got == 0)
+            break;
+        bytes += got > 0 ? (size_t)got : 0;
+    }
+    *ret_bytes = bytes;
+    return 0;
+}
+
+static int file_reserve(struct filling *filling, int file, size_t room)
+{
+    void *text = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t bytes;
+
+    if (text == MAP_FAILED)
+        return tensors_fail(filling->cache, -ENOMEM, "no host memory for the file");
+    int error = file_read(file, text, room, &bytes);
+    if (error < 0)
+        tensors_fail(filling->cache, error, "the file cannot be read");
+    else
+        error = text_reserve(filling, text, bytes);
+    munmap(text, room);
+    return error;
+}
+
 int cupool_tensors_reserve_file(struct cupool_tensors *cache, const char *path, uint32_t device,
                                 uint64_t budget, uint32_t *ret_tensors, uint64_t *ret_bytes)
 {
@@ -233,16 +267,8 @@ int cupool_tensors_reserve_file(struct cupool_tensors *cache, const char *path, 
                              "not a regular file of at most 64 MiB");
         goto close_file;
     }
-    if (stat.st_size > 0) {
-        void *text = mmap(NULL, (size_t)stat.st_size, PROT_READ, MAP_PRIVATE, file, 0);
-
-        if (text == MAP_FAILED) {
-            error = tensors_fail(cache, -errno, "the file cannot be read");
-            goto close_file;
-        }
-        error = text_reserve(&filling, text, (size_t)stat.st_size);
-        munmap(text, (size_t)stat.st_size);
-    }
+    if (stat.st_size > 0)
+        error = file_reserve(&filling, file, (size_t)stat.st_size);
     if (error == 0 && ret_tensors)
         *ret_tensors = filling.tensors;
     if (error == 0 && ret_bytes)

@@ -297,6 +297,26 @@ Test(tensors, reserved_ones_are_never_evicted, .init = setup, .fini = teardown)
     give(tensor, ONE);
 }
 
+static void unreserve(void)
+{
+    cr_assert_eq(cupool_tensors_unreserve(cache, 0), 0);
+}
+
+Test(tensors, an_unreserve_counts_for_a_tensor_that_is_being_released, .init = setup,
+     .fini = teardown)
+{
+    struct cupool_tensor_shape shape = shape_of(1, KIB);
+    cupool_tensor tensor;
+
+    cr_assert_eq(cupool_tensors_reserve(cache, &shape, ONE, 1), 0);
+    tensor = take(shape, ONE, EXACT, NULL);
+    fakes[0].meanwhile = unreserve;
+    give(tensor, TWO);
+    cr_assert_eq(stats_of(0).reserved, 0);
+    cr_assert_eq(cupool_tensors_trim(cache, 0, 0, NULL), 0);
+    cr_assert_eq(fakes[0].live, 0, "it can be evicted");
+}
+
 Test(tensors, reserved_for_every_stream, .init = setup, .fini = teardown)
 {
     struct cupool_tensor_shape shape = shape_of(1, KIB);

@@ -43,11 +43,21 @@ static void memory_give(struct fake *fake, uint64_t address, bool plain)
     free(head);
 }
 
+static void meanwhile(struct fake *fake)
+{
+    void (*happens)(void) = fake->meanwhile;
+
+    fake->meanwhile = NULL;
+    if (happens)
+        happens();
+}
+
 static int allocate(void *state, size_t bytes, tensor_stream stream, uint64_t *ret_address)
 {
     struct fake *fake = state;
     int error = call(fake);
 
+    meanwhile(fake);
     if (error == 0 && fake->capacity != 0 && fake->bytes + bytes > fake->capacity)
         error = -ENOMEM;
     atomic_fetch_add(&fake->allocations, error == 0);
@@ -87,6 +97,7 @@ static int fence_record(void *state, tensor_stream stream, uint64_t *ret_fence)
     struct fake *fake = state;
     int error = call(fake);
 
+    meanwhile(fake);
     if (error == 0 && fake->captured != 0 && (uintptr_t)stream == fake->captured)
         error = -EBUSY;
     if (error < 0)

@@ -20,9 +20,10 @@ struct fake {
     _Atomic uint64_t cached_bytes;   /* that relieve() adds to the capacity, once */
     uint64_t fail_at;                /* the call that fails; 0: none */
     int fail_error;
-    uintptr_t captured; /* stream with refused fences; 0: none */
-    bool passed;        /* every fence has passed */
-    bool host;          /* no fences */
+    uintptr_t captured;      /* stream with refused fences; 0: none */
+    bool passed;             /* every fence has passed */
+    bool host;               /* no fences */
+    void (*meanwhile)(void); /* happens during the next allocation or fence */
     _Atomic uint64_t calls, bytes, plain_bytes, allocations, reliefs, waits;
     _Atomic int live, fences;
 };

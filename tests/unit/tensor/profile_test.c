@@ -163,6 +163,30 @@ static void file_write(char *path, const char *text)
     close(file);
 }
 
+static char shrunk[64];
+
+static void file_shrink(void)
+{
+    cr_assert_eq(truncate(shrunk, 0), 0);
+}
+
+/* As when it is written anew. */
+Test(tensor_profile, a_file_that_shrinks_meanwhile_is_reserved_as_it_was, .init = setup,
+     .fini = teardown)
+{
+    char text[3 * 4096];
+    uint32_t tensors = 0;
+
+    memset(text, '\n', sizeof(text));
+    memcpy(text, "1 f16 4x8", 9);
+    memcpy(text + sizeof(text) - 12, "2 f16 4x8\n", 11);
+    file_write(shrunk, text);
+    fakes[1].meanwhile = file_shrink;
+    cr_assert_eq(cupool_tensors_reserve_file(cache, shrunk, 1, 0, &tensors, NULL), 0);
+    cr_assert_eq(tensors, 3);
+    unlink(shrunk);
+}
+
 Test(tensor_profile, a_file_is_reserved_within_a_budget, .init = setup, .fini = teardown)
 {
     char path[64];
