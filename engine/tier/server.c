@@ -36,6 +36,7 @@ int cupool_tier_server(const struct cupool_tier_server_config *config,
 #include <string.h>
 #include <time.h>
 
+#include "engine/tier/resolve.h"
 #include "engine/tier/tiers.h"
 
 #define RETRY_DOUBLINGS 5
@@ -51,6 +52,7 @@ struct server {
     pthread_mutex_t lock;
     redisContext *connection;          /* guarded by lock */
     redisReplyObjectFunctions replies; /* of the connection's reader */
+    struct resolve *resolve;           /* of the address, under way; guarded by lock */
     uint32_t failures;                 /* in a row; guarded by lock */
     _Atomic uint64_t asleep_ns;        /* not asked before */
 };
@@ -146,16 +148,58 @@ static void *array_refuse(const redisReadTask *task, int elements)
     return NULL;
 }
 
+static struct timeval timeval_of(uint32_t ms)
+{
+    return (struct timeval){.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+}
+
+/* The addresses of the server's name. A look-up that takes longer goes on for the next call. */
+static int addresses_find(struct server *server, uint64_t deadline_ns,
+                          struct resolve_addresses *ret_addresses)
+{
+    if (!server->resolve)
+        server->resolve = resolve_begin(server->address);
+    if (!server->resolve)
+        return -ENOMEM;
+    int error = resolve_await(server->resolve, deadline_ns, ret_addresses);
+    if (error != -ETIMEDOUT) {
+        resolve_end(server->resolve);
+        server->resolve = NULL;
+    }
+    return error;
+}
+
+/* Tries one address after the other. */
+static void connect_network(struct server *server, uint64_t deadline_ns)
+{
+    struct resolve_addresses addresses = {.count = 0};
+    int left;
+
+    if (resolve_is_number(server->address)) {
+        addresses.count = 1;
+        strcpy(addresses.texts[0], server->address);
+    } else if (addresses_find(server, deadline_ns, &addresses) < 0) {
+        return;
+    }
+    for (unsigned at = 0; at < addresses.count && (left = remaining_ms(deadline_ns)) > 0; at++) {
+        disconnect(server);
+        server->connection = redisConnectWithTimeout(addresses.texts[at], server->port,
+                                                     timeval_of((uint32_t)left));
+        if (server->connection && server->connection->err == 0)
+            break;
+    }
+}
+
 static int reach(struct server *server, uint64_t deadline_ns)
 {
-    struct timeval timeout = {.tv_sec = server->timeout_ms / 1000,
-                              .tv_usec = (suseconds_t)(server->timeout_ms % 1000) * 1000};
+    const struct timeval timeout = timeval_of(server->timeout_ms);
 
     if (server->connection)
         return 0;
-    server->connection = server->address[0] == '/'
-                             ? redisConnectUnixWithTimeout(server->address, timeout)
-                             : redisConnectWithTimeout(server->address, server->port, timeout);
+    if (server->address[0] == '/')
+        server->connection = redisConnectUnixWithTimeout(server->address, timeout);
+    else
+        connect_network(server, deadline_ns);
     if (server->connection) {
         server->replies = *server->connection->reader->fn;
         server->replies.createArray = array_refuse;
@@ -359,6 +403,7 @@ static void server_close(void *state)
     struct server *server = state;
 
     disconnect(server);
+    resolve_end(server->resolve);
     pthread_mutex_destroy(&server->lock);
     free(server->address);
     free(server->password);

@@ -211,6 +211,33 @@ def impostor(program, folder):
     engine.end()
 
 
+def named(program):
+    """A host's name: connects to its address; a resolver without an answer holds nobody up."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(1)
+        listener.settimeout(60)
+        engine = Engine(program, "localhost", listener.getsockname()[1], timeout_ms=150)
+        engine.process.stdin.write("1\n")
+        engine.process.stdin.flush()
+        connection, _ = listener.accept()
+        connection.close()
+        engine.process.stdout.readline()
+        engine.end()
+    engine = Engine(program, "silent.invalid", timeout_ms=20)
+    engine.process.stdin.write("3\n")
+    engine.process.stdin.flush()
+    waited = 0
+    while not _readable(engine.process.stdout):
+        waited += 1
+        if waited == 3000:
+            engine.process.kill()
+            sys.exit("a look-up of the server's name holds the engine")
+    figures = json.loads(engine.process.stdout.readline())
+    assert figures["unavailable"] > 0 and figures["loaded"] == 0, figures
+    engine.end()
+
+
 def _peak(engine):
     """Most bytes of address space that the engine has had."""
     status = pathlib.Path(f"/proc/{engine.process.pid}/status").read_text(encoding="ascii")
@@ -252,6 +279,7 @@ with tempfile.TemporaryDirectory(prefix="cupool-server-") as name:
         spoilt(above, below)
         above.end()
         impostor(program, pathlib.Path(name))
+        named(program)
     finally:
         below.kill()
 print(f"{pathlib.Path(found).name}: blocks went and returned; killed, stopped, corrupted and impersonated, "
