@@ -4,13 +4,32 @@
 import ctypes
 import os
 import pathlib
-from ctypes import (CFUNCTYPE, POINTER, Structure, c_char_p, c_double, c_int, c_int32, c_int64, c_size_t,
+from ctypes import (CFUNCTYPE, POINTER, c_char_p, c_double, c_int, c_int32, c_int64, c_size_t,
                     c_uint, c_uint8, c_uint32, c_uint64, c_void_p)
 
 NAME = "libcupool-engine.so.0"
 
 PRESSURE_CALLBACK = CFUNCTYPE(None, c_void_p, c_int, c_double)
 CLOCK = CFUNCTYPE(c_uint64, c_void_p)
+
+
+class Structure(ctypes.Structure):
+    """Refuses numbers that a field cannot hold: ctypes takes their last bits."""
+
+    def __init__(self, *values, **named):
+        super().__init__(*values, **named)
+        for (name, *_), value in zip(self._fields_, values):
+            self._look(name, value)
+        for name, value in named.items():
+            self._look(name, value)
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value)
+        self._look(name, value)
+
+    def _look(self, name, value):
+        if isinstance(value, int) and (getattr(self, name) or 0) != value:
+            raise ValueError(f"{name}={value} is out of range")
 
 
 class Hash(Structure):

@@ -12,9 +12,10 @@ def settings_set(structure: Any, settings: Dict[str, int], names: Iterable[str],
     for name, value in settings.items():
         if name not in known:
             raise TypeError(f"{what} has no argument {name!r}; it accepts {', '.join(sorted(known))}")
-        setattr(structure, name, value)
-        if getattr(structure, name) != value:
-            raise ValueError(f"{what}: {name}={value} is out of range")
+        try:
+            setattr(structure, name, value)
+        except ValueError as error:
+            raise ValueError(f"{what}: {error}") from None
 
 
 def answers(function: Callable[..., int], otherwise: int) -> Callable[..., int]:

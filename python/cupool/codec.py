@@ -9,6 +9,7 @@ from typing import List, Optional, Sequence
 from . import _library as lib
 from ._errors import check
 from ._library import api
+from ._owner import text
 
 
 class Codec(enum.IntEnum):
@@ -104,7 +105,7 @@ class BlockCodec:
 def codec_named(name: str) -> Codec:
     """Returns the codec of a name, such as "int8"."""
     codec = ctypes.c_int()
-    check(api.codec_by_name(name.encode(), ctypes.byref(codec)), f"no codec is named {name!r}")
+    check(api.codec_by_name(text(name, "a codec"), ctypes.byref(codec)), f"no codec is named {name!r}")
     return Codec(codec.value)
 
 

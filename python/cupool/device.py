@@ -25,6 +25,12 @@ def version() -> str:
     return api.engine_version().decode()
 
 
+def bytes_address(data: bytes) -> int:
+    if isinstance(data, str):  # ctypes would take its wide characters
+        raise TypeError("bytes can be copied, a str cannot")
+    return ctypes.cast(data, ctypes.c_void_p).value or 0
+
+
 def figures(kind, structure):
     """Converts a statistics structure to the dataclass with the same fields."""
     return kind(**{name: getattr(structure, name) for name, *_ in structure._fields_})
@@ -148,8 +154,7 @@ class Device(Owner):
 
     def write(self, address: int, data: bytes, stream: Optional[int] = STREAM_NONE) -> None:
         """Copies to the device; with a stream the data must live until the stream's work is done."""
-        self._check(api.device_copy(self.handle, address, ctypes.cast(data, ctypes.c_void_p),
-                                    len(data), stream))
+        self._check(api.device_copy(self.handle, address, bytes_address(data), len(data), stream))
 
     def read(self, address: int, count: int) -> bytes:
         data = ctypes.create_string_buffer(count)

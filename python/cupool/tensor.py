@@ -9,7 +9,7 @@ from typing import List, Optional, Sequence, Tuple
 from . import _library as lib
 from ._errors import check
 from ._library import api
-from ._owner import Handle, settings_set
+from ._owner import Handle, settings_set, text
 from .device import STREAM_NONE, Device, figures
 
 
@@ -67,6 +67,8 @@ def tensor_shape(dimensions: Sequence[int], kind: TensorType, device: int = 0,
     shape = lib.TensorShape(rank=len(dimensions), type=int(kind), device=device, flags=flags)
     for at, dimension in enumerate(dimensions):
         shape.dimensions[at] = dimension
+        if shape.dimensions[at] != dimension:
+            raise ValueError(f"a tensor has no dimension {dimension}")
     return shape
 
 
@@ -158,7 +160,7 @@ class Tensors(Handle):
         """Reserves the tensors in a text or a report (cupool report --format json); returns tensors and
         bytes."""
         tensors, count = ctypes.c_uint32(), ctypes.c_uint64()
-        self.check_result(api.tensors_reserve_file(self.handle, str(path).encode(), device, budget,
+        self.check_result(api.tensors_reserve_file(self.handle, text(str(path), "a path"), device, budget,
                                                    ctypes.byref(tensors), ctypes.byref(count)))
         return tensors.value, count.value
 

@@ -9,8 +9,8 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 from . import _library as lib
 from ._errors import check
 from ._library import api
-from ._owner import Handle, settings_set
-from .device import STREAM_NONE, Device, figures
+from ._owner import Handle, settings_set, text
+from .device import STREAM_NONE, Device, bytes_address, figures
 
 #: to, from, bytes
 Copy = Tuple[int, int, int]
@@ -105,7 +105,7 @@ class Transfers(Handle):
             values = lib.TransferThresholds(thresholds.kernel_below, thresholds.kernel_from,
                                             thresholds.batch_from)
             config.thresholds = ctypes.pointer(values)
-        config.folder = folder.encode() if folder is not None else None
+        config.folder = text(folder, "a folder") if folder is not None else None
         handle = ctypes.c_void_p()
         check(api.transfers_create(device.handle, ctypes.byref(config), ctypes.byref(handle)),
               "the queues could not be created")
@@ -142,7 +142,7 @@ class Transfers(Handle):
                callback: Optional[Callable[[int], None]] = None, keep: Any = None) -> Transfer:
         """Submits copies as one transfer; `callback` gets 0 or a negative errno; `keep` is held until the
         transfer is seen to have ended."""
-        array = (lib.Copy * max(1, len(copies)))(*copies)
+        array = (lib.Copy * max(1, len(copies)))(*[lib.Copy(*copy) for copy in copies])
         options = lib.TransferOptions()
         api.transfer_options_init(ctypes.byref(options))
         options.priority, options.after_stream, options.alignment = priority, after, alignment
@@ -170,7 +170,7 @@ class Transfers(Handle):
 
     def write(self, address: int, data: bytes, **options) -> Transfer:
         """Copies bytes to the device; they are kept alive until the transfer has ended."""
-        source = ctypes.cast(data, ctypes.c_void_p).value or 0
+        source = bytes_address(data)
         return self.submit(Direction.TO_DEVICE, [(address, source, len(data))], keep=data, **options)
 
     def ensure(self, memory: int, count: int,
@@ -186,7 +186,7 @@ class Transfers(Handle):
         """Copies tensors into one allocation: returns its address (free it with Device.free), theirs, and the
         transfer."""
         sources = (lib.TensorSource * max(1, len(tensors)))(
-            *[(ctypes.cast(tensor, ctypes.c_void_p).value, len(tensor)) for tensor in tensors])
+            *[(bytes_address(tensor), len(tensor)) for tensor in tensors])
         memory, name = ctypes.c_void_p(), ctypes.c_uint64()
         addresses = (ctypes.c_void_p * max(1, len(tensors)))()
         self.check_result(api.transfers_prefetch(self.handle, sources, len(tensors), alignment, stream,

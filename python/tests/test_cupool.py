@@ -153,6 +153,22 @@ def test_numbers_of_more_bits_do_not_become_others(device, pool):
         cupool.Identity(method=1, secret=1 << 64).root()
     with pytest.raises(ctypes.ArgumentError, match="out of range"):
         pool.resize((1 << 32) + 4)
+    with pytest.raises(ValueError, match="no dimension"):
+        cupool.tensor_bytes([(1 << 64) + 5])
+    with cupool.Tensors(device) as tensors, pytest.raises(ValueError, match="device=4294967296"):
+        tensors.acquire([4], device=1 << 32)
+    with pytest.raises(ValueError, match="tokens=4294967312"):
+        cupool.BlockCodec(cupool.Codec.INT8, cupool.Element.F16, (1 << 32) + 16, 2, 64).encode(b"")
+    memory = device.allocate(64)
+    with cupool.Transfers(device) as transfers:
+        with pytest.raises(ValueError, match="bytes=18446744073709551624"):
+            transfers.submit(cupool.Direction.TO_DEVICE, [(memory, memory + 32, (1 << 64) + 8)])
+        with pytest.raises(ValueError, match="priority"):
+            transfers.submit(cupool.Direction.TO_DEVICE, [(memory, memory + 32, 8)], priority=1 << 32)
+        for write in (transfers.write, device.write):
+            with pytest.raises(TypeError, match="str"):
+                write(memory, "wide characters")
+    device.free(memory)
     with pytest.raises(ctypes.ArgumentError, match="out of range"):
         device.fill(device.allocate(16), 256, 16)
     assert pool.total_blocks == 10
