@@ -28,9 +28,11 @@ void set_table_write(struct cupool_sequences *set, const struct sequence_slot *s
 
     if (from >= to)
         return;
+    /* A copy for another sequence may include this row: it must not see it half written, nor before
+     * the row's readers count. */
+    pthread_mutex_lock(&set->lock);
     for (uint32_t at = from; at < to; at++)
         numbers[at] = handles[at] != 0 ? (int32_t)cupool_kv_id(handles[at]) : null_number(m);
-    pthread_mutex_lock(&set->lock);
     m->readers = kv_serials_join(m->pool, m->readers, m->row_readers[row]);
     m->row_readers[row] = 0;
     if (m->dirty_first == m->dirty_end) {

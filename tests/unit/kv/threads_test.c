@@ -4,6 +4,7 @@
  * thread holds alone carries its mark; another's mark would be an over-commitment. A ninth thread
  * looks at the figures and checks.
  */
+#include "include/cupool/sequence.h"
 #include "tests/random.h"
 #include "tests/unit/kv/fixture.h"
 
@@ -325,4 +326,55 @@ Test(kv_fronts, the_peak_counts_blocks_of_waiting_requests, .init = setup_fronts
     cr_assert_eq(stats_now().peak_used, BLOCKS);
     give(late, 40);
     give(held + 10, BLOCKS - 40);
+}
+
+/* Sequences of several threads, in one set. */
+
+static struct cupool_sequences *set;
+
+static void *sequences_run(void *state)
+{
+    int32_t tokens[70];
+
+    for (int32_t at = 0; at < 70; at++)
+        tokens[at] = at + (int32_t)(uintptr_t)state * 1000;
+    for (unsigned round = 0; round < 500; round++) {
+        cupool_sequence sequence;
+        const int32_t *tables;
+        uint32_t width;
+
+        cr_assert_eq(cupool_sequence_create(set, NULL, CUPOOL_SEQUENCE_NO_CACHE, &sequence), 0);
+        cr_assert_eq(cupool_sequence_append(set, sequence, tokens, 70, NONE), 0);
+        cr_assert_eq(cupool_sequences_tables(set, 0, NONE, &tables, &width), 0);
+        cr_assert_eq(cupool_sequence_slide(set, sequence, 40, NONE), 0);
+        cr_assert_eq(cupool_sequence_truncate(set, sequence, 50, NONE), 0);
+        cr_assert_eq(cupool_sequences_tables(set, 0, NONE, &tables, &width), 0);
+        cr_assert_eq(cupool_sequence_remove(set, sequence, NONE), 0);
+    }
+    atomic_fetch_add(&done, 1);
+    return NULL;
+}
+
+Test(kv_threads, figures_and_tables_of_sequences_that_others_change, .init = setup_fronts,
+     .fini = teardown)
+{
+    struct cupool_kv_member member = {pool, 0};
+    struct cupool_sequences_statistics stats;
+    struct cupool_sequences_config config;
+    pthread_t threads[THREADS];
+
+    cupool_sequences_config_init(&config);
+    config.sequences = THREADS;
+    config.max_tokens = 100;
+    cr_assert_eq(cupool_sequences_create(&member, 1, &config, &set), 0);
+    atomic_store(&done, 0);
+    for (uintptr_t at = 0; at < THREADS; at++)
+        cr_assert_eq(pthread_create(&threads[at], NULL, sequences_run, (void *)at), 0);
+    while (atomic_load(&done) < THREADS) {
+        cr_assert_eq(cupool_sequences_stats(set, &stats), 0);
+        cr_assert(stats.blocks <= (uint64_t)THREADS * 5 && stats.tokens <= (uint64_t)THREADS * 70);
+    }
+    for (unsigned at = 0; at < THREADS; at++)
+        pthread_join(threads[at], NULL);
+    cupool_sequences_destroy(set);
 }
