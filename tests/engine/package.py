@@ -47,7 +47,7 @@ def layouts(machine):
     lines, wanted = [], []
     for kind in vars(_library).values():
         if not (isinstance(kind, type) and issubclass(kind, ctypes.Structure) and
-                kind is not ctypes.Structure):
+                kind not in (ctypes.Structure, _library.Structure)):
             continue
         name = next(known[prefix + kind.__name__.lower()] for prefix in PREFIXES
                     if prefix + kind.__name__.lower() in known)
