@@ -507,7 +507,7 @@ int cupool_memory_defragment(struct cupool_device *device, size_t *ret_gained_by
 {
     struct cupool_memory_statistics before, after;
     size_t returned = 0;
-    int error = cupool_device_wait(device, CUPOOL_STREAM_NONE);
+    int error = device ? cupool_device_wait(device, CUPOOL_STREAM_NONE) : -EINVAL;
 
     if (error == 0)
         error = cupool_memory_stats(device, &before);

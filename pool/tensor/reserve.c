@@ -235,7 +235,7 @@ static int file_read(int file, char *text, size_t room, size_t *ret_bytes)
 static int file_reserve(struct filling *filling, int file, size_t room)
 {
     void *text = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    size_t bytes;
+    size_t bytes = 0;
 
     if (text == MAP_FAILED)
         return tensors_fail(filling->cache, -ENOMEM, "no host memory for the file");

@@ -165,6 +165,21 @@ int context_primary_state(const struct driver_functions *driver, CUdevice device
                : -EIO;
 }
 
+CUcontext context_primary(const struct driver_functions *driver, CUdevice device)
+{
+    CUresult (*release)(CUdevice) = driver->cuDevicePrimaryCtxRelease_v2
+                                        ? driver->cuDevicePrimaryCtxRelease_v2
+                                        : driver->cuDevicePrimaryCtxRelease;
+    CUcontext handle = NULL;
+
+    if (!release || !driver->cuDevicePrimaryCtxRetain ||
+        REAL_ASK(driver->cuDevicePrimaryCtxRetain(&handle, device)) != CUDA_SUCCESS)
+        return NULL;
+    if (REAL_ASK(release(device)) != CUDA_SUCCESS) /* it would live for good */
+        (void)REAL_ASK(release(device));
+    return handle;
+}
+
 /* Before the real call: threads that wait for its work, a few seconds at most, as for one that was
  * left in the driver (backend/free_wait.c). */
 static void waiting_await(const struct context *context)

@@ -124,6 +124,9 @@ bool context_lives(const struct driver_functions *driver, CUcontext handle);
 /** 1: the device has a primary context; 0: it has none; -EIO: the driver does not say. */
 int context_primary_state(const struct driver_functions *driver, CUdevice device);
 
+/** Finds the primary context of a device by retaining it, which makes an inactive one active. */
+CUcontext context_primary(const struct driver_functions *driver, CUdevice device);
+
 /** After the real call that may have ended a context: threads look again whether theirs lives. What
  * they saw since context_end_begin() may be the context before its end. */
 void context_look_again(void);

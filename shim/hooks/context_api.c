@@ -123,21 +123,12 @@ CUresult cuCtxDetach(CUcontext ctx)
     return result;
 }
 
-/* Finds the primary context of a device by retaining it; an inactive one is not activated for
- * that. */
+/* An inactive one is not activated for that. */
 static CUcontext primary_of(const struct driver_functions *real, CUdevice dev)
 {
-    CUcontext handle;
-
-    if (shim_mode() == SHIM_OFF || !real->cuDevicePrimaryCtxRetain ||
-        context_primary_state(real, dev) != 1 ||
-        real->cuDevicePrimaryCtxRetain(&handle, dev) != CUDA_SUCCESS)
-        return NULL;
-    if (real->cuDevicePrimaryCtxRelease_v2)
-        real->cuDevicePrimaryCtxRelease_v2(dev);
-    else if (real->cuDevicePrimaryCtxRelease)
-        real->cuDevicePrimaryCtxRelease(dev);
-    return handle;
+    return shim_mode() != SHIM_OFF && context_primary_state(real, dev) == 1
+               ? context_primary(real, dev)
+               : NULL;
 }
 
 /* Before a call that may end the primary context: afterwards a driver without ids of contexts no

@@ -19,9 +19,8 @@ static CUcontext primary_of(const struct driver_functions *driver, CUcontext han
 
     if (REAL_ASK(driver->cuCtxPushCurrent_v2(handle)) != CUDA_SUCCESS)
         return NULL;
-    if (REAL_ASK(driver->cuCtxGetDevice(&device)) == CUDA_SUCCESS &&
-        REAL_ASK(driver->cuDevicePrimaryCtxRetain(&primary, device)) == CUDA_SUCCESS)
-        driver->cuDevicePrimaryCtxRelease_v2(device);
+    if (REAL_ASK(driver->cuCtxGetDevice(&device)) == CUDA_SUCCESS)
+        primary = context_primary(driver, device);
     (void)REAL_ASK(driver->cuCtxPopCurrent_v2(&popped));
     return primary;
 }

@@ -77,6 +77,7 @@ static void memory_run(void)
     for (unsigned at = 0; at < 64; at++)
         HOLDS(cupool_memory_free(device, blocks[at], at % 2 ? one : two) == 0);
     HOLDS(cupool_memory_check(device, why, sizeof(why)) == 0);
+    HOLDS(cupool_memory_defragment(NULL, &returned) == -EINVAL);
     HOLDS(cupool_memory_defragment(device, &returned) == 0);
     HOLDS(cupool_memory_trim(device, 0, &returned) == 0);
     HOLDS(cupool_memory_stats(device, &stats) == 0);
