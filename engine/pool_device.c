@@ -13,18 +13,7 @@
 
 static int segment_allocate(void *state, size_t bytes, uint64_t *ret_address)
 {
-    struct cupool_device *device = state;
-    uint64_t address;
-    int error = device_memory_allocate(device, bytes, &address);
-
-    if (error < 0)
-        return error;
-    if (address % POOL_SEGMENT_BYTES != 0) {
-        device_memory_free(device, address, bytes);
-        return -ENOTSUP;
-    }
-    *ret_address = address;
-    return 0;
+    return device_memory_allocate(state, bytes, ret_address);
 }
 
 static int segment_free(void *state, uint64_t address, size_t bytes)

@@ -31,9 +31,10 @@ struct pool_backend {
     void *state; /* first argument of every operation */
 
     /**
-     * Allocates memory from the device, `bytes` a multiple of 2 MiB, the address 2 MiB-aligned.
-     * -ENOMEM: the device has not that much; -ENOTSUP: it has, but not so aligned; -EPERM: the
-     * context must not be called now (capture, teardown); -EIO: the context is broken or gone.
+     * Allocates memory from the device, `bytes` a multiple of 2 MiB. The pool gives back what is
+     * not 2 MiB-aligned. -ENOMEM: the device has not that much; -ENOTSUP: it has, but not so
+     * aligned; -EPERM: the context must not be called now (capture, teardown); -EIO: the context is
+     * broken or gone.
      */
     int (*segment_allocate)(void *state, size_t bytes, uint64_t *ret_address);
     /**

@@ -62,6 +62,15 @@ static bool backend_valid(const struct pool_config *config, const struct pool_ba
            backend->device_wait && backend->clock_ns && (!fills || backend->memory_fill);
 }
 
+/* A block is scrubbed after the work that was submitted before its free. Nobody may wait for that
+ * with the block's lock held, so the free waits first. */
+static enum pool_reuse reuse_of(const struct pool_config *config)
+{
+    bool waits = config->reuse == POOL_REUSE_IMMEDIATE && config->scrub != POOL_FILL_NONE;
+
+    return waits ? POOL_REUSE_SYNC : config->reuse;
+}
+
 int pool_create(const struct pool_config *config, const struct pool_backend *backend,
                 struct pool **ret_pool)
 {
@@ -72,13 +81,14 @@ int pool_create(const struct pool_config *config, const struct pool_backend *bac
     if (!pool)
         return -ENOMEM;
     *pool = (struct pool){.config = *config, .backend = *backend};
+    pool->config.reuse = reuse_of(config);
     count_set(&pool->metadata_bytes, sizeof(*pool));
     pool_lock_init(&pool->backend_lock, POOL_LOCK_BACKEND);
     pool_lock_init(&pool->runs.blocks.lock, POOL_LOCK_RUNS);
     pool_lock_init(&pool->sample_lock, POOL_LOCK_METADATA);
     size_classes_init(config->class_bytes, config->class_count, &pool->classes);
     quarantine_init(&pool->quarantine);
-    atomic_store_explicit(&pool->frees_wait, config->reuse == POOL_REUSE_SYNC,
+    atomic_store_explicit(&pool->frees_wait, pool->config.reuse == POOL_REUSE_SYNC,
                           memory_order_relaxed);
     if (shard_init(pool) < 0) {
         metadata_free(METADATA_POOL, pool, sizeof(*pool), &account);

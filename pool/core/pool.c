@@ -544,9 +544,7 @@ static inline void object_release_locked(struct bin *bin, struct object object)
     struct pool *pool = bin->pool;
 
     count_add(&bin->frees, 1);
-    if (unlikely(pool->config.reuse == POOL_REUSE_IMMEDIATE) &&
-        device_fill(pool, object_address(bin, object), bin->object_bytes, pool->config.scrub) ==
-            0) {
+    if (unlikely(pool->config.reuse == POOL_REUSE_IMMEDIATE)) {
         count_add(&bin->retired, 1);
         bin_put_locked(bin, object);
         return;

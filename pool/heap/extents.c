@@ -296,7 +296,7 @@ void blocks_free_locked(struct pool *pool, struct blocks *blocks, struct block *
     block->free_site = site;
     /* The memory of an isolated block goes away, so it must wait for all work in any case. */
     bool at_once = pool->config.reuse == POOL_REUSE_IMMEDIATE && !block_isolated(block);
-    if (at_once && device_fill(pool, block->address, block_bytes(block), pool->config.scrub) == 0)
+    if (at_once)
         block_give(pool, block);
     else
         quarantine_append(blocks, block, quarantine_label(pool));

@@ -71,10 +71,6 @@ static int segment_allocate(void *state, size_t bytes, uint64_t *ret_address)
         return -ENOMEM;
     }
     error = scope_error(scope.driver->cuMemAlloc_v2(&address, bytes));
-    if (error == 0 && address % POOL_SEGMENT_BYTES != 0) {
-        scope.driver->cuMemFree_v2(address);
-        error = -ENOTSUP;
-    }
     scope_leave(&scope);
     if (error < 0) {
         limit_give_segment(context, bytes);

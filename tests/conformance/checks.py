@@ -18,7 +18,7 @@ import sys
 from runner import SKIPPED, Suite, arguments, compare, sanitizer
 from trace import Trace
 from ends import check_refused_destroy, check_refused_end  # pylint: disable=unused-import
-from waits import check_ended_beside_work, check_endless_work  # pylint: disable=unused-import
+from waits import check_ended_beside_work, check_endless_work, check_held_up  # pylint: disable=unused-import
 
 
 class Failures:

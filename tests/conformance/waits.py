@@ -21,3 +21,12 @@ def check_ended_beside_work(suite, failures, _):
     """No context ends while a thread of the library is in the driver with it."""
     _, output, _ = suite.run(suite.executables["linked"], "no_wait", "driver", "mode:pool", "ended")
     failures.expect(output.count("ed: refused 1, after the work 1, errors 0\n") == 2, output)
+
+
+def check_held_up(suite, failures, _):
+    """A free that waits for work that does not end keeps no lock: other threads allocate and end another context."""
+    free = ("plain", "beside a capture")
+    expected = "".join(f"{what}: the other context ended 1, allocated 2\n{what}: errors 0\n" for what in free)
+    for options in ("reuse:sync", "reuse:immediate,scrub:poison", "reuse:immediate,scrub:zero,backing:vmm"):
+        _, output, _ = suite.run(suite.executables["linked"], "held_free", "driver", f"mode:pool,{options}")
+        failures.expect(output == expected, f"{options}: {output}")

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A free that waits for work that does not end holds nobody else up: another thread ends another
- * context meanwhile, and a third one allocates. Beside a capture and without.
+ * context meanwhile, and two more allocate blocks of the freed size, one before that and one after.
+ * Beside a capture and without.
  *
  * A program that hangs is ended by its alarm. Needs a stream that can be held, so a simulated
  * device.
@@ -24,7 +25,9 @@
 static int (*hold)(CUstream);
 static int (*release)(CUstream);
 
-static void *freed, *taken;
+#define THREADS 4
+
+static void *freed, *taken[THREADS];
 static CUcontext other;
 static atomic_int ended, allocated, errors;
 
@@ -42,12 +45,12 @@ static void *end_other(void *unused)
     return unused;
 }
 
-static void *allocate(void *unused)
+static void *allocate(void *block)
 {
     route_start();
-    atomic_fetch_add(&errors, route_allocate(&taken, 5000) != 0);
-    atomic_store(&allocated, 1);
-    return unused;
+    atomic_fetch_add(&errors, route_allocate(block, 8 << 20) != 0);
+    atomic_fetch_add(&allocated, 1);
+    return block;
 }
 
 static int other_make(void)
@@ -62,8 +65,8 @@ static int other_make(void)
 
 static void held_free(const char *what, CUstream busy, bool capture)
 {
-    static void *(*const acts[])(void *) = {free_it, end_other, allocate};
-    pthread_t threads[3];
+    static void *(*const acts[])(void *) = {free_it, allocate, end_other, allocate};
+    pthread_t threads[THREADS];
     CUstream stream;
     CUgraph graph = NULL;
     void *target;
@@ -79,19 +82,20 @@ static void held_free(const char *what, CUstream busy, bool capture)
             route_stream_create(&stream);
     error += capture ? route_capture_begin(stream, CU_STREAM_CAPTURE_MODE_RELAXED) : 0;
     error += hold(busy) + route_fill_async(target, 1, 1000, busy);
-    for (int i = 0; i < 3; i++) {
-        error += pthread_create(&threads[i], NULL, acts[i], NULL);
+    for (int i = 0; i < THREADS; i++) {
+        error += pthread_create(&threads[i], NULL, acts[i], &taken[i]);
         usleep(20000); /* it is inside, in all likelihood */
     }
-    for (int i = 0; i < 500 && !(atomic_load(&ended) && atomic_load(&allocated)); i++)
+    for (int i = 0; i < 500 && !(atomic_load(&ended) && atomic_load(&allocated) == 2); i++)
         usleep(10000);
     printf("%s: the other context ended %d, allocated %d\n", what, atomic_load(&ended),
            atomic_load(&allocated));
     error += release(busy) + DRIVER(cuStreamSynchronize)(busy);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
     error += capture ? route_capture_end(stream, &graph) : 0;
-    error += route_free(taken) + route_free(target) + route_stream_destroy(stream);
+    error += route_free(taken[1]) + route_free(taken[3]) + route_free(target) +
+             route_stream_destroy(stream);
     printf("%s: errors %d\n", what, error + atomic_exchange(&errors, 0));
 }
 
