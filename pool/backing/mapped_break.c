@@ -113,14 +113,16 @@ static int claim(struct mapped *mapped, struct breaking *breaking)
     return breaking->scratch ? 0 : -ENOMEM;
 }
 
-/* Gives the free pages the new use; the place of the copies becomes a hole. */
+/* Gives the free pages the new use, or that of free memory in a handle that was exported meanwhile;
+ * the place of the copies becomes a hole. */
 static void settle(struct mapped *mapped, struct breaking *breaking, enum extent_use use)
 {
     for (struct extent *extent = breaking->freed, *next; extent; extent = next) {
         next = extent_of(extent->node.left);
         if (use == EXTENT_HOLE && mapped->entry != 0)
             page_map_replace(extent->node.address, extent->node.bytes, 0);
-        range_settle(&mapped->range, extent, use);
+        range_settle(&mapped->range, extent,
+                     use == EXTENT_FREE && extent->exported ? EXTENT_SPENT : use);
     }
     if (breaking->scratch)
         range_settle(&mapped->range, breaking->scratch, EXTENT_HOLE);
@@ -220,16 +222,28 @@ static int copy_place(struct mapped *mapped, const struct mapped_handle *copy)
     return error;
 }
 
+/* Whether another process may have mapped the handle since it was chosen: what it writes would be
+ * missing in the copies. */
+static bool is_exported(const struct mapped *mapped, const struct mapped_handle *handle)
+{
+    pool_lock_acquire(mapped->lock);
+    bool exported = handle->pinned;
+    pool_lock_release(mapped->lock);
+    return exported;
+}
+
 /* Maps the copies in the handle's place or, if that fails, the handle again. */
 static int handle_replace(struct mapped *mapped, const struct breaking *breaking)
 {
     const struct pool_backend *backend = mapped->backend;
     const struct mapped_handle *handle = breaking->handle, *copy = breaking->copies;
-    int error = mapped_unmap(mapped, handle->address, handle->bytes);
+    int error = is_exported(mapped, handle) ? -EBUSY
+                                            : mapped_unmap(mapped, handle->address, handle->bytes);
 
     if (error < 0)
         return error;
-    for (; copy; copy = copy->next) {
+    error = is_exported(mapped, handle) ? -EBUSY : 0;
+    for (; copy && error == 0; copy = copy->next) {
         error = copy_place(mapped, copy);
         if (error < 0)
             break;
@@ -251,8 +265,10 @@ static void copies_enter(struct mapped *mapped, struct breaking *breaking)
     struct mapped_handle *handle = breaking->handle;
 
     *mapped_slot(mapped, handle->address) = NULL;
-    for (struct mapped_handle *copy = breaking->copies; copy; copy = copy->next)
+    for (struct mapped_handle *copy = breaking->copies; copy; copy = copy->next) {
+        copy->pinned = handle->pinned; /* exported in its new place */
         *mapped_slot(mapped, copy->address) = copy;
+    }
     breaking->copies = NULL;
     count_add_shared(&mapped->pending_bytes,
                      handle->bytes - breaking->live_pages * RANGE_PAGE_BYTES);

@@ -617,6 +617,48 @@ Test(backing, an_exported_handle_is_not_broken)
     teardown();
 }
 
+static uint32_t handle_at(uint64_t address)
+{
+    const struct fake_range *range = &fake.ranges[0];
+
+    return range->pages[(address - range->address) / (2 * MIB)].handle;
+}
+
+static uint64_t exported_kept[16];
+static uint32_t exported_handle[16];
+static int unmaps_left;
+
+static void export_once(struct fake_backend *device, uint64_t address, uint64_t bytes)
+{
+    if (--unmaps_left != 0)
+        return;
+    for (int index = 0; index < 16; index++) {
+        exported_handle[index] = handle_at(exported_kept[index]);
+        cr_assert_eq(pool_pin_segment(exported_kept[index]), 0);
+    }
+}
+
+/* While the pool's lock is free another thread may export any block. */
+Test(backing, a_handle_that_is_exported_while_it_is_broken_stays)
+{
+    moving = true;
+    for (int unmap = 1, left = 0; left <= 0; unmap++) {
+        struct pool_block block;
+
+        quarters(exported_kept);
+        unmaps_left = unmap;
+        fake.on_unmap = export_once;
+        (void)pool_allocate(pool, 40 * MIB, 0, &block);
+        left = unmaps_left; /* above 0: there were fewer */
+        fake.on_unmap = NULL;
+        for (int index = 0; index < 16 && left <= 0; index++)
+            cr_assert_eq(handle_at(exported_kept[index]), exported_handle[index],
+                         "block %d lost its memory at unmap %d", index, unmap);
+        kept_check(exported_kept);
+        teardown();
+    }
+}
+
 Test(backing, breaking_survives_each_failing_call)
 {
     uint64_t kept[16], calls = UINT64_MAX;
