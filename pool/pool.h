@@ -180,7 +180,7 @@ int pool_create(const struct pool_config *config, const struct pool_backend *bac
 /** Treatment of the device memory when a pool ends. */
 enum pool_end {
     POOL_END_RETURN,  /* every segment goes back to the driver */
-    POOL_END_ABANDON, /* the context is gone and its memory with it: no backend call is made */
+    POOL_END_ABANDON, /* the context is gone and its memory with it: only fences are given back */
 };
 
 /**

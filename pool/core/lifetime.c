@@ -160,8 +160,7 @@ void pool_destroy(struct pool *pool, enum pool_end end)
     if (!pool)
         return;
     registry_remove(pool);
-    if (end == POOL_END_RETURN)
-        quarantine_done(pool);
+    quarantine_done(pool);
     for (struct run *run = pool->runs.all, *next; run; run = next) {
         next = run->next;
         run_forget(pool, run, end);

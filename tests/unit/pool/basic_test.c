@@ -308,15 +308,17 @@ Test(basic, destruction_returns_everything_and_forgets_addresses, .init = setup)
     cr_assert_eq(fake.errors, 0);
 }
 
-Test(basic, abandoning_makes_no_call, .init = setup)
+Test(basic, abandoning_gives_back_fences_alone, .init = setup)
 {
     struct pool_block block;
 
-    cr_assert_eq(pool_allocate(pool, 1000, 0, &block), 0);
+    cr_assert_eq(pool_allocate(pool, 16u << 20, 0, &block), 0);
     cr_assert_eq(pool_free(block.address, 0, NULL), 0);
+    cr_assert_eq(fake.fences_live, 1);
     uint64_t calls = fake.calls_total;
     pool_destroy(pool, POOL_END_ABANDON);
     cr_assert_eq(fake.calls_total, calls);
+    cr_assert_eq(fake.fences_live, 0, "a fence may be that of other contexts, too");
     cr_assert_eq(pool_free(block.address, 0, NULL), -ENOENT);
     pool_destroy(NULL, POOL_END_RETURN);
 }
