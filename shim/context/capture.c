@@ -20,6 +20,7 @@ struct capture {
     CUstream stream;
     CUcontext context; /* NULL: unknown, counts for every context */
     pthread_t thread;  /* that began it */
+    uint64_t number;   /* of the call that began it */
     CUstreamCaptureMode mode;
     bool per_thread; /* the handle means the thread's own stream */
 };
@@ -30,6 +31,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct capture *captures; /* guarded by lock */
 static int used, room;           /* guarded by lock */
 static int uncounted;            /* that found no room; guarded by lock */
+static uint64_t last_number;     /* guarded by lock */
 
 static bool is_default_stream(CUstream stream, bool per_thread)
 {
@@ -63,7 +65,7 @@ static bool room_make_locked(void)
     return true;
 }
 
-void capture_begin(CUstream stream, bool per_thread, CUstreamCaptureMode mode)
+uint64_t capture_begin(CUstream stream, bool per_thread, CUstreamCaptureMode mode)
 {
     struct capture capture = {
         .stream = stream,
@@ -74,12 +76,14 @@ void capture_begin(CUstream stream, bool per_thread, CUstreamCaptureMode mode)
     };
 
     pthread_mutex_lock(&lock);
+    uint64_t number = capture.number = ++last_number;
     if (room_make_locked())
         captures[used++] = capture;
     else
         uncounted++;
     atomic_store_explicit(&capture_count, used + uncounted, memory_order_release);
     pthread_mutex_unlock(&lock);
+    return number;
 }
 
 static bool is_same(const struct capture *capture, CUstream stream, bool own)
@@ -93,6 +97,18 @@ static void remove_locked(int i)
 {
     captures[i] = captures[--used];
     atomic_store_explicit(&capture_count, used + uncounted, memory_order_release);
+}
+
+void capture_undo(uint64_t number)
+{
+    pthread_mutex_lock(&lock);
+    for (int i = 0; i < used; i++) {
+        if (captures[i].number == number) {
+            remove_locked(i);
+            break;
+        }
+    }
+    pthread_mutex_unlock(&lock);
 }
 
 void capture_end(CUstream stream, bool per_thread)

@@ -14,6 +14,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "shim/resolve/real.h"
 
@@ -25,8 +26,11 @@ static inline bool capture_is_active(void)
     return atomic_load_explicit(&capture_count, memory_order_acquire) != 0;
 }
 
-/** Enters a stream that is about to capture; capture_end() undoes it when the driver refuses. */
-void capture_begin(CUstream stream, bool per_thread, CUstreamCaptureMode mode);
+/** Enters a stream that is about to capture; returns a number for capture_undo(). */
+uint64_t capture_begin(CUstream stream, bool per_thread, CUstreamCaptureMode mode);
+
+/** After the driver has refused: an earlier capture of the same stream goes on. */
+void capture_undo(uint64_t number);
 
 /** Removes a stream that no longer captures, or is destroyed. Accepts streams that do not
  * capture. */

@@ -34,10 +34,10 @@ static void begins(void)
         return real->name(__VA_ARGS__);                                                            \
     UNCANCELLED;                                                                                   \
     begins();                                                                                      \
-    capture_begin(stream, per_thread, mode);                                                       \
+    uint64_t begun = capture_begin(stream, per_thread, mode);                                      \
     CUresult result = real->name(__VA_ARGS__);                                                     \
     if (result != CUDA_SUCCESS)                                                                    \
-        capture_end(stream, per_thread);                                                           \
+        capture_undo(begun);                                                                       \
     return result;
 
 CUresult cuStreamBeginCapture(CUstream stream)

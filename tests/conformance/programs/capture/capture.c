@@ -65,6 +65,14 @@ static void ended_elsewhere(const char *who)
     both(who);
 }
 
+/* A stream that captures cannot begin again: its capture goes on as it began. */
+static void begun_again(const char *who)
+{
+    route_report("begin again", route_capture_begin(capturing, CU_STREAM_CAPTURE_MODE_GLOBAL));
+    route_report("last error", route_last_error());
+    free_spare(who);
+}
+
 static void elsewhere(void (*body)(const char *))
 {
     pthread_t thread;
@@ -132,6 +140,7 @@ int program_capture(const char *self, const char *route, const char *argument)
             during(modes[i].title, modes[i].mode, both, thread);
             during(modes[i].title, modes[i].mode, free_spare, thread);
             during(modes[i].title, modes[i].mode, relaxed, thread);
+            during(modes[i].title, modes[i].mode, begun_again, thread);
         }
         during(modes[i].title, modes[i].mode, ended_elsewhere, false);
     }
