@@ -140,6 +140,26 @@ class Installed(unittest.TestCase):
         self.assertTrue(self.root.joinpath(told.strip().lstrip("/")).exists()
                         or pathlib.Path(told.strip()).exists(), told)
 
+    def test_a_program_links_the_engine_without_what_the_engine_links(self):
+        if not list(self.root.rglob("cupool-engine.pc")):
+            self.skipTest("this build has no engine")
+        directory = self.one("cupool-engine.pc").parent
+        environment = os.environ | {"PKG_CONFIG_LIBDIR": str(directory),
+                                    "PKG_CONFIG_SYSROOT_DIR": str(self.root)}
+        environment.pop("PKG_CONFIG_PATH", None)
+        source, program = self.root / "engine.c", self.root / "engine"
+        source.write_text("#include <cupool/kv.h>\n#include <stdio.h>\n"
+                          "int main(void) { struct cupool_kv_config config;\n"
+                          "    cupool_kv_config_init(&config);\n"
+                          "    return printf(\"%u\\n\", config.block_tokens) < 0; }\n")
+        for form in ([], ["--static"]):
+            flags = output("pkg-config", *form, "--cflags", "--libs", "cupool-engine",
+                           env=environment).split()
+            output(os.environ.get("CC", "cc").split()[-1], "-Wall", "-Werror", source, *flags, "-o",
+                   program)
+            told = output(program, env=os.environ | {"LD_LIBRARY_PATH": str(directory.parent)})
+            self.assertGreater(int(told), 0)
+
 
 if __name__ == "__main__":
     unittest.main(argv=sys.argv[:1], verbosity=1)
