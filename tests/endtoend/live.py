@@ -450,10 +450,26 @@ class Live(unittest.TestCase):
             time.sleep(0.5)
         self.assertEqual([row["value"][1] for row in found], ["5"])
 
+    def test_a_program_by_the_process_of_its_launcher(self):
+        """The pid that a shell or a supervisor knows is that of `cupool run`."""
+        process = subprocess.Popen(
+            [MACHINE.cupool, "run", "--sim", "-q", "-o", self.place / "t.cupool", "-O",
+             f"live:{self.place}", "--", sys.executable, PROGRAM], env=MACHINE.environment(),
+            text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.stack.callback(self.stop, process)
+        preload.order(process, "hold 3 1048576")
+        told = self.cupool("top", str(process.pid))
+        self.assertRegex(told.stdout, r"requested +3\.0 MiB", told.stderr)
+        self.assertEqual({name: value for (name, *_), value in self.metrics(str(process.pid)).items()}
+                         ["cupool_pool_live_blocks"], 3)
+
     def test_bad_arguments_are_one_line(self):
         for words, expected in ((["top", "x"], "one process id"), (["top", "--delay", "-1"], "seconds"),
                                 (["top", "--count", "0"], "from 1"), (["top", "1", "2"], "one process"),
                                 (["top", "1"], "no statistics of process 1"),
+                                (["metrics", "1"], "no statistics of process 1"),
+                                (["metrics", "x"], "one process id"),
+                                (["metrics", str((1 << 32) + 1)], "one process id"),
                                 (["metrics", "--listen", "nowhere"], "HOST:PORT"),
                                 (["metrics", "--listen", "127.0.0.1:99999"], "65535"),
                                 (["metrics", "--listen", "127.0.0.1:"], "HOST:PORT"),

@@ -47,25 +47,54 @@ static const char *reason(int error)
     }
 }
 
-/** Returns the one recorded process under a launcher such as 'cupool run'; 0: none, or several. */
-static pid_t recorded_child(pid_t pid, unsigned depth)
+/** Returns the one wanted process under a launcher such as 'cupool run'; 0: none, or several. */
+static pid_t only_child(pid_t pid, unsigned depth, bool (*is_wanted)(pid_t pid, const char *where),
+                        const char *where)
 {
     pid_t child[CHILDREN_MOST], found = 0;
     size_t count = running_children(pid, child, CHILDREN_MOST);
 
     for (size_t i = 0; i < count; i++) {
-        char path[PATH_MAX + 64];
-        struct running_process process;
-        pid_t one = running_look(child[i], &process, path, sizeof path) == 0 && process.has_trace
-                        ? child[i]
-                    : depth ? recorded_child(child[i], depth - 1)
-                            : 0;
+        pid_t one = is_wanted(child[i], where) ? child[i]
+                    : depth                    ? only_child(child[i], depth - 1, is_wanted, where)
+                                               : 0;
 
         if (one && found)
             return 0;
         found = one ? one : found;
     }
     return found;
+}
+
+static bool is_recorded(pid_t pid, const char *where)
+{
+    char path[PATH_MAX + 64];
+    struct running_process process;
+
+    (void)where;
+    return running_look(pid, &process, path, sizeof path) == 0 && process.has_trace;
+}
+
+static bool has_page(pid_t pid, const char *where)
+{
+    struct live_processes live;
+    bool found = live_processes_read(where, (unsigned)pid, &live) == 0;
+
+    if (!found)
+        return false;
+    found = live.count != 0;
+    live_processes_done(&live);
+    return found;
+}
+
+int live_program_read(const char *where, unsigned pid, struct live_processes *ret_processes)
+{
+    int error = live_processes_read(where, pid, ret_processes);
+    pid_t child = error == 0 && pid && !ret_processes->count
+                      ? only_child((pid_t)pid, LAUNCHERS_MOST, has_page, where)
+                      : 0;
+
+    return child ? live_processes_read(where, (unsigned)child, ret_processes) : error;
 }
 
 /** What a process without a trace has. */
@@ -101,7 +130,8 @@ int report_process_find(pid_t pid, struct report_process *ret_process, char *ret
 
     *ret_process = (struct report_process){.pid = pid};
     error = running_look(pid, &found, ret_process->trace, sizeof ret_process->trace);
-    child = error == 0 && !found.has_cupool ? recorded_child(pid, LAUNCHERS_MOST) : 0;
+    child = error == 0 && !found.has_cupool ? only_child(pid, LAUNCHERS_MOST, is_recorded, NULL)
+                                            : 0;
     if (child) {
         ret_process->pid = pid = child;
         error = running_look(pid, &found, ret_process->trace, sizeof ret_process->trace);

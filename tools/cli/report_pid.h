@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * `cupool report --pid`: reports on a running program. Its trace is read as it stands; a program
- * without a trace has only its live page.
+ * without a trace has only its live page. A process may be named by its launcher, such as
+ * 'cupool run', here and by 'top' and 'metrics'.
  *
  * Threading: single-threaded.
  */
@@ -32,5 +33,11 @@ void report_process_done(struct report_process *process);
 
 /** Prints the page of a process without a trace. */
 void report_process_print(const struct report_process *process, unsigned columns, FILE *out);
+
+/**
+ * live_processes_read(), but where `pid` has no page, of the only process with one below it.
+ * Errors: as there.
+ */
+int live_program_read(const char *where, unsigned pid, struct live_processes *ret_processes);
 
 #endif

@@ -23,6 +23,7 @@
 #endif
 
 #include "tools/base/prometheus_text.h"
+#include "tools/cli/report_pid.h"
 #include "tools/live/live_processes.h"
 
 #define VERB_NAME    "metrics"
@@ -43,7 +44,8 @@ static const char help_text[] =
     "(default " LIVE_PAGE_PLACE ")\n"
     "  -h, --help\n\n"
     "Without --listen, prints the statistics once. Covers programs of the same user that run\n"
-    "under 'cupool run', or with the option live:" LIVE_PAGE_PLACE "; all of them, or PID alone.\n"
+    "under 'cupool run', or with the option live:" LIVE_PAGE_PLACE "; all of them, or PID alone\n"
+    "(a program, or the launcher of a single one, such as 'cupool run').\n"
     "There is no access control: listen on 127.0.0.1, or behind a server that has some. Requests\n"
     "for other host names are rejected: a web page could point any name at this address.\n\n"
     "Examples:\n"
@@ -101,25 +103,32 @@ static int request_read(int argc, char **argv, struct request *request)
     if (trouble)
         return trouble;
     if (optind < argc) {
-        request->pid = (unsigned)strtoul(argv[optind], &end, 10);
-        if (!request->pid || *end || optind + 1 < argc)
+        unsigned long pid = strtoul(argv[optind], &end, 10);
+
+        if (!pid || pid > INT_MAX || *end || optind + 1 < argc)
             trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "%s: give one process id, or none",
-                                 argv[!request->pid || *end ? optind : optind + 1]);
+                                 argv[!pid || pid > INT_MAX || *end ? optind : optind + 1]);
+        request->pid = (unsigned)pid;
     }
     return trouble ? trouble + 1 : 0;
 }
 
-/** In OpenMetrics, or in the older format of Prometheus. */
+/** In OpenMetrics, or in the older format of Prometheus. A server may start before its process.
+ * Errors: -ESRCH the process that was asked for publishes nothing; others from the system. */
 static int text_write(const struct request *request, bool older, FILE *out)
 {
     struct live_processes processes;
-    int error = live_processes_read(request->where, request->pid, &processes);
+    int error = live_program_read(request->where, request->pid, &processes);
     char *text = NULL;
     size_t bytes;
     FILE *draft;
 
     if (error < 0)
         return error;
+    if (request->pid && !request->listen && !processes.count) {
+        live_processes_done(&processes);
+        return -ESRCH;
+    }
     draft = older ? open_memstream(&text, &bytes) : NULL;
     if (older && !draft)
         error = -ENOMEM;
@@ -410,6 +419,11 @@ int verb_metrics(int argc, char **argv)
     if (request.listen)
         return listen_at(&request);
     error = text_write(&request, request.older, stdout);
+    if (error == -ESRCH)
+        return verb_error(VERB_NAME, EXIT_TROUBLE,
+                          "no statistics of process %u, nor of a single program below it: run it "
+                          "with 'cupool run', or set CUPOOL_LIVE=%s",
+                          request.pid, request.where);
     return error < 0
                ? verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request.where, strerror(-error))
                : 0;

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tools/cli/report_pid.h"
 #include "tools/cli/top_screen.h"
 #include "tools/cli/top_sites.h"
 #include "tools/live/live_processes.h"
@@ -36,7 +37,8 @@ static const char help_text[] =
     LIVE_PAGE_PLACE ")\n"
     "  -h, --help\n\n"
     "Shows programs of the same user that run under 'cupool run', or with the option\n"
-    "live:" LIVE_PAGE_PLACE ". Several programs are listed, one line each, unless PID is given.\n"
+    "live:" LIVE_PAGE_PLACE ". Several programs are listed, one line each, unless PID is given:\n"
+    "a program, or the launcher of a single one, such as 'cupool run'.\n"
     "Keys: b p a n sort by bytes, peak, allocations, name; in the list, up and down select,\n"
     "Enter shows a program, Escape goes back; h shows help, q quits.\n"
     "If standard output is not a terminal, readings are printed one after another, one by\n"
@@ -147,7 +149,7 @@ static int request_read(int argc, char **argv, struct request *request)
  * the programs have ended. */
 static int reading_take(const struct request *request, bool seen, struct live_processes *ret_now)
 {
-    int error = live_processes_read(request->where, request->pid, ret_now);
+    int error = live_program_read(request->where, request->pid, ret_now);
 
     if (error < 0) {
         top_screen_end(); /* its message must remain readable */
@@ -158,7 +160,8 @@ static int reading_take(const struct request *request, bool seen, struct live_pr
     if (request->pid)
         return verb_error(
             VERB_NAME, EXIT_TROUBLE,
-            "no statistics of process %u: run it with 'cupool run', or set CUPOOL_LIVE=%s",
+            "no statistics of process %u, nor of a single program below it: run it with 'cupool "
+            "run', or set CUPOOL_LIVE=%s",
             request->pid, request->where);
     return verb_error(VERB_NAME, EXIT_TROUBLE,
                       "no program to watch: start one with 'cupool run', or set CUPOOL_LIVE=%s",
