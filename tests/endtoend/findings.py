@@ -129,6 +129,35 @@ def check_wrappers_option(case):
         preload.expect_equal(f"check {text}: {done.stdout}{done.stderr}", done.returncode, wanted)
 
 
+def check_ci_paths(machine):
+    """Forges look for files from the root of the checkout; a compiler may run elsewhere in it."""
+    root = machine.scratch / "checkout"
+    for name in ("src", "build"):
+        (root / name).mkdir(parents=True)
+    (root / "src" / "keep.c").write_text("int cudaMalloc(void **to, unsigned long bytes);\n"
+                                         "int main(void)\n{\n    void *kept;\n"
+                                         "    return cudaMalloc(&kept, 1 << 20);\n}\n")
+    budget = root / "x.budget"
+    budget.write_text("[budget]\nleaked_at_exit = 0\n")
+    files = [machine.scratch / f"path.{kind}" for kind in ("sarif", "quality")]
+    for name, source in (("relative", "../src/keep.c"), ("odd", f"{root}/build/./..//src/keep.c")):
+        subprocess.run(["cc", "-g", "-o", name, source, f"-L{machine.simgpu}", "-l:libcudart.so.13"],
+                       cwd=root / "build", check=True,
+                       env=machine.environment(CCACHE_DISABLE="1"))
+        trace = root / f"{name}.cupool"
+        machine.record([str(root / "build" / name)], str(trace), "-q")
+        for where, wanted in ((root, "src/keep.c"), (root / "src", "keep.c"), (root / "build", source)):
+            done = subprocess.run([machine.cupool, "check", "--budget", budget, "--github", "--sarif",
+                                   files[0], "--code-quality", files[1], trace], cwd=where,
+                                  env=machine.environment(), text=True, capture_output=True,
+                                  check=False)
+            place = json.loads(files[0].read_text())["runs"][0]["results"][0]["locations"][0]
+            paths = {place["physicalLocation"]["artifactLocation"]["uri"],
+                     json.loads(files[1].read_text())[0]["location"]["path"],
+                     done.stdout.partition("::error file=")[2].partition(",")[0]}
+            preload.expect_equal(f"path of {name} in {where}", paths, {wanted})
+
+
 def check_ci(case):
     """Each exceeded budget names its site, with file and line if known."""
     machine, files = case.machine, {}
@@ -240,6 +269,7 @@ def main():
                 leaks.append(case)
     check_wrappers_option(leaks[0])
     check_ci(leaks[VARIANTS.index("O2g")])
+    check_ci_paths(machine)
     check_sarif(machine)
     check_same_source(leaks)
     script = os.path.join(os.path.dirname(__file__), "programs", "usual.py")

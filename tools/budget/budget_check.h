@@ -93,7 +93,10 @@ void budget_check_sarif(const struct budget_check *check, FILE *out);
 /** GitLab's code quality report. */
 void budget_check_code_quality(const struct budget_check *check, FILE *out);
 
-/** Returns a path relative to the current directory if it lies below; valid until the next call. */
-const char *budget_check_relative_path(const char *path);
+/**
+ * Returns the path of a site's source: relative to the current directory if it lies below, else as
+ * the debug information has it. Valid until the next call.
+ */
+const char *budget_check_source(const struct snapshot_site *site);
 
 #endif

@@ -3,8 +3,9 @@
  * Writes exceeded budgets as findings for code scanning: SARIF 2.1.0, and GitLab's code quality
  * report. Each is at the line of its site, if known, else at the trace.
  *
- * Paths come from the debug information; a path below the current directory is made relative,
- * because forges look for files from the root of the checkout. Fingerprints depend only on the
+ * Paths come from the debug information, where they may be relative to the compiler's directory; a
+ * path below the current directory is made relative to that, because forges look for files from the
+ * root of the checkout. Fingerprints depend only on the
  * budget and the site's key, so a finding stays the same when lines move.
  */
 #include "tools/budget/budget_check.h"
@@ -12,6 +13,8 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,17 +24,49 @@
 
 #define SARIF_SCHEMA "https://json.schemastore.org/sarif-2.1.0.json"
 
-const char *budget_check_relative_path(const char *path)
+/** Takes ".", ".." and repeated slashes out of an absolute path. */
+static void path_tidy(char *path)
 {
-    static char here[PATH_MAX];
+    char *to = path;
+
+    for (const char *part = path; *part;) {
+        size_t length;
+
+        part += strspn(part, "/");
+        length = strcspn(part, "/");
+        if (length == 2 && part[0] == '.' && part[1] == '.') {
+            while (to > path && *--to != '/')
+                ;
+        } else if (length && (length != 1 || *part != '.')) {
+            *to++ = '/';
+            memmove(to, part, length);
+            to += length;
+        }
+        part += length;
+    }
+    *to = '\0';
+}
+
+const char *budget_check_source(const struct snapshot_site *site)
+{
+    static char path[PATH_MAX];
+    char here[PATH_MAX], folder[PATH_MAX];
+    const char *from = site->folder;
+    bool is_absolute = *site->path == '/';
     size_t length;
 
-    if (!path || !getcwd(here, sizeof here))
-        return path;
+    if (!getcwd(here, sizeof here) || (!is_absolute && (!from || *from != '/')))
+        return site->path;
+    /* The compiler's folder may lead through a link, such as /proc/self/cwd. */
+    if (!is_absolute && realpath(from, folder))
+        from = folder;
+    length = (size_t)snprintf(path, sizeof path, "%s%s%s", is_absolute ? "" : from,
+                              is_absolute ? "" : "/", site->path);
+    if (length >= sizeof path)
+        return site->path;
+    path_tidy(path);
     length = strlen(here);
-    return !strncmp(path, here, length) && path[length] == '/' && path[length + 1]
-               ? path + length + 1
-               : path;
+    return !strncmp(path, here, length) && path[length] == '/' ? path + length + 1 : site->path;
 }
 
 static json_t *text_json(const char *text)
@@ -89,9 +124,8 @@ static void fingerprint(const struct budget_check_result *result, char ret_text[
 static const char *place_of(const struct budget_check *check,
                             const struct budget_check_result *result)
 {
-    return result->site && result->site->path
-               ? disguise_path(budget_check_relative_path(result->site->path))
-               : check->trace;
+    return result->site && result->site->path ? disguise_path(budget_check_source(result->site))
+                                              : check->trace;
 }
 
 static json_int_t line_of(const struct budget_check_result *result)

@@ -168,8 +168,7 @@ static void github_error(const char *title, const char *text, const struct snaps
     fputs("::error ", out);
     if (site && site->path && site->line) {
         fputs("file=", out);
-        escape_print(out, ESCAPE_GITHUB_PROPERTY,
-                     disguise_path(budget_check_relative_path(site->path)));
+        escape_print(out, ESCAPE_GITHUB_PROPERTY, disguise_path(budget_check_source(site)));
         fprintf(out, ",line=%llu,", (unsigned long long)site->line);
     }
     fputs("title=cupool ", out);

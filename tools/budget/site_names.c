@@ -64,7 +64,7 @@ static int entry_init(struct entry *entry, struct texts *texts, const struct tra
     entry->caller_module = texts_keep(texts, module_name(&caller.site));
     entry->caller_function = function_name(texts, &caller);
     entry->printed = texts_keep(texts, printed);
-    entry->line = (struct site_line){location.file, location.line};
+    entry->line = (struct site_line){location.file, location.symbol->directory, location.line};
     return entry->module && entry->function && entry->caller_module && entry->caller_function &&
                    entry->printed
                ? 0

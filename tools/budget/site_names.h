@@ -30,7 +30,8 @@ struct site_name {
 
 /** A line of source; `file` is NULL where it is not known. */
 struct site_line {
-    const char *file; /* valid until symbols_done */
+    const char *file;   /* valid until symbols_done */
+    const char *folder; /* where a relative name begins; NULL: not known. The same */
     uint64_t line;
 };
 

@@ -218,8 +218,9 @@ static int line_copy(struct texts *texts, struct snapshot_site *site, struct sit
         return 0;
     site->file = texts_keep(texts, frame_file_name(line.file));
     site->path = texts_keep(texts, line.file);
+    site->folder = line.folder ? texts_keep(texts, line.folder) : NULL;
     site->line = line.line;
-    return site->file && site->path ? 0 : -ENOMEM;
+    return site->file && site->path && !site->folder == !line.folder ? 0 : -ENOMEM;
 }
 
 /** A site's row in the fragmentation, and its first stack. */

@@ -54,7 +54,8 @@ struct snapshot_site {
     size_t relateds;
     const char
         *file; /* of the line that leaks most, else holds most; NULL: not known, as in baselines */
-    const char *path; /* of that file, as debug information has it; NULL: not known */
+    const char *path;   /* of that file, as debug information has it; NULL: not known */
+    const char *folder; /* where it begins if it is relative; NULL: not known */
     uint64_t line;
     uint64_t failures, invalid_frees; /* 0 in baselines */
     uint64_t unserved;                /* allocations not from the pool's memory; 0 in baselines */
