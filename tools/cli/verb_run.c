@@ -207,13 +207,18 @@ static int strict_check(struct request *request)
                       request->problems, request->problems > 1 ? "s" : "");
 }
 
-/** Removes an earlier trace of the user; any other file of that name is left alone. */
-static int output_replace(const char *path)
+/** With `force` removes an earlier trace of the user; any other file of that name is left alone. */
+static int output_replace(const char *path, bool force)
 {
-    int error = traces_remove(path);
+    struct trace_file file;
+    int error = force ? traces_remove(path) : traces_examine(path, &file);
 
-    if (error == 0)
+    if (error == 0 && force)
         return 0;
+    if (error == 0)
+        return verb_error(VERB_NAME, EXIT_RUN_FAILED,
+                          "%s: exists: overwrite it with --force, or give another name with -o",
+                          path);
     if (error == -EBADMSG || error == -EACCES)
         return verb_error(
             VERB_NAME, EXIT_RUN_FAILED,
@@ -268,11 +273,7 @@ static int output_check(const char *pattern, bool force)
         return verb_error(VERB_NAME, EXIT_RUN_FAILED, "%s: %s", pattern, outfile_reason(-ENOLINK));
     if (strchr(pattern, '%') || lstat(pattern, &status) < 0)
         return 0;
-    if (!force)
-        return verb_error(VERB_NAME, EXIT_RUN_FAILED,
-                          "%s: exists: overwrite it with --force, or give another name with -o",
-                          pattern);
-    return output_replace(pattern);
+    return output_replace(pattern, force);
 }
 
 /** Returns the absolute pattern of the trace; NULL where recording is off. */

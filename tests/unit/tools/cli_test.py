@@ -481,8 +481,12 @@ class Cli(unittest.TestCase):
     def test_run_force_spares_what_is_no_record(self):
         with open(self.path("precious"), "w") as file:
             file.write("not a trace " * 100)
-        self.assert_error(self.cupool("run", "-o", "precious", "--force", "--", "true"), 125,
-                          "precious", "not a cupool trace")
+        os.mkdir(self.path("folder"))
+        for name in ("precious", "folder", "/dev/null", ""):
+            for more in ((), ("--force",)):  # which is no advice here
+                result = self.cupool("run", "-o", name, *more, "--", "true")
+                self.assert_error(result, 125, name, "give another name")
+                self.assertNotIn("--force", result.stderr)
         self.assertIn(b"not a trace", read(self.path("precious")))
 
     def test_run_several_processes(self):
