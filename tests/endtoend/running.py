@@ -145,6 +145,12 @@ class Running(unittest.TestCase):
         self.assertFalse(report["process"]["running"])
         text = self.report(self.place / "copy").stdout
         self.assertIn("trace is incomplete: the process ended without closing it", text)
+        # How long the program went on is in no trace; only `cupool run` adds when it ended.
+        for form in ("text", "markdown", "html"):
+            self.assertRegex(self.report(self.place / "copy", "-f", form).stdout,
+                             r"ran [0-9.]+ m?s until its last call")
+        self.stop(process)
+        self.assertNotIn("last call", self.report(self.place / "t.cupool").stdout)
 
     def test_a_program_that_closed_its_descriptors(self):
         script = ("import ctypes, os, sys\n"

@@ -42,8 +42,8 @@ static void head_print(const struct page *page, const char *trace)
     fprintf(page->out, "## Device memory: %s at the peak\n\n",
             unit_bytes(analysis->requested.peak).text);
     text_print(page, analysis->command ? analysis->command : trace);
-    fprintf(page->out, "  \npid %u, ran %s", analysis->recording.pid,
-            unit_duration(analysis->duration_ns).text);
+    fprintf(page->out, "  \npid %u, ran %s%s", analysis->recording.pid,
+            unit_duration(analysis->duration_ns).text, report_duration_end(analysis));
     if (analysis_exit_status(analysis) >= 0)
         fprintf(page->out, ", exit status %d", analysis_exit_status(analysis));
     for (size_t i = 0; i < analysis->devices; i++) {

@@ -38,9 +38,10 @@ static void process_print(const struct report_page *page)
         fprintf(page->out, ", rank %llu", (unsigned long long)analysis->rank);
     if (analysis->ranks)
         fprintf(page->out, " of %llu", (unsigned long long)analysis->ranks);
-    fprintf(page->out, ", ran %s", unit_duration(analysis->duration_ns).text);
+    fprintf(page->out, ", ran %s%s", unit_duration(analysis->duration_ns).text,
+            report_duration_end(analysis));
     if (analysis->recording.running)
-        fputs(" until its last call, still running\n", page->out);
+        fputs(", still running\n", page->out);
     else if (status < 0)
         fputs(", unknown exit status\n", page->out);
     else if (WIFSIGNALED((int)analysis->wait_status))

@@ -173,6 +173,15 @@ void report_simulated(const struct analysis *analysis, char *ret_text, size_t te
              *skipped ? "; " : "", skipped);
 }
 
+const char *report_duration_end(const struct analysis *analysis)
+{
+    const struct trace_summary *recording = &analysis->recording;
+
+    return recording->running || (!recording->closed && analysis_exit_status(analysis) < 0)
+               ? " until its last call"
+               : "";
+}
+
 void report_incomplete(const struct trace_summary *recording, char *ret_text, size_t text_bytes)
 {
     const char *separator = "";

@@ -66,6 +66,9 @@ const char *report_unfreed_heading(const struct analysis *analysis);
 /** The label as a column's name in capitals: "LEAKED", "AT THE END", "NOW". */
 const char *report_unfreed_column(const struct analysis *analysis);
 
+/** Follows a duration that ends before the program did: " until its last call"; or "". */
+const char *report_duration_end(const struct analysis *analysis);
+
 /** Missing parts of a trace, as one clause; empty when it is complete. */
 void report_incomplete(const struct trace_summary *recording, char *ret_text, size_t text_bytes);
 

@@ -203,8 +203,8 @@ static void heading_print(const struct html_article *article)
 
     fputs("<article>\n<header><h1>", article->out);
     html_text(article->out, analysis->command ? analysis->command : article->trace);
-    fprintf(article->out, "</h1>\n<p>pid %u, ran %s", analysis->recording.pid,
-            unit_duration(analysis->duration_ns).text);
+    fprintf(article->out, "</h1>\n<p>pid %u, ran %s%s", analysis->recording.pid,
+            unit_duration(analysis->duration_ns).text, report_duration_end(analysis));
     if (analysis_exit_status(analysis) >= 0)
         fprintf(article->out, ", exit status %d", analysis_exit_status(analysis));
     for (size_t i = 0; i < analysis->devices; i++) {
