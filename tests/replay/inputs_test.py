@@ -99,6 +99,19 @@ def more_addresses_than_there_are(inputs):
     preload.expect(policy["completed"], f"addresses: {policy}")
 
 
+def long_policies(inputs):
+    """Variants with many options are told apart in every format."""
+    classes = "classes:" + ":".join(str(size) for size in range(1024, 32768, 1024))
+    policies = [f"cupool+{classes},slab:{slab}KiB" for slab in (64, 128)]
+    path = inputs.machine.scratch / "variants.csv"
+    path.write_text("id,lower,upper,size\n0,0,1,4096\n")
+    for form in ("text", "markdown"):
+        done = inputs.machine.run([str(inputs.machine.cupool), "replay", "-f", form, "-p", policies[0],
+                                   "-p", policies[1], str(path)])
+        for end in (b"slab:64KiB", b"slab:128KiB", b":31744"):
+            preload.expect(end in done.stdout, f"{form}: {done.stdout}")
+
+
 def large_devices(inputs):
     """Large blocks in mapped memory take a driver call for each page: a replay follows the trace."""
     chance = random.Random(1)
@@ -268,6 +281,7 @@ def main():
     rmm(inputs)
     bounded(inputs)
     more_addresses_than_there_are(inputs)
+    long_policies(inputs)
     large_devices(inputs)
     snapshots(inputs)
     real_snapshot(inputs)

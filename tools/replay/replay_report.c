@@ -19,10 +19,11 @@
 #include "tools/base/text_table.h"
 #include "tools/base/units.h"
 
-#define COLUMNS 9
+#define COLUMNS    9
+#define CELL_BYTES (POLICY_OPTIONS_BYTES + 32) /* a policy with its options is the longest */
 
 struct cells {
-    char text[COLUMNS][160];
+    char text[COLUMNS][CELL_BYTES];
 };
 
 const struct replay_row *replay_result_best(const struct replay_result *result)
@@ -58,10 +59,10 @@ static void row_cells(const struct replay_result *result, const struct replay_ro
     const struct replay_trace *trace = result->trace;
     const struct replay_outcome *outcome = &row->outcome;
 
-    char(*text)[160] = ret_cells->text;
+    char(*text)[CELL_BYTES] = ret_cells->text;
     size_t bytes = sizeof *text;
 
-    snprintf(text[0], bytes, "%s%s%.100s", row->policy.name, *row->policy.options_text ? "+" : "",
+    snprintf(text[0], bytes, "%s%s%s", row->policy.name, *row->policy.options_text ? "+" : "",
              row->policy.options_text);
     ratio(text[1], bytes, outcome->completed ? outcome->peak_reserved_bytes : 0,
           trace->peak_requested_bytes);
@@ -88,7 +89,7 @@ static const char *const column_names[COLUMNS] = {"policy",      "R",           
                                                   "steady/1000", "driver time", "completed"};
 
 static void device_cells(const struct replay_report *report, const struct replay_result *result,
-                         size_t index, char (*text)[160])
+                         size_t index, char (*text)[CELL_BYTES])
 {
     const struct device_row *device = &report->devices[index];
     const struct replay_row *best = replay_result_best(result);
@@ -111,7 +112,7 @@ static const char *const device_names[] = {"device", "usable", "fits", "policy",
 /* ---- text ---- */
 
 static int table_print(const char *const *names, size_t columns, size_t rows,
-                       void fill(void *state, size_t row, char (*text)[160]), void *state,
+                       void fill(void *state, size_t row, char (*text)[CELL_BYTES]), void *state,
                        FILE *out)
 {
     struct text_column column[COLUMNS] = {{0}};
@@ -125,7 +126,7 @@ static int table_print(const char *const *names, size_t columns, size_t rows,
         return -ENOMEM;
     for (size_t row = 0; row < rows && error == 0; row++) {
         const char *cell[COLUMNS];
-        char text[COLUMNS][160];
+        char text[COLUMNS][CELL_BYTES];
 
         fill(state, row, text);
         for (size_t i = 0; i < columns; i++)
@@ -143,7 +144,7 @@ struct view {
     const struct replay_result *result;
 };
 
-static void policy_fill(void *state, size_t row, char (*text)[160])
+static void policy_fill(void *state, size_t row, char (*text)[CELL_BYTES])
 {
     const struct view *view = state;
     struct cells cells;
@@ -152,7 +153,7 @@ static void policy_fill(void *state, size_t row, char (*text)[160])
     memcpy(text, cells.text, sizeof cells.text);
 }
 
-static void device_fill(void *state, size_t row, char (*text)[160])
+static void device_fill(void *state, size_t row, char (*text)[CELL_BYTES])
 {
     const struct view *view = state;
 
@@ -229,8 +230,8 @@ int replay_report_text(const struct replay_report *report, FILE *out)
 /* ---- Markdown ---- */
 
 static void markdown_table(const char *const *names, size_t columns, size_t rows,
-                           void fill(void *state, size_t row, char (*text)[160]), void *state,
-                           FILE *out)
+                           void fill(void *state, size_t row, char (*text)[CELL_BYTES]),
+                           void *state, FILE *out)
 {
     for (size_t i = 0; i < columns; i++)
         fprintf(out, "| %s ", names[i]);
@@ -239,7 +240,7 @@ static void markdown_table(const char *const *names, size_t columns, size_t rows
         fputs(i ? "|--:" : "|---", out);
     fputs("|\n", out);
     for (size_t row = 0; row < rows; row++) {
-        char text[COLUMNS][160];
+        char text[COLUMNS][CELL_BYTES];
 
         fill(state, row, text);
         for (size_t i = 0; i < columns; i++) {
