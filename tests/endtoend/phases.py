@@ -181,6 +181,7 @@ for number in (-1, 1 << 70, 2.5, float("nan"), float("inf"), fractions.Fraction(
 with marks.phase("whole"):
     block = ctypes.c_void_p()
     print(ctypes.CDLL("libcudart.so.13").cudaMalloc(ctypes.byref(block), 4096))
+marks.mark("after")
 """
 
 
@@ -195,6 +196,8 @@ def check_python(machine):
     preload.expect_equal("marks: without", (bare.returncode, bare.stdout, bare.stderr), (0, b"0\n", b""))
     phases = phases_of(machine.report(trace))
     preload.expect_equal("marks: allocations", phases["whole"]["allocations"], 1)
+    preload.expect_equal("memory at a mark", [phases["after"][f"{level}_requested_bytes"]
+                                              for level in ("opening", "peak")], [4096, 4096])
     preload.expect("lone ?" in phases and "None" in phases, f"marks: {ascii(list(phases))[:300]}")
 
 

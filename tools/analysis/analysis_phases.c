@@ -161,22 +161,34 @@ static void phase_count(struct analysis_phase *phase, uint64_t times, uint64_t t
     phase->count += times;
 }
 
+/** The memory requested now is part of the phase. */
+static void phase_level(const struct analysis *analysis, struct analysis_phase *phase)
+{
+    if (!phase->resumed)
+        phase->opening_requested_bytes = analysis->requested.current;
+    phase->resumed = true;
+    if (analysis->requested.current > phase->peak_requested_bytes)
+        phase->peak_requested_bytes = analysis->requested.current;
+}
+
 /** An open phase counts from here on. */
 static void phase_resume(struct analysis *analysis, struct analysis_phase *phase, uint64_t time_ns)
 {
     phase_count(phase, phase->uncounted, time_ns);
     phase->uncounted = 0;
-    if (!phase->resumed)
-        phase->opening_requested_bytes = analysis->requested.current;
-    phase->resumed = true;
+    phase_level(analysis, phase);
     phase->begin_ns = time_ns;
     phase->opening.requested_bytes = analysis->requested.current;
     phase->opening.allocations = analysis->total.allocations;
     phase->opening.frees = analysis->total.frees;
     phase->opening.driver_calls = analysis->calls_driver;
     phase->opening.steps = phase->steps.count;
-    if (analysis->requested.current > phase->peak_requested_bytes)
-        phase->peak_requested_bytes = analysis->requested.current;
+}
+
+static void phase_mark(struct analysis *analysis, struct analysis_phase *phase, uint64_t time_ns)
+{
+    phase_count(phase, 1, time_ns);
+    phase_level(analysis, phase);
 }
 
 static void phase_begin(struct analysis *analysis, struct analysis_phase *phase, uint64_t time_ns)
@@ -330,7 +342,7 @@ int analysis_add_phase(struct analysis *analysis, const struct trace_record *rec
     if (record->size == TRACE_PHASE_BEGIN)
         phase_begin(analysis, phase, record->time_ns);
     else if (!analysis->outside)
-        phase_count(phase, 1, record->time_ns);
+        phase_mark(analysis, phase, record->time_ns);
     return 0;
 }
 
