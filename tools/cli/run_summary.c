@@ -21,6 +21,7 @@
 #define TRACES_NAMED   16 /* in the next command; of more, the first alone */
 #define PARTS_READ     64
 #define COMMAND_SHOWN  60
+#define COMMAND_LONG   1000 /* bytes */
 
 static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
                             "_-+./,:@%=";
@@ -64,6 +65,36 @@ static void word_print(FILE *out, const char *word)
         fputc(*word, out);
     }
     fputc('\'', out);
+}
+
+char *run_command_text(char *const *argv)
+{
+    char *text = NULL;
+    size_t bytes = 0, first = 0;
+    FILE *out = open_memstream(&text, &bytes);
+
+    if (!out)
+        return NULL;
+    for (size_t i = 0; argv[i] && (!i || bytes < COMMAND_LONG); i++) {
+        if (i)
+            fputc(' ', out);
+        word_print(out, argv[i]);
+        fflush(out);
+        first = i ? first : bytes;
+    }
+    if (fclose(out) == EOF) {
+        free(text);
+        return NULL;
+    }
+    if (bytes >= COMMAND_LONG && argv[1]) {
+        char *program = NULL;
+
+        if (asprintf(&program, "%.*s ARGUMENTS", (int)first, text) < 0)
+            program = NULL;
+        free(text);
+        return program;
+    }
+    return text;
 }
 
 static void memory_print(const struct analysis *analysis, FILE *out)

@@ -19,4 +19,8 @@
  */
 bool run_summary_print(const struct trace_files *files, const struct trace_file *file, FILE *out);
 
+/** A command as a shell reads it back; of a long one, the program and "ARGUMENTS". free() it. NULL:
+ * out of memory. */
+char *run_command_text(char *const *argv);
+
 #endif

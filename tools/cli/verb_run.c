@@ -367,10 +367,11 @@ static int trace_probe(const char *pattern)
     return error;
 }
 
-static void no_trace_explain(const struct request *request, const char *pattern,
-                             const char *program)
+static void no_trace_explain(const struct request *request, const char *pattern, char *const *argv)
 {
+    const char *program = argv[0];
     int error;
+    char *command;
     struct program inspected;
     bool found = program_inspect(program, &inspected) == 0;
     const char *escape = found ? program_escape(&inspected) : NULL;
@@ -382,17 +383,20 @@ static void no_trace_explain(const struct request *request, const char *pattern,
         verb_error(VERB_NAME, 0, "no trace: %s: %s", pattern, trace_writer_reason(error));
         return;
     }
-    if (escape)
+    if (escape) {
         verb_error(VERB_NAME, 0, "no trace: %s is not covered: %s", program, escape);
-    else if (found && inspected.has_static_cudart && request->simulated)
+    } else if (found && inspected.has_static_cudart && request->simulated) {
         verb_error(VERB_NAME, 0,
                    "no trace: the simulated device cannot replace the CUDA runtime linked into %s: "
                    "relink with -cudart shared",
                    program);
-    else
+    } else {
+        command = run_command_text(argv);
         verb_error(VERB_NAME, 0,
                    "no trace: %s made no CUDA call that cupool saw: see cupool doctor %s-- %s",
-                   program, request->simulated ? "--sim " : "", program);
+                   program, request->simulated ? "--sim " : "", command ? command : program);
+        free(command);
+    }
 }
 
 static bool uses_cuda(const char *name)
@@ -416,7 +420,7 @@ static void driver_look(const struct request *request)
 
 /** After the program: completes its trace and prints what was found. */
 static void run_conclude(const struct request *request, const char *pattern, uint64_t since_ns,
-                         const struct launch *launch, const char *program)
+                         const struct launch *launch, char *const *argv)
 {
     struct trace_files files;
     const struct trace_file *main_file;
@@ -436,10 +440,10 @@ static void run_conclude(const struct request *request, const char *pattern, uin
         verb_error(VERB_NAME, 0, "skipped %zu trace%s of other users in %s", files.foreign,
                    files.foreign > 1 ? "s" : "", pattern);
     if (!files.count)
-        no_trace_explain(request, pattern, program);
+        no_trace_explain(request, pattern, argv);
     else if (!request->quiet)
         allocated = run_summary_print(&files, main_file, stderr);
-    if (!allocated && (files.count || uses_cuda(program)))
+    if (!allocated && (files.count || uses_cuda(argv[0])))
         driver_look(request);
     traces_done(&files);
 }
@@ -478,7 +482,7 @@ int verb_run(int argc, char **argv)
         trouble = launch_failed(error, argv[0]);
         goto out;
     }
-    run_conclude(&request, pattern, since_ns, &launch, argv[0]);
+    run_conclude(&request, pattern, since_ns, &launch, argv);
     trouble = launch_exit_code(launch.wait_status);
 out:
     free(pattern);

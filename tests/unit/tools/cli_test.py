@@ -506,6 +506,10 @@ class Cli(unittest.TestCase):
     def test_run_explains_a_missing_record(self):
         result = self.cupool("run", "--", "true", CUPOOL_TEST_SILENT="1")
         self.assert_error(result, 0, "no trace", "cupool doctor -- true")
+        for words, told in ((("sh", "-c", "true", "it's"), r"-- sh -c true 'it'\''s'"),
+                            (("true", "x" * 2000), "-- true ARGUMENTS")):
+            result = self.cupool("run", "--", *words, CUPOOL_TEST_SILENT="1")
+            self.assert_error(result, 0, "no trace", told)
         result = self.cupool("run", "-O", "trace:off", "--", "true")
         self.assertEqual((result.returncode, result.stderr), (0, ""))
 
