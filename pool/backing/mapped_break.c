@@ -243,10 +243,9 @@ static int handle_replace(struct mapped *mapped, const struct breaking *breaking
     if (error < 0)
         return error;
     error = is_exported(mapped, handle) ? -EBUSY : 0;
-    for (; copy && error == 0; copy = copy->next) {
+    while (copy && error == 0) {
         error = copy_place(mapped, copy);
-        if (error < 0)
-            break;
+        copy = error == 0 ? copy->next : copy;
     }
     if (error == 0)
         return 0;

@@ -332,12 +332,11 @@ int cupool_sequence_match(struct cupool_sequences *set, cupool_sequence sequence
         if (error < 0)
             prefix_leave(set, slot);
     }
+    if (error == 0 && set->config.partial && set->member_count == 1)
+        partial_take(set, slot, count - 1 - matched, stream);
     set_slot_tell(set, slot);
     if (error < 0)
         return set_fail(set, error, "the prefix could not be matched");
-    if (set->config.partial && set->member_count == 1)
-        partial_take(set, slot, count - 1 - matched, stream);
-    set_slot_tell(set, slot);
     pthread_mutex_lock(&set->lock);
     set->stats.matched_tokens += slot->length;
     pthread_mutex_unlock(&set->lock);

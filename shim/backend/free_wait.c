@@ -18,27 +18,34 @@
 
 #define LATE_WAIT_NS (UINT64_C(100) * 1000000)
 
-/* The block has one byte; without device memory, page-locked host memory does as well. */
+/* Frees a block of one byte; without device memory, page-locked host memory does as well. False:
+ * there is neither. */
+static bool byte_free(const struct driver_functions *driver, CUresult *ret_result)
+{
+    CUdeviceptr block;
+    void *page;
+
+    if (driver->cuMemAlloc_v2(&block, 1) == CUDA_SUCCESS)
+        *ret_result = REAL_ASK(driver->cuMemFree_v2(block));
+    else if (driver->cuMemHostAlloc && driver->cuMemHostAlloc(&page, 1, 0) == CUDA_SUCCESS)
+        *ret_result = REAL_ASK(driver->cuMemFreeHost(page));
+    else
+        return false;
+    return true;
+}
+
 int free_wait(struct context *context)
 {
     struct scope scope;
-    CUdeviceptr block;
-    void *page;
+    CUresult result;
     int error = scope_enter(&scope, context);
 
     if (error < 0)
         return error == -EPERM ? -EBUSY : error;
     scope_step_out(&scope, context);
-    CUresult result = CUDA_ERROR_UNKNOWN;
-    if (scope.driver->cuMemAlloc_v2(&block, 1) == CUDA_SUCCESS)
-        result = REAL_ASK(scope.driver->cuMemFree_v2(block));
-    else if (scope.driver->cuMemHostAlloc &&
-             scope.driver->cuMemHostAlloc(&page, 1, 0) == CUDA_SUCCESS)
-        result = REAL_ASK(scope.driver->cuMemFreeHost(page));
-    else
-        error = -EBUSY;
+    bool freed = byte_free(scope.driver, &result);
     scope_step_in(&scope);
-    error = error == -EBUSY ? error : scope_error(result);
+    error = freed ? scope_error(result) : -EBUSY;
     scope_leave(&scope);
     return error == -EPERM ? -EBUSY : error;
 }

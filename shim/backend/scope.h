@@ -24,9 +24,9 @@ struct scope {
 int scope_enter(struct scope *scope, struct context *context);
 void scope_leave(struct scope *scope);
 
-/** Around a call that may wait for device work without an end, for the pool of `own`: nobody who
- * ends another context, and nobody who stands behind him, waits for this thread. It holds no lock.
- */
+/** Around a call that may wait without an end for device work, for the pool of `own`: who ends
+ * another context does not wait for this thread. The caller holds no lock of a pool, because others
+ * may wait for it where the gate has to be left. */
 void scope_step_out(struct scope *scope, struct context *own);
 void scope_step_in(struct scope *scope);
 

@@ -267,8 +267,9 @@ static void remember_now(uint32_t target, uint64_t state, void *destination)
 static void *route_find(const struct hook *hook, uint32_t target, struct caller *caller,
                         const void *code, uint64_t state);
 
-/* No library has this version: whoever has read our symbol table himself took the first symbol of
- * the name, and means the function as such. A library of the version may still be loaded. */
+/* No library has this version: a program that reads our symbol table by itself took the first
+ * symbol of the name, and means the function as such. A library of the version may still be loaded.
+ */
 static void *route_without_version(const struct hook *hook, uint32_t target, struct caller *caller,
                                    const void *code, uint64_t state)
 {

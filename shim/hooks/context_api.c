@@ -1,74 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The hooks around the end of contexts, the links between them, and the calls after which a thread
- * may have no context.
- *
- * During a call that ends a context its pool calls no driver, so that no pool call uses a context
- * under destruction; the pool goes when the call has succeeded. After a call that may end it (a
- * detach, the release of a primary context) the driver is asked whether it did; if not, the pool is
- * in use again. These hooks act at any depth: the runtime's own calls count.
+ * may have no context. They act at any depth: the runtime's own calls count.
  */
 #include "shim/hooks/call.h"
+#include "shim/hooks/ending.h"
+
 #include "cupti/base/uncancelled.h"
 #include "shim/backend/backend_vmm.h"
-#include "shim/backend/free_wait.h"
-#include "shim/share/ipc_mapped.h"
-#include "shim/context/capture.h"
 #include "shim/context/context.h"
-#include "shim/context/gate.h"
 #include "shim/context/green.h"
 #include "shim/context/primary_uses.h"
-#include "shim/guard/guard.h"
-
-/* Checks the redzones of a context a last time. */
-static void guards_check(struct context *context)
-{
-    if (!guard_is_on() || thread_state.depth)
-        return;
-    thread_enter();
-    gate_enter();
-    guard_check(context, GUARD_END_WAIT_NS);
-    gate_leave();
-    guard_settle();
-    thread_leave();
-}
-
-/* Before the real call, which certainly ends the context, or may: while a stream captures, a wait
- * has no time limit, and a context that others go on using must not be waited for like that. */
-static void end_begin(struct context_end *end, CUcontext handle, bool certain)
-{
-    int saved_errno = errno;
-
-    *end = (struct context_end){0};
-    if (shim_mode() == SHIM_OFF || !handle)
-        return;
-    struct context *context = context_find(handle);
-    if (context && (certain || !capture_is_active()))
-        guards_check(context);
-    context_end_begin(end, handle);
-    if (end->context)
-        free_wait_end(end->context);
-    errno = saved_errno;
-}
-
-/* After the real call: mapped memory does not end with its context. */
-static void end_finish(struct context_end *end, bool ended)
-{
-    int saved_errno = errno;
-
-    context_look_again();
-    if (!end->handle)
-        return;
-    if (ended && end->context)
-        capture_forget_context(end->handle);
-    context_end_finish(end, ended);
-    if (ended && end->context) {
-        backend_vmm_reclaim();
-        ipc_mapped_reclaim();
-        record_publish();
-    }
-    errno = saved_errno;
-}
+#include "shim/share/ipc_mapped.h"
 
 static CUresult destroy(__typeof__(cuCtxDestroy_v2) *real, CUcontext ctx)
 {
@@ -76,9 +19,9 @@ static CUresult destroy(__typeof__(cuCtxDestroy_v2) *real, CUcontext ctx)
         return MISSING_DRIVER;
     UNCANCELLED;
     struct context_end end;
-    end_begin(&end, ctx, true);
+    ending_begin(&end, ctx, true);
     CUresult result = real(ctx);
-    end_finish(&end, result == CUDA_SUCCESS);
+    ending_finish(&end, result == CUDA_SUCCESS);
     return result;
 }
 
@@ -98,11 +41,8 @@ CUresult cuCtxDestroy_v2(CUcontext ctx)
 
 static void drop_ended(const struct driver_functions *driver, CUdevice device)
 {
-    if (!context_drop_ended(driver, device))
-        return;
-    backend_vmm_reclaim();
-    ipc_mapped_reclaim();
-    record_publish();
+    if (context_drop_ended(driver, device))
+        ending_settle();
 }
 
 /* The last detach ends the context; the driver says which was the last. */
@@ -114,12 +54,12 @@ CUresult cuCtxDetach(CUcontext ctx)
         return MISSING_DRIVER;
     UNCANCELLED;
     struct context_end end;
-    end_begin(&end, ctx, false);
+    ending_begin(&end, ctx, false);
     CUresult result = real->cuCtxDetach(ctx);
     int saved_errno = errno;
     bool ended = result == CUDA_SUCCESS && end.handle && context_end_came(real, &end);
     errno = saved_errno;
-    end_finish(&end, ended);
+    ending_finish(&end, ended);
     return result;
 }
 
@@ -169,14 +109,14 @@ static CUresult release(const struct driver_functions *real,
     struct context_end end = {0};
     bool left = primary_uses_begin(dev);
     if (!left)
-        end_begin(&end, primary_note(real, dev), false);
+        ending_begin(&end, primary_note(real, dev), false);
     errno = saved_errno;
     CUresult result = function(dev);
     saved_errno = errno;
     if (left)
         primary_uses_finish(dev, result == CUDA_SUCCESS);
     else
-        end_finish(&end, result == CUDA_SUCCESS && end.handle && context_end_came(real, &end));
+        ending_finish(&end, result == CUDA_SUCCESS && end.handle && context_end_came(real, &end));
     /* Could not be found out before the call. */
     if (result == CUDA_SUCCESS && shim_mode() != SHIM_OFF)
         drop_ended(real, dev);
@@ -206,11 +146,11 @@ static CUresult reset(const struct driver_functions *real,
     UNCANCELLED;
     int saved_errno = errno;
     struct context_end end;
-    end_begin(&end, primary_of(real, dev), true);
+    ending_begin(&end, primary_of(real, dev), true);
     errno = saved_errno;
     CUresult result = function(dev);
     saved_errno = errno;
-    end_finish(&end, result == CUDA_SUCCESS);
+    ending_finish(&end, result == CUDA_SUCCESS);
     if (result == CUDA_SUCCESS)
         primary_uses_forget(dev);
     /* Could not be found out before the call. */

@@ -5,11 +5,9 @@
 #include "shim/context/green.h"
 
 #include "cupti/base/uncancelled.h"
-#include "shim/backend/backend_vmm.h"
-#include "shim/backend/free_wait.h"
 #include "shim/context/context.h"
 #include "shim/hooks/call.h"
-#include "shim/share/ipc_mapped.h"
+#include "shim/hooks/ending.h"
 
 /* The primary context of the device; a green context keeps it alive. */
 static CUcontext primary_of(const struct driver_functions *driver, CUcontext handle)
@@ -48,7 +46,7 @@ CUresult cuGreenCtxDestroy(CUgreenCtx hCtx)
 {
     const struct driver_functions *real = real_driver();
     CUcontext handle = NULL, primary = NULL;
-    struct context_end end, primary_end = {0};
+    struct context_end end, primary_end;
 
     if (!real || !real->cuGreenCtxDestroy)
         return MISSING_DRIVER;
@@ -60,25 +58,14 @@ CUresult cuGreenCtxDestroy(CUgreenCtx hCtx)
         context_end_begin(&end, handle);
         primary = green_remove(handle);
     }
-    if (primary)
-        context_end_begin(&primary_end, primary);
-    if (primary_end.context)
-        free_wait_end(primary_end.context);
+    ending_begin(&primary_end, primary, false);
     CUresult result = real->cuGreenCtxDestroy(hCtx);
-    bool ended = result == CUDA_SUCCESS && primary && context_end_came(real, &primary_end);
-    if (result == CUDA_SUCCESS)
-        context_look_again(); /* it may have kept the primary context of another thread */
-    else if (primary)
+    if (result != CUDA_SUCCESS && primary)
         green_add(handle, primary);
-    if (primary)
-        context_end_finish(&primary_end, ended);
+    ending_finish(&primary_end, result == CUDA_SUCCESS && primary_end.handle &&
+                                    context_end_came(real, &primary_end));
     if (known)
         context_end_finish(&end, result == CUDA_SUCCESS);
-    if (ended) {
-        backend_vmm_reclaim();
-        ipc_mapped_reclaim();
-        record_publish();
-    }
     errno = saved_errno;
     return result;
 }

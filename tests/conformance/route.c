@@ -475,6 +475,45 @@ void route_report(const char *step, int error)
     printf("%s: %s\n", step, route_error_name(error));
 }
 
+CUresult route_context_create(CUcontext *ret_context, CUdevice device)
+{
+#if CUDA_VERSION >= 13000
+    return DRIVER(cuCtxCreate)(ret_context, NULL, 0, device);
+#else
+    return DRIVER(cuCtxCreate)(ret_context, 0, device);
+#endif
+}
+
+void *route_control(const char *name)
+{
+    void *driver = dlopen("libcuda.so.1", RTLD_NOW);
+
+    return driver ? dlsym(driver, name) : NULL;
+}
+
+bool route_can_hold(void)
+{
+    return route_control("simgpu_hold") && route_control("simgpu_release");
+}
+
+static int stream_control(const char *name, CUstream stream)
+{
+    int (*control)(CUstream);
+
+    *(void **)&control = route_control(name);
+    return control(stream);
+}
+
+int route_hold(CUstream stream)
+{
+    return stream_control("simgpu_hold", stream);
+}
+
+int route_unhold(CUstream stream)
+{
+    return stream_control("simgpu_release", stream);
+}
+
 void route_skip(const char *why)
 {
     printf("skipped: %s\n", why);

@@ -124,6 +124,17 @@ int route_ipc_close(void *pointer);
 int route_last_error(void);
 const char *route_error_name(int error);
 
+/** Creates a context and makes it current. */
+CUresult route_context_create(CUcontext *ret_context, CUdevice device);
+
+/** A function of the simulated device alone, by its name; NULL: it has none, or is hardware. */
+void *route_control(const char *name);
+
+/** Holds a stream: work submitted from now on does not begin before it is let go on. */
+bool route_can_hold(void);
+int route_hold(CUstream stream);
+int route_unhold(CUstream stream);
+
 /** One line of output: the name of a step and the name of its result. */
 void route_report(const char *step, int error);
 

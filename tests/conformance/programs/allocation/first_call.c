@@ -45,12 +45,6 @@ static void *free_block_first(void *block)
     return NULL;
 }
 
-#if CUDA_VERSION >= 13000
-#define CREATE(context) DRIVER(cuCtxCreate)(context, NULL, 0, 0)
-#else
-#define CREATE(context) DRIVER(cuCtxCreate)(context, 0, 0)
-#endif
-
 enum taken { SET, POPPED, DESTROYED, ENDED_WAYS };
 
 static void context_take(enum taken how)
@@ -63,7 +57,7 @@ static void context_take(enum taken how)
     case POPPED: route_report("pop", DRIVER(cuCtxPopCurrent)(&popped)); break;
     default:
         route_report("none", DRIVER(cuCtxSetCurrent)(NULL));
-        route_report("create", CREATE(&own));
+        route_report("create", route_context_create(&own, 0));
         route_report("allocate", route_allocate(&inside, 5000));
         route_report("free", route_free(inside));
         route_report("destroy", DRIVER(cuCtxDestroy)(own));

@@ -10,12 +10,6 @@
 #define THREADS 3
 #define ROUNDS  48
 
-#if CUDA_VERSION >= 13000
-#define CREATE(context) DRIVER(cuCtxCreate)(context, NULL, 0, 0)
-#else
-#define CREATE(context) DRIVER(cuCtxCreate)(context, 0, 0)
-#endif
-
 static atomic_bool stop;
 static atomic_int errors;
 
@@ -54,7 +48,7 @@ static int one_context(bool detach)
 {
     CUcontext context;
     void *blocks[10];
-    int wrong = CREATE(&context) != 0;
+    int wrong = route_context_create(&context, 0) != 0;
 
     wrong += use(blocks);
     return wrong + ((detach ? DRIVER(cuCtxDetach)(context) : DRIVER(cuCtxDestroy)(context)) != 0);

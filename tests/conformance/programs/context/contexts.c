@@ -11,19 +11,12 @@
 #include "route.h"
 #include "program.h"
 
-#if CUDA_VERSION >= 13000
-#define CREATE_ON(context, device) DRIVER(cuCtxCreate)(context, NULL, 0, device)
-#else
-#define CREATE_ON(context, device) DRIVER(cuCtxCreate)(context, 0, device)
-#endif
-#define CREATE(context) CREATE_ON(context, 0)
-
 /* A context that its users count: the last to detach ends it. */
 static void counted(CUcontext first)
 {
     CUcontext second, again;
     void *inside[4], *pointer;
-    int error = (int)CREATE(&second);
+    int error = (int)route_context_create(&second, 0);
 
     route_report("counted context", error);
     if (error)
@@ -39,7 +32,7 @@ static void counted(CUcontext first)
     route_report("current", DRIVER(cuCtxSetCurrent)(first));
     route_report("stale", route_free(inside[1]));
     /* One in its place, perhaps with its handle. */
-    error = (int)CREATE(&second);
+    error = (int)route_context_create(&second, 0);
     route_report("next context", error);
     if (error)
         return;
@@ -57,7 +50,7 @@ static void beside_primary(CUcontext first)
     CUcontext second, primary;
     void *inside, *gone;
     unsigned char byte = 0;
-    int error = (int)CREATE_ON(&second, 1);
+    int error = (int)route_context_create(&second, 1);
 
     route_report("on the second device", error);
     if (error)
@@ -109,7 +102,7 @@ static void ended_elsewhere(CUcontext first, bool allocates, void *(*end)(void *
         route_report("free", route_free(inside));
     route_report("allocate", route_allocate(&kept, 5 << 20));
     route_report("allocate", route_allocate(&small, 5000));
-    int error = (int)CREATE(&second);
+    int error = (int)route_context_create(&second, 0);
     route_report("second context", error);
     if (error)
         return;
@@ -276,7 +269,7 @@ static void with_client(CUcontext first)
         client.own = 0;
         client.told = false;
         client.beside = round & 2;
-        int error = (int)CREATE(&client.context);
+        int error = (int)route_context_create(&client.context, 0);
         route_report("context of the client", error);
         if (error)
             break;
@@ -315,7 +308,7 @@ int program_contexts(const char *self, const char *route, const char *argument)
         for (int i = 0; i < 10; i++)
             route_report("allocate", route_allocate(&in_first[i], (size_t)3000 << i));
         route_report("fill", route_fill(in_first[1], 11, 3000));
-        int error = (int)CREATE(&second);
+        int error = (int)route_context_create(&second, 0);
         route_report("second context", error);
         if (error)
             return 0;

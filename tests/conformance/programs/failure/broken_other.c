@@ -14,12 +14,6 @@
 #define TRIES      10000
 #define ADDRESS(p) ((CUdeviceptr)(uintptr_t)(p))
 
-#if CUDA_VERSION >= 13000
-#define CREATE(context) DRIVER(cuCtxCreate)(context, NULL, 0, 0)
-#else
-#define CREATE(context) DRIVER(cuCtxCreate)(context, 0, 0)
-#endif
-
 static void *blocks[4];
 static CUstream stream;
 static char host[100];
@@ -110,7 +104,7 @@ static void broken_by(const char *what, int (*call)(void))
 {
     CUcontext breaks;
 
-    if (CREATE(&breaks))
+    if (route_context_create(&breaks, 0))
         route_skip("the device has no second context");
     blocks_take();
     route_report("fault", route_fault_begin());
@@ -124,7 +118,7 @@ static void broken_elsewhere(CUcontext stays)
     void *in_broken[4];
     CUcontext breaks;
 
-    if (CREATE(&breaks))
+    if (route_context_create(&breaks, 0))
         route_skip("the device has no second context");
     blocks_take();
     for (int i = 0; i < 4; i++)

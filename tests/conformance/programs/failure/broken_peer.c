@@ -3,7 +3,6 @@
  * A broken context does not keep another one from reusing its memory. With an argument it breaks
  * while the other one's freed memory waits for it; the driver's own free would wait there for ever.
  */
-#include <dlfcn.h>
 #include <stdio.h>
 
 #include "route.h"
@@ -11,12 +10,6 @@
 #include "program.h"
 
 #define BLOCK ((size_t)5 << 20)
-
-#if CUDA_VERSION >= 13000
-#define CREATE(context) DRIVER(cuCtxCreate)(context, NULL, 0, 0)
-#else
-#define CREATE(context) DRIVER(cuCtxCreate)(context, 0, 0)
-#endif
 
 static int churn(int rounds)
 {
@@ -33,31 +26,27 @@ static int churn(int rounds)
 int program_broken_peer(const char *self, const char *route, const char *argument)
 {
     CUcontext stays, breaks;
-    int (*hold)(CUstream) = NULL, (*release)(CUstream) = NULL;
     void *block = NULL;
     CUstream stream;
     int errors;
-    void *cuda = dlopen("libcuda.so.1", RTLD_NOW);
 
-    *(void **)&hold = dlsym(cuda, "simgpu_hold");
-    *(void **)&release = dlsym(cuda, "simgpu_release");
-    if (argument && (!hold || !release))
+    if (argument && !route_can_hold())
         route_skip("the device cannot hold a stream");
     route_start();
     route_free(NULL);
     DRIVER(cuCtxGetCurrent)(&stays);
-    if (CREATE(&breaks))
+    if (route_context_create(&breaks, 0))
         route_skip("the device has no second context");
     route_report("allocate in the other", route_allocate(&block, 10000));
     route_report("stream in the other", route_stream_create(&stream));
     if (argument)
-        hold(stream);
+        route_hold(stream);
     route_report("work in the other", route_fill_async(block, 1, 10000, stream));
     DRIVER(cuCtxSetCurrent)(stays);
     errors = churn(2); /* little enough to grow by, while what is freed waits for that work */
     DRIVER(cuCtxSetCurrent)(breaks);
     if (argument)
-        release(stream);
+        route_unhold(stream);
     route_report("fault in the other", route_fault());
     route_report("wait in the other", route_synchronize());
     DRIVER(cuCtxSetCurrent)(stays);

@@ -27,12 +27,6 @@ static void blocks(size_t bytes)
         KEEPS(route_free(block[i]));
 }
 
-#if CUDA_VERSION >= 13000
-#define CREATE(context) DRIVER(cuCtxCreate)(context, NULL, 0, 0)
-#else
-#define CREATE(context) DRIVER(cuCtxCreate)(context, 0, 0)
-#endif
-
 /* Their ends, each with memory that goes with it. */
 static void contexts(void)
 {
@@ -42,7 +36,7 @@ static void contexts(void)
     void *pointer;
 
     DRIVER(cuCtxGetCurrent)(&first);
-    if (CREATE(&second) == CUDA_SUCCESS) {
+    if (route_context_create(&second, 0) == CUDA_SUCCESS) {
         KEEPS(route_allocate(&pointer, 1000));
         KEEPS(DRIVER(cuCtxDestroy)(second));
         DRIVER(cuCtxSetCurrent)(first);

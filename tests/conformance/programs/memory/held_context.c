@@ -6,12 +6,6 @@
  */
 #include "held.h"
 
-#if CUDA_VERSION >= 13000
-#define CREATE(context) DRIVER(cuCtxCreate)(context, NULL, 0, 0)
-#else
-#define CREATE(context) DRIVER(cuCtxCreate)(context, 0, 0)
-#endif
-
 struct kept {
     CUmemGenericAllocationHandle handle;
     CUdeviceptr range, block, of_graph;
@@ -76,7 +70,7 @@ static void destroyed(void)
     struct kept kept = {0};
     CUcontext context = NULL;
 
-    report("context", CREATE(&context));
+    report("context", route_context_create(&context, 0));
     route_report("stream", route_stream_create(&kept.stream));
     fill_context(&kept);
     report("end", DRIVER(cuCtxDestroy)(context));

@@ -7,7 +7,6 @@
  * A program that hangs is ended by its alarm. Needs a stream that can be held, so a simulated
  * device.
  */
-#include <dlfcn.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -15,15 +14,6 @@
 
 #include "program.h"
 #include "route.h"
-
-#if CUDA_VERSION >= 13000
-#define CREATE(context) DRIVER(cuCtxCreate)(context, NULL, 0, 0)
-#else
-#define CREATE(context) DRIVER(cuCtxCreate)(context, 0, 0)
-#endif
-
-static int (*hold)(CUstream);
-static int (*release)(CUstream);
 
 #define THREADS 4
 
@@ -57,7 +47,7 @@ static int other_make(void)
 {
     CUcontext current;
     void *block;
-    int error = (int)DRIVER(cuCtxGetCurrent)(&current) + CREATE(&other);
+    int error = (int)DRIVER(cuCtxGetCurrent)(&current) + route_context_create(&other, 0);
 
     error += route_allocate(&block, 1000);
     return error + (int)DRIVER(cuCtxSetCurrent)(current);
@@ -81,7 +71,7 @@ static void held_free(const char *what, CUstream busy, bool capture)
     error = route_allocate(&freed, 8 << 20) + route_allocate(&target, 1000) +
             route_stream_create(&stream);
     error += capture ? route_capture_begin(stream, CU_STREAM_CAPTURE_MODE_RELAXED) : 0;
-    error += hold(busy) + route_fill_async(target, 1, 1000, busy);
+    error += route_hold(busy) + route_fill_async(target, 1, 1000, busy);
     for (int i = 0; i < THREADS; i++) {
         error += pthread_create(&threads[i], NULL, acts[i], &taken[i]);
         usleep(20000); /* it is inside, in all likelihood */
@@ -90,7 +80,7 @@ static void held_free(const char *what, CUstream busy, bool capture)
         usleep(10000);
     printf("%s: the other context ended %d, allocated %d\n", what, atomic_load(&ended),
            atomic_load(&allocated));
-    error += release(busy) + DRIVER(cuStreamSynchronize)(busy);
+    error += route_unhold(busy) + DRIVER(cuStreamSynchronize)(busy);
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
     error += capture ? route_capture_end(stream, &graph) : 0;
@@ -101,13 +91,10 @@ static void held_free(const char *what, CUstream busy, bool capture)
 
 int program_held_free(const char *self, const char *route, const char *argument)
 {
-    void *cuda = dlopen("libcuda.so.1", RTLD_NOW);
     CUstream busy;
     void *first; /* the runtime has a context from now on */
 
-    *(void **)&hold = dlsym(cuda, "simgpu_hold");
-    *(void **)&release = dlsym(cuda, "simgpu_release");
-    if (!hold || !release)
+    if (!route_can_hold())
         route_skip("the device cannot hold a stream");
     alarm(120);
     route_start();

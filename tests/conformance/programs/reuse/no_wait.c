@@ -13,7 +13,6 @@
  * device.
  */
 #include <dirent.h>
-#include <dlfcn.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -26,9 +25,6 @@
 #define BLOCKS  64
 #define THREADS 4 /* unless the argument says 1: then one, and no capture */
 #define MANY    64
-
-static int (*hold)(CUstream);
-static int (*release)(CUstream);
 
 static CUstream busy;
 static void *target; /* of the work that does not end */
@@ -65,12 +61,12 @@ static int give(void **blocks, int count)
 
 static int kernel_begin(void)
 {
-    return hold(busy) + route_fill_async(target, 1, 1000, busy);
+    return route_hold(busy) + route_fill_async(target, 1, 1000, busy);
 }
 
 static int kernel_end(void)
 {
-    return release(busy) + DRIVER(cuStreamSynchronize)(busy);
+    return route_unhold(busy) + DRIVER(cuStreamSynchronize)(busy);
 }
 
 static void by_size(size_t bytes)
@@ -293,10 +289,10 @@ static void beside_the_other(const char *what, int (*make)(size_t bytes))
     while (taken < MANY && route_allocate(&blocks[taken], device_bytes / 32) == 0)
         taken++;
     errors += give(blocks, taken) + DRIVER(cuCtxSetCurrent)(there);
-    errors += hold(far_stream) + DRIVER(cuMemsetD8Async)(far, 1, 1000, far_stream);
+    errors += route_hold(far_stream) + DRIVER(cuMemsetD8Async)(far, 1, 1000, far_stream);
     errors += DRIVER(cuCtxSetCurrent)(here);
     int made = make(device_bytes / 4 * 3);
-    errors += DRIVER(cuCtxSetCurrent)(there) + release(far_stream);
+    errors += DRIVER(cuCtxSetCurrent)(there) + route_unhold(far_stream);
     errors += DRIVER(cuStreamSynchronize)(far_stream) + DRIVER(cuCtxSetCurrent)(here);
     printf("beside another device, %s: %d, errors %d\n", what, made, errors);
 }
@@ -319,19 +315,13 @@ static void beside_another_device(void)
     printf("the other device: errors %d\n", errors);
 }
 
-#if CUDA_VERSION >= 13000
-#define CREATE(context) DRIVER(cuCtxCreate)(context, NULL, 0, 0)
-#else
-#define CREATE(context) DRIVER(cuCtxCreate)(context, 0, 0)
-#endif
-
 static atomic_bool work_over;
 
 static void *work_end_later(void *unused)
 {
     usleep(300000);
     atomic_store(&work_over, true);
-    release(busy);
+    route_unhold(busy);
     return unused;
 }
 
@@ -345,7 +335,8 @@ static void ended_beside_work(bool detach)
     void *large = NULL;
 
     atomic_store(&work_over, false);
-    int errors = (int)CREATE(&own) + DRIVER(cuStreamCreate)(&busy, CU_STREAM_NON_BLOCKING);
+    int errors = (int)route_context_create(&own, 0) +
+                 DRIVER(cuStreamCreate)(&busy, CU_STREAM_NON_BLOCKING);
     errors += route_allocate(&target, 1000) + route_stream_create(&stream);
     int most = on_a_full_device();
     errors += take(blocks, most, device_bytes / 32) + give(blocks, most);
@@ -389,13 +380,10 @@ static void beside_a_capture_of_another_device(void)
 
 int program_no_wait(const char *self, const char *route, const char *argument)
 {
-    void *cuda = dlopen("libcuda.so.1", RTLD_NOW);
     size_t free_bytes;
     bool simple = argument && *argument == '1';
 
-    *(void **)&hold = dlsym(cuda, "simgpu_hold");
-    *(void **)&release = dlsym(cuda, "simgpu_release");
-    if (!hold || !release)
+    if (!route_can_hold())
         route_skip("the device cannot hold a stream");
     alarm(120);
     route_start();

@@ -10,7 +10,6 @@
  * are printed. With the argument "held" the addresses are: for a library whose free does not wait;
  * with "held-many" in a process with many contexts, after many captures at once.
  */
-#include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,19 +23,10 @@
 #define OTHERS   40 /* contexts */
 #define CAPTURES 300
 
-#if CUDA_VERSION >= 13000
-#define CREATE(context) DRIVER(cuCtxCreate)(context, NULL, 0, 0)
-#else
-#define CREATE(context) DRIVER(cuCtxCreate)(context, 0, 0)
-#endif
-
-static int (*hold)(CUstream);
-static int (*release)(CUstream);
-
 static void *release_soon(void *stream)
 {
     usleep(50000);
-    release(stream);
+    route_unhold(stream);
     return NULL;
 }
 
@@ -71,7 +61,7 @@ static void contents(CUstream stream)
     if (DRIVER(cuStreamCreate)(&other, CU_STREAM_NON_BLOCKING))
         route_skip("no stream");
     printf("allocate: errors %d\n", take(first));
-    hold(stream);
+    route_hold(stream);
     for (int i = 0; i < BLOCKS; i++)
         errors += route_fill_async(first[i], 1, BYTES, stream) != 0;
     printf("write: errors %d\n", errors);
@@ -105,12 +95,12 @@ static void addresses(CUstream stream)
     int error = take(first), same;
 
     block = first[0];
-    hold(stream);
+    route_hold(stream);
     route_report("write", route_fill_async(block, 1, BYTES, stream));
     error += give(first) + take(second);
     same = count_of(block, second);
     printf("handed out while in use: %d, error %d\n", same, error);
-    release(stream);
+    route_unhold(stream);
     route_report("wait", route_synchronize());
     while (route_allocate(&other, BYTES) == 0)
         same += other == block;
@@ -125,7 +115,7 @@ static void contexts_make(void)
     int errors = DRIVER(cuCtxGetCurrent)(&own) + route_allocate(&block, 1000);
 
     for (int i = 0; i < OTHERS; i++)
-        errors += (int)CREATE(&other) + route_allocate(&block, 1000);
+        errors += (int)route_context_create(&other, 0) + route_allocate(&block, 1000);
     errors += DRIVER(cuCtxSetCurrent)(own);
     printf("contexts: errors %d\n", errors);
 }
@@ -150,11 +140,8 @@ static void captures_make(void)
 int program_reuse(const char *self, const char *route, const char *argument)
 {
     CUstream stream;
-    void *cuda = dlopen("libcuda.so.1", RTLD_NOW);
 
-    *(void **)&hold = dlsym(cuda, "simgpu_hold");
-    *(void **)&release = dlsym(cuda, "simgpu_release");
-    if (!hold || !release)
+    if (!route_can_hold())
         route_skip("the device cannot hold a stream");
     route_start();
     route_report("start", route_free(NULL));

@@ -9,7 +9,6 @@
  * free does not wait. With "held-peer" the work is a peer's from the beginning, when an allocator
  * has nothing else to give. Needs a stream that can be held, so a simulated device.
  */
-#include <dlfcn.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -21,12 +20,6 @@
 
 #define BYTES  ((size_t)128 << 10)
 #define OTHERS 100
-
-#if CUDA_VERSION >= 13000
-#define CREATE(context, device) DRIVER(cuCtxCreate)(context, NULL, 0, device)
-#else
-#define CREATE(context, device) DRIVER(cuCtxCreate)(context, 0, device)
-#endif
 
 /* One block of threads that writes a byte everywhere. */
 static const char kernel_text[] =
@@ -40,8 +33,6 @@ static const char kernel_text[] =
     "cvt.u64.u32 %o, %i;\nadd.u64 %o, %a, %o;\nst.global.u8 [%o], %v;\n"
     "add.u32 %i, %i, %s;\nbra loop;\nend:\nret;\n}\n";
 
-static int (*hold)(CUstream);
-static int (*release)(CUstream);
 static uint64_t (*calls)(const char *);
 
 static CUfunction kernel;
@@ -126,7 +117,7 @@ static void *release_soon(void *stream)
 {
     usleep(5000);
     DRIVER(cuCtxSetCurrent)(own);
-    release(stream);
+    route_unhold(stream);
     return NULL;
 }
 
@@ -144,7 +135,7 @@ static int submit(size_t way, size_t kind, CUdeviceptr block, bool may_wait)
     if (may_wait && streams[kind] == CU_STREAM_PER_THREAD)
         DRIVER(cuLaunchHostFunc)(streams[kind], pause_stream, NULL);
     else
-        hold(streams[kind]);
+        route_hold(streams[kind]);
     int error = ways[way].submit(block, streams[kind]);
     DRIVER(cuCtxSetCurrent)(own);
     return error;
@@ -240,7 +231,7 @@ static void addresses(size_t way, size_t kind)
     error = error ? error : others_give(others);
     for (; count < OTHERS + 1 && route_allocate(&blocks[count], BYTES) == 0; count++)
         early += blocks[count] == first;
-    release(streams[kind]);
+    route_unhold(streams[kind]);
     DRIVER(cuCtxSetCurrent)(kind == KINDS - 1 ? peer : own);
     DRIVER(cuCtxSynchronize)();
     DRIVER(cuCtxSetCurrent)(own);
@@ -265,7 +256,7 @@ static bool streams_make(void)
     streams[2] = CU_STREAM_PER_THREAD;
     streams[3] = CU_STREAM_LEGACY;
     DRIVER(cuCtxGetCurrent)(&own);
-    if (DRIVER(cuDeviceGetCount)(&devices) || devices < 2 || CREATE(&peer, 1) ||
+    if (DRIVER(cuDeviceGetCount)(&devices) || devices < 2 || route_context_create(&peer, 1) ||
         DRIVER(cuCtxEnablePeerAccess)(own, 0) ||
         DRIVER(cuStreamCreate)(&streams[4], CU_STREAM_NON_BLOCKING))
         return false;
@@ -282,12 +273,10 @@ static bool is_possible(size_t way, size_t kind, bool may_wait)
 int program_reuse_work(const char *self, const char *route, const char *argument)
 {
     CUmodule module;
-    void *cuda = dlopen("libcuda.so.1", RTLD_NOW), *block;
+    void *block;
 
-    *(void **)&hold = dlsym(cuda, "simgpu_hold");
-    *(void **)&release = dlsym(cuda, "simgpu_release");
-    *(void **)&calls = dlsym(cuda, "simgpu_calls");
-    if (!hold || !release || !calls)
+    *(void **)&calls = route_control("simgpu_calls");
+    if (!route_can_hold() || !calls)
         route_skip("the device cannot hold a stream");
     route_start();
     route_free(NULL);

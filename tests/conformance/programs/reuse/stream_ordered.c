@@ -3,7 +3,6 @@
  * Stream-ordered and ordinary memory, freed by each other's functions. With an argument ordinary
  * memory of a full device.
  */
-#include <dlfcn.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -38,22 +37,19 @@ static int full(CUstream stream)
 /* The answer does not wait for the work of another stream, and no memory is lost by it. */
 static void beside_work(void *block, CUstream stream)
 {
-    int (*hold)(CUstream) = NULL, (*release)(CUstream) = NULL;
-    void *filled, *cuda = dlopen("libcuda.so.1", RTLD_NOW);
+    void *filled;
     CUstream busy;
 
-    *(void **)&hold = dlsym(cuda, "simgpu_hold");
-    *(void **)&release = dlsym(cuda, "simgpu_release");
     route_report("allocate", route_allocate(&filled, BYTES));
     route_report("stream", (int)DRIVER(cuStreamCreate)(&busy, CU_STREAM_NON_BLOCKING));
     size_t before = free_bytes();
     alarm(20);
-    if (hold && release)
-        hold(busy);
+    if (route_can_hold())
+        route_hold(busy);
     route_report("fill", route_fill_async(filled, 1, BYTES, busy));
     route_report("free in order", route_free_async(block, stream));
-    if (hold && release)
-        release(busy);
+    if (route_can_hold())
+        route_unhold(busy);
     alarm(0);
     route_report("wait", route_stream_synchronize(busy));
     route_report("wait", route_stream_synchronize(stream));
