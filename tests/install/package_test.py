@@ -16,10 +16,19 @@ EXPECTED = ["usr/bin/cupool", "usr/share/man/man1/cupool.1.gz",
             "usr/share/zsh/site-functions/_cupool", "usr/share/cupool/grafana-dashboard.json",
             "usr/share/doc/cupool/copyright"]
 
+DEVICE_CODE = bytes.fromhex("50ed55ba")  # how an image of nvcc begins
+IMAGES = {"libcupool.so": 1, "libcupool-engine.so.0": 2}  # copies and fills; the codecs, too
+
 if not (shutil.which("dpkg-buildpackage") and shutil.which("dh")):
     print("skipped: debhelper is not installed (apt-get install debhelper)")
     sys.exit(77)
 
+
+def check_device_code(root):
+    """The libraries have the kernels that nvcc compiles, not only what the driver does without."""
+    for name, count in IMAGES.items():
+        library = next(root.rglob(name)).read_bytes()
+        assert library.count(DEVICE_CODE) == count, f"{name} lacks its kernels"
 
 
 def readelf(option, path):
@@ -66,6 +75,8 @@ with tempfile.TemporaryDirectory(prefix="cupool-package-") as directory:
                           capture_output=True).stdout
     for name in ("libcupool.so", "cupool/sim/libcuda.so.1"):
         assert f"{root}/usr/lib" in told and name in told, told
+    if "--nvcc" in sys.argv:
+        check_device_code(root)
     for path in root.rglob("*"):
         if path.is_file() and not path.is_symlink() and path.read_bytes()[:4] == b"\x7fELF":
             check_hardening(path)
