@@ -62,9 +62,15 @@ class Stop(unittest.TestCase):
             self.assertEqual(self.event(process), 7, stop)
 
     def test_group_stopped_and_continued_at_once(self):
-        """The stop signal is over before cupool knows that the group got it, too."""
-        process = self.start("print('on', flush=True)\n"
-                             "while not os.path.exists('end'): time.sleep(0.02)\nsys.exit(7)", "over")
+        """The stop signal is over before cupool knows that the group got it, too.
+
+        The program blocks it: otherwise cupool may see its stop first, and stop rightly. If cupool
+        passes it on, the program stops in the end."""
+        process = self.start("signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTSTP])\n"
+                             "print('on', flush=True)\n"
+                             "while not os.path.exists('end'): time.sleep(0.02)\n"
+                             "signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTSTP])\n"
+                             "sys.exit(7)", "over")
         self.assertEqual(process.stdout.readline(), "on\n")
         os.killpg(process.pid, signal.SIGTSTP)
         time.sleep(0.5)  # enough for a wrong stop; nothing is waited for
