@@ -207,7 +207,7 @@ MUTANTS = [
            ("check_ipc_mapped",)),
     # Without its own state a child meets a board that is not mapped.
     Mutant("IPC board", "shim.c",
-           "!madvise(&shim_page, sizeof(shim_page), MADV_WIPEONFORK)", "(void)madvise, false",
+           "!madvise(&shim_page, sizeof(shim_page), MADV_WIPEONFORK)", "((void)madvise, false)",
            ("forked",)),
     # The labels of freed blocks.
     Mutant("labels", "quarantine.h", "return (int32_t)(retired - label) >= 0;",

@@ -49,6 +49,16 @@ static const struct driver_functions driver = {
     .cuStreamGetCtx = context_of,
 };
 
+static bool host_is_full;
+
+void *__real_realloc(void *block, size_t bytes);
+void *__wrap_realloc(void *block, size_t bytes);
+
+void *__wrap_realloc(void *block, size_t bytes)
+{
+    return host_is_full ? NULL : __real_realloc(block, bytes);
+}
+
 static void setup(void)
 {
     atomic_store(&real_driver_table, &driver);
@@ -193,4 +203,16 @@ Test(capture, as_many_as_begin_are_listed)
         capture_end(STREAM(10 + i), false);
     cr_expect(!held_off(CONTEXT(1)));
     cr_expect(!capture_is_active());
+}
+
+Test(capture, without_host_memory_counts_for_all_for_good)
+{
+    host_is_full = true;
+    capture_begin(STREAM(1), false, CU_STREAM_CAPTURE_MODE_RELAXED);
+    host_is_full = false;
+    cr_expect(held_off(CONTEXT(1)));
+    cr_expect(held_off(CONTEXT(3)));
+    capture_end(STREAM(1), false);
+    cr_expect(held_off(CONTEXT(1)));
+    cr_expect(capture_is_active());
 }
