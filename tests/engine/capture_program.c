@@ -135,8 +135,9 @@ static void wait_for_leave(void *state)
         usleep(100);
 }
 
-/* A block waits for the work that its stream had at the free, and for nothing else. Under the
- * preload memory is the driver's, whose free waits itself. */
+/* A block waits for the work that its stream had at the free, and for nothing else, while
+ * the peak is low: later its stream keeps it. Under the preload memory is the driver's, whose free
+ * waits itself. */
 static void memory_waits_for_its_stream(void)
 {
     atomic_bool leave = false, busy_leave = false;
@@ -149,6 +150,7 @@ static void memory_waits_for_its_stream(void)
     CHECK(cupool_device_stream_create(device, &one) == 0);
     CHECK(cupool_device_stream_create(device, &two) == 0);
     CHECK(cupool_device_stream_create(device, &busy) == 0);
+    CHECK(cupool_memory_trim(device, 0, NULL) == 0);
     large_allocate(one, &block);
     CHECK(device_enter(device) == 0);
     CHECK(DRIVER("cuLaunchHostFunc", host_call)(one, wait_for_leave, &leave) == CUDA_SUCCESS);
@@ -365,8 +367,8 @@ int main(int argc, char **argv)
     library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_NOLOAD);
     CHECK(library);
     transfers_beside_a_capture();
-    memory_beside_a_capture();
     memory_waits_for_its_stream();
+    memory_beside_a_capture();
     tensors_beside_a_capture();
     CHECK(cupool_transfers_create(device, NULL, &transfers) == 0);
     memory_of_another_context(transfers);
