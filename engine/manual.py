@@ -8,7 +8,7 @@ import pathlib
 import re
 import sys
 
-BLOCK = re.compile(r"(?P<doc>/\*\*(?:(?!\*/).)*\*/\s*)?(?P<code>CUPOOL_API[^;]+;)", re.DOTALL)
+BLOCK = re.compile(r"(?P<doc>/\*\*(?:(?!\*/).)*\*/\s*)?(?P<code>CUPOOL_API[^;]+;|static inline [^{;]+)", re.DOTALL)
 
 
 def prose(comment):
@@ -45,9 +45,9 @@ def page(header, version):
         out.append(code.replace("\\", "\\e"))
     out += [".EE", ".SH FUNCTIONS"]
     for match in BLOCK.finditer(body):
-        code = re.sub(r"\s+", " ", match.group("code").replace("CUPOOL_API ", ""))
+        code = re.sub(r"\s+", " ", match.group("code").replace("CUPOOL_API ", "")).strip().rstrip(";") + ";"
         out += [".TP", f".B {code}", prose(match.group("doc")) if match.group("doc") else "See above."]
-    out += [".SH SEE ALSO", "cupool(1), docs/engine.md"]
+    out += [".SH SEE ALSO", "cupool(1), which says where docs/engine.md lies"]
     return "\n".join(out) + "\n"
 
 

@@ -4,6 +4,7 @@
 import os
 import pathlib
 import pty
+import re
 import select
 import shutil
 import subprocess
@@ -16,6 +17,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "endtoend"))
 
 import preload  # noqa: E402
+
+import linked_engine  # noqa: E402
 
 MACHINE = preload.Machine(preload.arguments(__doc__).build)
 
@@ -58,6 +61,23 @@ class Installed(unittest.TestCase):
         self.assertIn(str(self.one("sim/libcuda.so.1")), told)
         self.assertNotIn(str(MACHINE.build), told)
 
+    def test_a_moved_installation_finds_itself_whatever_its_folder_is_called(self):
+        moved = self.root / "a[b]*\\c?"
+        prefix = self.cupool.parent.parent
+        prefix.rename(moved)
+        try:
+            cupool = moved / "bin/cupool"
+            environment = MACHINE.environment()
+            del environment["LD_LIBRARY_PATH"]
+            told = output(cupool, "doctor", "--sim", env=environment)
+            self.assertIn(f"{moved}/lib", told)
+            self.assertNotIn("does not load", told)
+            refused = subprocess.run([cupool, "run", "--sim=none", "--", "true"], text=True,
+                                     capture_output=True, check=False, env=environment)
+            self.assertIn("h200, small", refused.stderr)
+        finally:
+            moved.rename(prefix)
+
     def test_the_manual_has_every_verb_and_option(self):
         page = self.one("cupool.1")
         told = subprocess.run(["man", "--warnings", "-l", page], text=True, capture_output=True,
@@ -69,6 +89,29 @@ class Installed(unittest.TestCase):
             self.assertIn(f"cupool {verb} ", told.stdout)
         for key in self.keys():
             self.assertRegex(told.stdout, rf"(?m)^ +{key} +\(")
+
+    def test_the_documents_and_files_that_pages_and_headers_name_are_there(self):
+        page = self.one("cupool.1").read_text().replace("\\-", "-")
+        named = re.findall(r"^\\fB(/\S*)\\fR$", page.partition(".SH FILES")[2], re.M)
+        self.assertGreater(len(named), 4)
+        for path in named:
+            self.assertTrue((self.root / path.lstrip("/")).exists(), path)
+        texts = [*self.root.rglob("man?/cupool*"), *self.root.rglob("include/**/*.h")]
+        documents = {name for path in texts
+                     for name in re.findall(r"docs/[a-z-]+\.md", path.read_text().replace("\\-", "-"))}
+        self.assertIn("docs/ci.md", documents)
+        for name in documents:
+            self.assertTrue((self.one("doc/cupool") / name).is_file(), name)
+
+    def test_pages_describe_every_function_of_their_header(self):
+        pages = {path.stem: path.read_text() for path in self.root.rglob("man3/cupool_*.3")}
+        for name, page in pages.items():
+            header = self.one(f"include/cupool/{name.removeprefix('cupool_')}.h").read_text()
+            code = re.sub(r"/\*.*?\*/", "", header, flags=re.S)
+            functions = re.findall(r"(?:CUPOOL_API|^static inline)\s[\w\s*]*?\b(\w+)\(", code, re.M)
+            self.assertGreater(len(functions), 2, name)
+            for function in functions:
+                self.assertRegex(page, rf"(?m)^\.B .*\b{function}\(", name)
 
     def verbs(self):
         lines = output(self.cupool, "--help").splitlines()
@@ -140,25 +183,30 @@ class Installed(unittest.TestCase):
         self.assertTrue(self.root.joinpath(told.strip().lstrip("/")).exists()
                         or pathlib.Path(told.strip()).exists(), told)
 
-    def test_a_program_links_the_engine_without_what_the_engine_links(self):
+    def has_engine(self):
         if not list(self.root.rglob("cupool-engine.pc")):
             self.skipTest("this build has no engine")
-        directory = self.one("cupool-engine.pc").parent
-        environment = os.environ | {"PKG_CONFIG_LIBDIR": str(directory),
-                                    "PKG_CONFIG_SYSROOT_DIR": str(self.root)}
-        environment.pop("PKG_CONFIG_PATH", None)
+
+    def test_a_program_links_the_engine_without_what_the_engine_links(self):
+        self.has_engine()
         source, program = self.root / "engine.c", self.root / "engine"
         source.write_text("#include <cupool/kv.h>\n#include <stdio.h>\n"
                           "int main(void) { struct cupool_kv_config config;\n"
                           "    cupool_kv_config_init(&config);\n"
                           "    return printf(\"%u\\n\", config.block_tokens) < 0; }\n")
+        library = self.one("libcupool-engine.so.0").parent
         for form in ([], ["--static"]):
-            flags = output("pkg-config", *form, "--cflags", "--libs", "cupool-engine",
-                           env=environment).split()
-            output(os.environ.get("CC", "cc").split()[-1], "-Wall", "-Werror", source, *flags, "-o",
-                   program)
-            told = output(program, env=os.environ | {"LD_LIBRARY_PATH": str(directory.parent)})
+            output(linked_engine.compiler(), "-Wall", "-Werror", source,
+                   *linked_engine.flags(self.root, *form), "-o", program)
+            told = output(program, env=os.environ | {"LD_LIBRARY_PATH": str(library)})
             self.assertGreater(int(told), 0)
+
+    def test_the_engine_computes_on_the_simulated_device(self):
+        self.has_engine()
+        scratch = self.root / "computes"
+        scratch.mkdir()
+        linked_engine.run_on_simulated_device(self.root, scratch, MACHINE.environment(),
+                                              (MACHINE.build / "kernels/codec.fatbin").exists())
 
 
 if __name__ == "__main__":

@@ -10,11 +10,14 @@ import subprocess
 import sys
 import tempfile
 
+import linked_engine
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 EXPECTED = ["usr/bin/cupool", "usr/share/man/man1/cupool.1.gz",
             "usr/share/bash-completion/completions/cupool",
             "usr/share/zsh/site-functions/_cupool", "usr/share/cupool/grafana-dashboard.json",
-            "usr/share/doc/cupool/copyright"]
+            "usr/share/doc/cupool/copyright", "usr/share/doc/cupool/docs/engine.md",
+            "usr/share/doc/cupool/examples/leak.cpp"]
 
 DEVICE_CODE = bytes.fromhex("50ed55ba")  # how an image of nvcc begins
 IMAGES = {"libcupool.so": 1, "libcupool-engine.so.0": 2}  # copies and fills; the codecs, too
@@ -77,6 +80,9 @@ with tempfile.TemporaryDirectory(prefix="cupool-package-") as directory:
         assert f"{root}/usr/lib" in told and name in told, told
     if "--nvcc" in sys.argv:
         check_device_code(root)
+    with tempfile.TemporaryDirectory(prefix="cupool-package-") as scratch:
+        linked_engine.run_on_simulated_device(root, pathlib.Path(scratch), dict(os.environ),
+                                              "--nvcc" in sys.argv)
     for path in root.rglob("*"):
         if path.is_file() and not path.is_symlink() and path.read_bytes()[:4] == b"\x7fELF":
             check_hardening(path)

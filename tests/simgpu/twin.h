@@ -5,8 +5,9 @@
  * The program's .cu file is compiled twice: by nvcc into the program, and as C++ for the host into
  * a shared object in the directory "twins" beside the simulated libcuda. That object exports
  * simgpu_twins(). The driver loads every twins/NAME.so on first use (SIMGPU_TWINS names another
- * directory) and runs a launched kernel through the twin with the same mangled name; a kernel
- * without one is skipped and counted. host_kernel.h generates the table from HOST_TWIN(kernel).
+ * directory; twins/kernels.so, of cupool's own kernels, is loaded all the same) and runs a launched
+ * kernel through the twin with the same mangled name; a kernel without one is skipped and counted.
+ * host_kernel.h generates the table from HOST_TWIN(kernel).
  *
  * Threading: run() is called on stream workers, several at a time; one call runs the whole grid.
  */

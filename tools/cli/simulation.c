@@ -40,10 +40,11 @@ static bool profile_is_known(const char *directory, const char *profile)
 
 static int profile_refuse(const char *verb, int code, const char *directory, const char *profile)
 {
-    char pattern[2 * PATH_MAX], known[512] = "";
+    char literal[2 * PATH_MAX + 1], pattern[sizeof literal + 64], known[512] = "";
     glob_t found;
 
-    snprintf(pattern, sizeof pattern, "%s/" PROFILE_FOLDER "/*" PROFILE_END, directory);
+    locate_literal(directory, literal, sizeof literal);
+    snprintf(pattern, sizeof pattern, "%s/" PROFILE_FOLDER "/*" PROFILE_END, literal);
     if (glob(pattern, 0, NULL, &found) == 0) {
         for (size_t i = 0; i < found.gl_pathc; i++) {
             const char *name = strrchr(found.gl_pathv[i], '/') + 1;

@@ -3,7 +3,9 @@
 """Writes the manual page cupool(1) from the help texts and the option table of the built command.
 
 `cupool VERB --help` and the manual have one source. A help text is prose, and sections of rows ("  --name
-VALUE  meaning", continued at the column of the meaning) or of examples. usage: manual.py CUPOOL OUTPUT
+VALUE  meaning", continued at the column of the meaning) or of examples. usage: manual.py CUPOOL DATA OUTPUT
+
+DATA is the folder of shared files of the installation.
 """
 import re
 import subprocess
@@ -12,6 +14,13 @@ import sys
 HEADING = re.compile(r"([A-Z][a-z ]+):$")
 ROW = re.compile(r" {2,8}\S.*? {2,}(?=\S)")
 DEEP = 9  # a line indented so far continues the row above it
+FILES = [
+    ("doc/cupool/README.md", "which problem, which command"),
+    ("doc/cupool/docs", "the documents, to which help texts and headers refer as docs/"),
+    ("doc/cupool/examples", "small programs with one problem each, and how to find it"),
+    ("cupool/report.schema.json", "JSON Schema of reports"),
+    ("cupool/grafana-dashboard.json", "a dashboard for the figures of 'cupool metrics'"),
+]
 
 
 def escape(text):
@@ -124,7 +133,7 @@ def verbs_of(text):
 
 
 def main():
-    cupool, output = sys.argv[1:]
+    cupool, data, output = sys.argv[1:]
 
     def ask(*arguments):
         return subprocess.run([cupool, *arguments], text=True, check=True,
@@ -150,6 +159,9 @@ def main():
                   "\\fBCUPOOL_\\fIKEY\\fB=\\fIvalue\\fR, in the file that \\fBCUPOOL_CONF\\fR names "
                   "(key = value), or by \\fBcupool run \\-O \\fIkey:value\\fR; later wins.")
         options_write(page, ask("options", "--markdown"))
+        page.heading("SH", "FILES")
+        for name, meaning in FILES:
+            page.row(f"{data}/{name}", meaning)
 
 
 if __name__ == "__main__":

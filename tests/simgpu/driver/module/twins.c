@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Host twins: every shared object of one directory, loaded once and kept. Immutable after
- * twins_open().
+ * Host twins: every shared object of one directory, and cupool's own, loaded once and kept.
+ * Immutable after twins_open().
  */
 #include "tests/simgpu/driver/module/module.h"
 
@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/simgpu/driver/base/profile.h"
 
@@ -37,16 +38,11 @@ static void load(const char *path)
     tables = made;
 }
 
-static void load_all(void)
+static void load_folder(const char *folder)
 {
-    const char *chosen = getenv("SIMGPU_TWINS");
-    static char directory[2048], path[4096]; /* once, perhaps on a small stack */
+    static char path[4096]; /* once, perhaps on a small stack */
+    DIR *list = opendir(folder);
 
-    if (chosen && *chosen)
-        snprintf(directory, sizeof directory, "%s", chosen);
-    else
-        library_beside("twins", directory, sizeof directory);
-    DIR *list = opendir(directory);
     if (!list)
         return;
     for (struct dirent *each; (each = readdir(list));) {
@@ -54,10 +50,27 @@ static void load_all(void)
 
         if (length < 4 || strcmp(each->d_name + length - 3, ".so"))
             continue;
-        snprintf(path, sizeof path, "%s/%s", directory, each->d_name);
+        snprintf(path, sizeof path, "%s/%s", folder, each->d_name);
         load(path);
     }
     closedir(list);
+}
+
+static void load_all(void)
+{
+    const char *chosen = getenv("SIMGPU_TWINS");
+    static char beside[2048];
+
+    if (!chosen || !*chosen) {
+        library_beside("twins", beside, sizeof beside);
+        load_folder(beside);
+        return;
+    }
+    /* cupool's own kernels run whatever the program's twins are. */
+    library_beside("twins/kernels.so", beside, sizeof beside);
+    if (access(beside, F_OK) == 0)
+        load(beside);
+    load_folder(chosen);
 }
 
 void twins_open(void)
