@@ -47,7 +47,7 @@ def page(header, version):
     for match in BLOCK.finditer(body):
         code = re.sub(r"\s+", " ", match.group("code").replace("CUPOOL_API ", "")).strip().rstrip(";") + ";"
         out += [".TP", f".B {code}", prose(match.group("doc")) if match.group("doc") else "See above."]
-    out += [".SH SEE ALSO", "cupool(1), which says where docs/engine.md lies"]
+    out += [".SH SEE ALSO", "docs/engine.md; cupool(1) names its folder."]
     return "\n".join(out) + "\n"
 
 

@@ -90,37 +90,48 @@ static void transfers_beside_a_capture(void)
     CHECK(cupool_memory_free(device, on_device, CUPOOL_STREAM_NONE) == 0);
 }
 
-#define LARGE ((size_t)96 << 20) /* more than streams keep of what they have freed */
+#define LARGE ((size_t)96 << 20)
 
 static void large_allocate(cupool_stream stream, void **ret_block)
 {
     CHECK(cupool_memory_allocate(device, LARGE, stream, ret_block) == 0);
 }
 
+/* Frees a block that is more than streams may keep, a quarter of the peak. */
+static void large_free(void *block, cupool_stream stream)
+{
+    struct cupool_memory_statistics stats;
+
+    CHECK(cupool_memory_stats(device, &stats) == 0);
+    CHECK(stats.peak_bytes / 4 < LARGE);
+    CHECK(cupool_memory_free(device, block, stream) == 0);
+}
+
 /* Fences of frees, and what is asked of them, must not break a capture. */
 static void memory_beside_a_capture(void)
 {
-    void *blocks[4], *again;
+    void *blocks[3], *again;
     cupool_stream one;
     size_t returned;
 
     CHECK(cupool_device_stream_create(device, &one) == 0);
-    for (unsigned at = 0; at < 4; at++)
-        large_allocate(one, &blocks[at]);
-    CHECK(cupool_memory_free(device, blocks[0], CUPOOL_STREAM_NONE) == 0);
-    CUstream captured = capture_begin();
-    CHECK(cupool_memory_free(device, blocks[1], one) == 0);
-    CHECK(cupool_memory_free(device, blocks[2], CUPOOL_STREAM_NONE) == 0);
     for (unsigned at = 0; at < 3; at++)
+        large_allocate(one, &blocks[at]);
+    large_free(blocks[0], CUPOOL_STREAM_NONE);
+    CUstream captured = capture_begin();
+    large_free(blocks[1], one);
+    for (unsigned at = 0; at < 2; at++)
         large_allocate(CUPOOL_STREAM_NONE, &blocks[at]);
+    large_free(blocks[0], CUPOOL_STREAM_NONE);
+    large_allocate(CUPOOL_STREAM_NONE, &blocks[0]);
     /* What a captured stream frees is its own, however much it is. */
-    CHECK(cupool_memory_free(device, blocks[3], captured) == 0);
-    CHECK(cupool_memory_free(device, blocks[3], captured) < 0);
+    large_free(blocks[2], captured);
+    CHECK(cupool_memory_free(device, blocks[2], captured) < 0);
     large_allocate(one, &again);
-    CHECK(again != blocks[3] || device->preloaded);
-    large_allocate(captured, &blocks[3]);
+    CHECK(again != blocks[2] || device->preloaded);
+    large_allocate(captured, &blocks[2]);
     capture_end(captured);
-    for (unsigned at = 0; at < 4; at++)
+    for (unsigned at = 0; at < 3; at++)
         CHECK(cupool_memory_free(device, blocks[at], CUPOOL_STREAM_NONE) == 0);
     CHECK(cupool_memory_free(device, again, CUPOOL_STREAM_NONE) == 0);
     CHECK(cupool_memory_check(device, (char[160]){""}, 160) == 0);
@@ -135,9 +146,8 @@ static void wait_for_leave(void *state)
         usleep(100);
 }
 
-/* A block waits for the work that its stream had at the free, and for nothing else, while
- * the peak is low: later its stream keeps it. Under the preload memory is the driver's, whose free
- * waits itself. */
+/* A block waits for the work that its stream had at the free, and for nothing else. Under the
+ * preload memory is the driver's, whose free waits itself. */
 static void memory_waits_for_its_stream(void)
 {
     atomic_bool leave = false, busy_leave = false;
@@ -156,10 +166,10 @@ static void memory_waits_for_its_stream(void)
     CHECK(DRIVER("cuLaunchHostFunc", host_call)(one, wait_for_leave, &leave) == CUDA_SUCCESS);
     CHECK(DRIVER("cuLaunchHostFunc", host_call)(busy, wait_for_leave, &busy_leave) == CUDA_SUCCESS);
     device_leave(device);
-    CHECK(cupool_memory_free(device, block, one) == 0);
+    large_free(block, one);
     large_allocate(two, &again);
     CHECK(again != block);
-    CHECK(cupool_memory_free(device, again, CUPOOL_STREAM_NONE) == 0);
+    large_free(again, CUPOOL_STREAM_NONE);
     atomic_store(&leave, true);
     CHECK(cupool_device_wait(device, one) == 0);
     CHECK(cupool_memory_trim(device, 0, &returned) == 0); /* does not wait for `busy` */

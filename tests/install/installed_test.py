@@ -62,7 +62,7 @@ class Installed(unittest.TestCase):
         self.assertNotIn(str(MACHINE.build), told)
 
     def test_a_moved_installation_finds_itself_whatever_its_folder_is_called(self):
-        moved = self.root / "a[b]*\\c?"
+        moved = self.root / "a[b]*\\c?{d,e}"
         prefix = self.cupool.parent.parent
         prefix.rename(moved)
         try:

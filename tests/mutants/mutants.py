@@ -406,6 +406,9 @@ MUTANTS = [
            ("engine transfers",)),
     Mutant("streams", "work_marks.c", "passed = event_query(device, of->marks[at]->event);",
            "passed = 1;", ("engine transfers",)),
+    # What a captured stream frees stays with it, however much it is.
+    Mutant("streams", "memory.c", "kept = error == -EBUSY && stream_keep(",
+           "kept = false && stream_keep(", ("engine transfers",)),
     Mutant("tensors", "tensors.c", "    backend->relieve(backend->state);\n", "",
            ("tensor-cache",)),
     Mutant("transfers", "plan.c",

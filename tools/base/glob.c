@@ -56,3 +56,13 @@ bool glob_fits(const char *glob, const char *text, struct glob_work *work)
         return false;
     return plain ? stars_fit(glob, text) : fnmatch(glob, text, 0) == 0;
 }
+
+char *glob_literal(char *ret_glob, const char *text, size_t bytes)
+{
+    for (const char *end = text + bytes; text < end; text++) {
+        if (strchr("*?[\\{,}", *text))
+            *ret_glob++ = '\\';
+        *ret_glob++ = *text;
+    }
+    return ret_glob;
+}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Globs, compared as fnmatch() does without flags, for globs and texts that both may come from
- * strangers: their number and length multiply, so the work of a command has a limit.
+ * Globs, made of texts, and compared as fnmatch() does without flags, for globs and texts that both
+ * may come from strangers: their number and length multiply, so the work of a command has a limit.
  *
  * Threading: pure, but for the work.
  */
@@ -26,5 +26,9 @@ bool glob_work_take(struct glob_work *work, uint64_t units);
 
 /** Whether a glob fits a text. */
 bool glob_fits(const char *glob, const char *text, struct glob_work *work);
+
+/** Writes the glob that fits these bytes alone, also where braces mean alternatives: at most twice
+ * as long, without a NUL. Returns its end. */
+char *glob_literal(char *ret_glob, const char *text, size_t bytes);
 
 #endif

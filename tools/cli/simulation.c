@@ -14,8 +14,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tools/launch/locate.h"
+#include "tools/base/glob.h"
 #include "tools/cli/verb.h"
+#include "tools/launch/locate.h"
 
 #define PROFILE_FOLDER "profiles"
 #define PROFILE_END    ".ini"
@@ -40,11 +41,11 @@ static bool profile_is_known(const char *directory, const char *profile)
 
 static int profile_refuse(const char *verb, int code, const char *directory, const char *profile)
 {
-    char literal[2 * PATH_MAX + 1], pattern[sizeof literal + 64], known[512] = "";
+    char pattern[2 * PATH_MAX + 64], known[512] = "";
     glob_t found;
 
-    locate_literal(directory, literal, sizeof literal);
-    snprintf(pattern, sizeof pattern, "%s/" PROFILE_FOLDER "/*" PROFILE_END, literal);
+    strcpy(glob_literal(pattern, directory, strlen(directory)),
+           "/" PROFILE_FOLDER "/*" PROFILE_END);
     if (glob(pattern, 0, NULL, &found) == 0) {
         for (size_t i = 0; i < found.gl_pathc; i++) {
             const char *name = strrchr(found.gl_pathv[i], '/') + 1;

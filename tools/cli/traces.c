@@ -18,6 +18,7 @@
 
 #include "cupti/base/outplace.h"
 #include "cupti/format/trace_format.h"
+#include "tools/base/glob.h"
 
 #define FOLDERS_MOST 4 /* that may begin with a dot: each doubles the patterns */
 
@@ -44,9 +45,7 @@ static char *shell_pattern(const char *pattern)
             *to++ = '*';
             pattern = end ? end + 1 : pattern + 2;
         } else {
-            if (strchr("*?[\\{,}", *pattern))
-                *to++ = '\\';
-            *to++ = *pattern++;
+            to = glob_literal(to, pattern++, 1);
         }
     }
     *to++ = '*'; /* the writer appends .PID to a name that is taken */

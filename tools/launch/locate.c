@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tools/base/glob.h"
+
 static const char *const library_places[] = {"../shim/libcupool.so", "../lib*/cupool/libcupool.so",
                                              "../lib*/libcupool.so", "../lib*/*/libcupool.so",
                                              NULL};
@@ -46,33 +48,21 @@ static void path_clean(const char *path, char *ret_path, size_t path_bytes)
         snprintf(ret_path, path_bytes, "%s", path);
 }
 
-void locate_literal(const char *path, char *ret_pattern, size_t pattern_bytes)
-{
-    char *to = ret_pattern, *end = ret_pattern + pattern_bytes;
-
-    for (; *path && end - to > 2; path++) {
-        if (strchr("*?[\\", *path))
-            *to++ = '\\';
-        *to++ = *path;
-    }
-    *to = '\0';
-}
-
 /** Returns the first file that exists. On -ENOENT `ret_path` is the first place itself. */
 static int place_find(const char *const *places, char *ret_path, size_t path_bytes)
 {
-    char directory[PATH_MAX], literal[2 * PATH_MAX + 1], pattern[2 * PATH_MAX + 64];
+    char directory[PATH_MAX], pattern[2 * PATH_MAX + 64], *place;
     int error = own_directory(directory, sizeof directory);
 
     if (error < 0) {
         snprintf(ret_path, path_bytes, "/proc/self/exe");
         return error;
     }
-    locate_literal(directory, literal, sizeof literal);
+    place = glob_literal(pattern, directory, strlen(directory));
     for (size_t i = 0; places[i]; i++) {
         glob_t found;
 
-        snprintf(pattern, sizeof pattern, "%s/%s", literal, places[i]);
+        snprintf(place, (size_t)(pattern + sizeof pattern - place), "/%s", places[i]);
         if (glob(pattern, 0, NULL, &found) == 0) {
             path_clean(found.gl_pathv[0], ret_path, path_bytes);
             globfree(&found);

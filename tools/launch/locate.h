@@ -10,10 +10,6 @@
 
 #include <stddef.h>
 
-/** Writes a path as a pattern that glob() takes for this path alone. Two bytes of room for each of
- * its own, and one, are enough. */
-void locate_literal(const char *path, char *ret_pattern, size_t pattern_bytes);
-
 /** Finds the preload library, absolute. Errors: -ENOENT, with the first place tried in
  * `ret_path`. */
 int locate_library(char *ret_path, size_t path_bytes);
